@@ -1,0 +1,1 @@
+"""The ground floor: tasks, environments, the policy network, rollouts and clips."""

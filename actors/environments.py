@@ -1,0 +1,162 @@
+"""Environments as the agent meets them: many at once, of fixed length, without ends and without reward.
+
+`FixedHorizon` gives a `Simulator` its clock. An episode lasts `horizon` steps and is then truncated; nothing ever
+terminates in the agent's eyes. First episodes are cut short, each environment by another amount, so that the
+environments of one worker are never all in the same phase of an episode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+
+from actors.mujoco import MujocoSimulator
+from actors.tasks import Task
+
+Array = np.ndarray
+
+
+class EnvironmentFailure(RuntimeError):
+    """An environment raised, or showed something that is not a number."""
+
+
+class Simulator(Protocol):
+    """B worlds that can be started, stepped and seen. Actions are in the environment's own units."""
+
+    num_envs: int
+
+    def reset(self, ids: Array) -> None: ...
+    def observe(self) -> Array: ...
+    def states(self) -> Array: ...
+    def step(self, actions: Array) -> Array: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What one step of B environments brought.
+
+    observations        [B, O] float32, already those of the next episode where one was truncated
+    true_rewards        [B] float32
+    ended               [K] int64, environments whose episode was truncated by this step
+    final_observations  [K, O] float32, their last observations
+    """
+
+    observations: Array
+    true_rewards: Array
+    ended: Array
+    final_observations: Array
+
+
+class FixedHorizon:
+    """A Simulator with a clock. `observations` [B, O] float32 is what the agent sees now."""
+
+    def __init__(self, task: Task, simulator: Simulator, stagger: bool = True) -> None:
+        self.task = task
+        self.num_envs = simulator.num_envs
+        self._simulator = simulator
+        self._age_steps = np.zeros(self.num_envs, np.int64)
+        if stagger:
+            self._age_steps[:] = np.arange(self.num_envs) * task.horizon // self.num_envs
+        self._simulator.reset(np.arange(self.num_envs))
+        self.observations = self._simulator.observe().astype(np.float32)
+
+    def states(self) -> Array:
+        """Simulator states [B, S] of the present moment, float32."""
+        return self._simulator.states().astype(np.float32)
+
+    def step(self, actions: Array) -> Moment:
+        """Execute sampled actions [B, *A] in policy units."""
+        spec = self.task.action
+        rewards = self._simulator.step(spec.to_environment(spec.executed(actions)))
+        observations = self._simulator.observe().astype(np.float32)
+        self._age_steps += 1
+        ended = np.flatnonzero(self._age_steps >= self.task.horizon)
+        final_observations = observations[ended]
+        if len(ended):
+            self._simulator.reset(ended)
+            self._age_steps[ended] = 0
+            observations = self._simulator.observe().astype(np.float32)
+        self.observations = observations
+        return Moment(observations, rewards.astype(np.float32), ended, final_observations)
+
+    def close(self) -> None:
+        self._simulator.close()
+
+
+class GymnasiumSimulator:
+    """Any registered environment, one Python object per world.
+
+    Its own ends are hidden: when an environment terminates or truncates itself, it is started again at once, the
+    agent sees only that the observation has jumped, and a termination costs `end_penalty` in true reward.
+    """
+
+    def __init__(self, task: Task, num_envs: int, seed: int) -> None:
+        self.num_envs = num_envs
+        self._task = task
+        # Without gymnasium's own time limit: it would end an episode in the very step in which FixedHorizon does, and
+        # the last observation would already be the next episode's.
+        self._envs = [make_gymnasium(task, max_episode_steps=-1) for _ in range(num_envs)]
+        self._seeds: list[int | None] = [seed * 10_007 + index for index in range(num_envs)]
+        self._observations: list[Array] = [np.zeros(task.observation_shape, np.float32)] * num_envs
+
+    def reset(self, ids: Array) -> None:
+        for index in ids:
+            with _named_failure(self._task):
+                self._observations[index], _ = self._envs[index].reset(seed=self._seeds[index])
+            self._seeds[index] = None  # only the first reset is seeded: later episodes continue the generator
+
+    def observe(self) -> Array:
+        return np.stack(self._observations)
+
+    def states(self) -> Array:
+        return np.empty((self.num_envs, 0), np.float32)
+
+    def step(self, actions: Array) -> Array:
+        rewards = np.empty(self.num_envs)
+        for index, env in enumerate(self._envs):
+            with _named_failure(self._task):
+                observation, reward, terminated, truncated, _ = env.step(self._task.native_action(actions[index]))
+                rewards[index] = float(reward) - (self._task.end_penalty if terminated else 0.0)
+                if terminated or truncated:
+                    observation, _ = env.reset()
+            self._observations[index] = observation
+        return rewards
+
+    def close(self) -> None:
+        for env in self._envs:
+            env.close()
+
+
+class _named_failure:  # noqa: N801 - reads as a statement
+    """Turn whatever an environment raises into one sentence that names the task."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, EnvironmentFailure):
+            raise EnvironmentFailure(
+                f"the environment {self._task.environment_id} raised {type(error).__name__}: {error}. "
+                "Step it by hand with the same seed to find out why."
+            ) from error
+
+
+def make_gymnasium(task: Task, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """gymnasium's own environment for a task, for evaluation and for drawing."""
+    return gymnasium.make(task.environment_id, disable_env_checker=True, **{**task.environment_kwargs, **kwargs})
+
+
+def make_environments(task: Task, num_envs: int, seed: int, stagger: bool = True) -> FixedHorizon:
+    """The environments of one rollout worker."""
+    simulator: Simulator
+    if task.mujoco_model is not None:
+        simulator = MujocoSimulator(task.mujoco_model, num_envs, seed)
+    else:
+        simulator = GymnasiumSimulator(task, num_envs, seed)
+    return FixedHorizon(task, simulator, stagger)

@@ -1,0 +1,141 @@
+"""ActorCritic: what acts and what judges states, and the flat vector in which it travels.
+
+Observations are normalised inside the policy, with statistics that are part of its weights: whoever holds one
+version of the weights sees the world in the same way (PAPER.md: inputs must be normalised alike everywhere).
+The critic's output is in units of the learner's value statistics, see `learners.advantages.ValueScale`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from actors.spaces import ActionSpec
+
+OBSERVATION_CLIP = 10.0
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """hidden: widths of both MLPs. initial_std: of a Gaussian policy, in policy units."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    initial_std: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyWeights:
+    """One version of the policy as it travels: `vector` [W] float32 holds parameters, then buffers."""
+
+    version: int
+    vector: np.ndarray
+
+
+def _mlp(sizes: list[int], last_gain: float) -> nn.Sequential:
+    """tanh MLP, orthogonal weights (gain sqrt 2, `last_gain` at the end), zero biases."""
+    layers: list[nn.Module] = []
+    for index, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        last = index == len(sizes) - 2
+        linear = nn.Linear(fan_in, fan_out)
+        nn.init.orthogonal_(linear.weight, last_gain if last else math.sqrt(2))
+        nn.init.zeros_(linear.bias)
+        layers += [linear] if last else [linear, nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+class ActorCritic(nn.Module):
+    """Two MLPs over normalised observations: a Gaussian or categorical actor, and a critic."""
+
+    observation_mean: Tensor
+    observation_std: Tensor
+
+    def __init__(self, config: PolicyConfig, observation_shape: tuple[int, ...], action: ActionSpec) -> None:
+        super().__init__()
+        self.action = action
+        width = math.prod(observation_shape)
+        self.actor = _mlp([width, *config.hidden, action.num_choices or action.size], last_gain=0.01)
+        self.critic = _mlp([width, *config.hidden, 1], last_gain=1.0)
+        if not action.discrete:
+            self.log_std = nn.Parameter(torch.full((action.size,), math.log(config.initial_std)))
+        self.register_buffer("observation_mean", torch.zeros(width))
+        self.register_buffer("observation_std", torch.ones(width))
+
+    def normalise(self, observations: Tensor) -> Tensor:
+        """Raw observations [..., O] -> normalised and clipped."""
+        scaled = (observations - self.observation_mean) / self.observation_std
+        return scaled.clamp(-OBSERVATION_CLIP, OBSERVATION_CLIP)
+
+    def head(self, normalised: Tensor) -> Tensor:
+        """Gaussian means or logits [..., A] from normalised observations."""
+        return self.actor(normalised)
+
+    def values(self, normalised: Tensor) -> Tensor:
+        """Critic outputs [...] from normalised observations, in value-scale units."""
+        return self.critic(normalised).squeeze(-1)
+
+    def log_prob(self, head: Tensor, actions: Tensor) -> Tensor:
+        """Log density [...] of sampled actions [..., *A] under the distribution of `head` [..., A]."""
+        if self.action.discrete:
+            return F.log_softmax(head, -1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        return gaussian_log_prob(head, self.log_std, actions)
+
+    def entropy(self, head: Tensor) -> Tensor:
+        """Entropy in nats: [...] for logits, a scalar for a Gaussian (its spread does not depend on the state)."""
+        if self.action.discrete:
+            log_p = F.log_softmax(head, -1)
+            return -(log_p.exp() * log_p).sum(-1)
+        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
+
+    def kl(self, old_head: Tensor, old_log_std: Tensor | None, head: Tensor) -> Tensor:
+        """KL(old || new) [...]; `old_log_std` [A] is the old Gaussian's, None for a categorical policy."""
+        if old_log_std is None:
+            old, new = F.log_softmax(old_head, -1), F.log_softmax(head, -1)
+            return (old.exp() * (old - new)).sum(-1)
+        variance_ratio = torch.exp(2 * (old_log_std - self.log_std))
+        distance = ((old_head - head) / self.log_std.exp()) ** 2
+        return 0.5 * (variance_ratio + distance - 1 - variance_ratio.log()).sum(-1)
+
+    def deterministic(self, observations: np.ndarray) -> np.ndarray:
+        """The most likely action [B, *A] for raw observations [B, *O]."""
+        with torch.inference_mode():
+            head = self.head(self.normalise(_flat(observations)))
+            return (head.argmax(-1) if self.action.discrete else head).numpy()
+
+    def export(self, version: int) -> PolicyWeights:
+        """A copy of all weights and statistics, for travelling."""
+        return PolicyWeights(version, torch.cat([t.detach().reshape(-1) for t in self._tensors()]).cpu().numpy())
+
+    def load(self, weights: PolicyWeights) -> None:
+        """Take over an exported version. Raises ValueError where it is of another shape."""
+        tensors = self._tensors()
+        expected = sum(t.numel() for t in tensors)
+        if weights.vector.shape != (expected,):
+            raise ValueError(
+                f"policy weights have {weights.vector.size} numbers, this policy has {expected}: "
+                "they belong to another task or network"
+            )
+        start = 0
+        source = torch.from_numpy(np.array(weights.vector, np.float32))
+        with torch.no_grad():
+            for tensor in tensors:
+                tensor.copy_(source[start : start + tensor.numel()].view_as(tensor))
+                start += tensor.numel()
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.parameters(), *self.buffers()]
+
+
+def gaussian_log_prob(mean: Tensor, log_std: Tensor, actions: Tensor) -> Tensor:
+    """Log density [...] of a diagonal Gaussian at actions [..., A]."""
+    scaled = (actions - mean) * torch.exp(-log_std)
+    return -0.5 * (scaled * scaled).sum(-1) - (log_std + 0.5 * math.log(2 * math.pi)).sum()
+
+
+def _flat(observations: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(observations, np.float32)).flatten(1)

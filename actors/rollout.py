@@ -1,0 +1,133 @@
+"""RolloutWorker: steps B environments T times with one version of the policy.
+
+    worker = RolloutWorker(task, PolicyConfig(), RolloutConfig(num_envs=16, steps=256), worker=0, seed=1)
+    rollout, hidden = worker.step(weights)
+
+One torch thread, one forward pass per step for all environments, and nothing drawn. Noise is drawn and log
+densities are computed for the whole block at once: per step there is only what cannot wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from actors.environments import EnvironmentFailure, make_environments
+from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
+from actors.tasks import Task
+from actors.trajectory import Hidden, Rollout
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """num_envs: B, environments per worker. steps: T, steps of each per rollout."""
+
+    num_envs: int = 16
+    steps: int = 256
+
+
+class RolloutWorker:
+    """Acts. Does not know in which process it runs, nor what reward is."""
+
+    def __init__(self, task: Task, policy: PolicyConfig, config: RolloutConfig, worker: int, seed: int) -> None:
+        self._task, self._config, self._worker = task, config, worker
+        self._environments = make_environments(task, config.num_envs, seed)
+        self._policy = ActorCritic(policy, task.observation_shape, task.action)
+        self._random = torch.Generator().manual_seed(seed)
+
+    def step(self, weights: PolicyWeights) -> tuple[Rollout, Hidden]:
+        """Collect T x B steps. Raises EnvironmentFailure where the world breaks, ValueError for foreign weights."""
+        self._policy.load(weights)
+        steps, envs = self._config.steps, self._config.num_envs
+        task, world = self._task, self._environments
+        observations = np.full((steps + 1, envs, *task.observation_shape), np.nan, np.float32)
+        true_rewards = np.full((steps, envs), np.nan, np.float32)
+        states = np.empty((steps, envs, world.states().shape[1]), np.float32)
+        truncated = np.zeros((steps, envs), bool)
+        final_observations: list[Array] = []
+        act = self._actor(steps)
+        with torch.inference_mode():
+            for t in range(steps):
+                observations[t] = world.observations
+                states[t] = world.states()
+                moment = world.step(act(t, world.observations))
+                true_rewards[t] = moment.true_rewards
+                if len(moment.ended):
+                    truncated[t, moment.ended] = True
+                    final_observations.append(moment.final_observations)
+            observations[steps] = world.observations
+            actions, log_probs = act.finish()
+        ends = np.argwhere(truncated)
+        last = np.concatenate([np.empty((0, *task.observation_shape), np.float32), *final_observations])
+        self._refuse_nan(observations, "observation")
+        self._refuse_nan(last, "last observation", ends)
+        self._refuse_nan(true_rewards, "reward")
+        rollout = Rollout(
+            observations=observations,
+            actions=actions,
+            log_probs=log_probs,
+            terminated=np.zeros_like(truncated),
+            truncated=truncated,
+            ends=ends,
+            final_observations=last,
+            policy_version=weights.version,
+            worker=self._worker,
+        )
+        return rollout, Hidden(true_rewards, states)
+
+    def _actor(self, steps: int) -> _GaussianActor | _CategoricalActor:
+        kind = _CategoricalActor if self._task.action.discrete else _GaussianActor
+        return kind(self._policy, self._random, steps, self._config.num_envs)
+
+    def _refuse_nan(self, values: Array, what: str, places: Array | None = None) -> None:
+        """`values` [T, B, ...], or [K, ...] with their `places` [K, 2]."""
+        if not np.isfinite(values).all():
+            first = np.argwhere(~np.isfinite(values))[0]
+            t, env = first[:2] if places is None else places[first[0]]
+            raise EnvironmentFailure(
+                f"{self._task.environment_id} gave a {what} that is not a finite number (worker {self._worker}, "
+                f"environment {env}, step {t} of its rollout). Fix the environment, or clip it in a wrapper."
+            )
+
+
+class _GaussianActor:
+    """mean + noise. Noise [T, B, A] is drawn before, densities are computed after the block."""
+
+    def __init__(self, policy: ActorCritic, random: torch.Generator, steps: int, envs: int) -> None:
+        self._policy = policy
+        self._noise = torch.randn(steps, envs, policy.action.size, generator=random)
+        self._actions = self._noise * policy.log_std.detach().exp()
+
+    def __call__(self, t: int, observations: Array) -> Array:
+        policy = self._policy
+        self._actions[t] += policy.head(policy.normalise(torch.from_numpy(observations)))
+        return self._actions[t].numpy()
+
+    def finish(self) -> tuple[Array, Array]:
+        log_std = self._policy.log_std
+        log_probs = -0.5 * (self._noise**2).sum(-1) - (log_std + 0.5 * np.log(2 * np.pi)).sum()
+        return self._actions.numpy(), log_probs.numpy()
+
+
+class _CategoricalActor:
+    """Gumbel-max sampling: argmax of logits + noise [T, B, A] is a sample of the softmax."""
+
+    def __init__(self, policy: ActorCritic, random: torch.Generator, steps: int, envs: int) -> None:
+        self._policy = policy
+        uniform = torch.rand(steps, envs, policy.action.num_choices, generator=random)
+        self._gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
+        self._actions = torch.empty(steps, envs, dtype=torch.int64)
+        self._heads = torch.empty(steps, envs, policy.action.num_choices)
+
+    def __call__(self, t: int, observations: Array) -> Array:
+        policy = self._policy
+        self._heads[t] = policy.head(policy.normalise(torch.from_numpy(observations)))
+        torch.argmax(self._heads[t] + self._gumbel[t], -1, out=self._actions[t])
+        return self._actions[t].numpy()
+
+    def finish(self) -> tuple[Array, Array]:
+        return self._actions.numpy(), self._policy.log_prob(self._heads, self._actions).numpy()

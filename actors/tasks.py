@@ -1,0 +1,179 @@
+"""Task: what an agent is trained on, and the presets that belong to it.
+
+The paper's MuJoCo tasks are listed here; any other gymnasium environment becomes a Task by its id. To give an
+environment presets of its own, register it:
+
+    from actors.tasks import Preset, register
+    register("lander", "LunarLanderContinuous-v3", Preset(horizon=400, clip_steps=40, end_penalty=50.0,
+             instruction="Land softly between the flags."))
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from actors.spaces import ActionSpec, action_spec, observation_shape
+
+
+class UnknownTaskError(ValueError):
+    """No task and no registered environment of that name."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is good for a task, whoever trains on it.
+
+    horizon      agent steps in an episode; it always has this length
+    clip_steps   agent steps in a clip
+    end_penalty  true reward lost when the environment ends an episode by itself (gymnasium tasks only);
+                 negative where an end is the goal
+    overrides    run settings by dotted name, e.g. {"ppo.gamma": 0.99}; the command line overrides them
+    """
+
+    horizon: int = 1000
+    clip_steps: int = 25
+    end_penalty: float = 10.0
+    instruction: str = "Choose the clip in which the agent does better."
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment plus the presets that belong to it. Travels to every component."""
+
+    name: str
+    environment_id: str
+    preset: Preset
+    observation_shape: tuple[int, ...]
+    action: ActionSpec
+    step_s: float
+    mujoco_model: str | None = None
+    first_action: int = 0
+    environment_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def horizon(self) -> int:
+        return self.preset.horizon
+
+    @property
+    def end_penalty(self) -> float:
+        return self.preset.end_penalty
+
+    def native_action(self, action: np.ndarray) -> Any:
+        """One executed action, already in the environment's units, as its `step` wants it."""
+        return int(action) + self.first_action if self.action.discrete else np.asarray(action, np.float32)
+
+
+_RIGHT = "Farther to the right is better; when both move alike, the more upright or higher one."
+_MUJOCO: dict[str, tuple[str, Preset, dict[str, Any]]] = {
+    "hopper": ("Hopper-v5", Preset(1000, 60, instruction=_RIGHT), {}),
+    "walker": ("Walker2d-v5", Preset(1000, 45, instruction=_RIGHT), {}),
+    "half-cheetah": ("HalfCheetah-v5", Preset(1000, 30, instruction=_RIGHT), {}),
+    "swimmer": (
+        "Swimmer-v5",
+        Preset(1000, 60, instruction="Farther to the right is better."),
+        {},
+    ),
+    "ant": (
+        "Ant-v5",
+        Preset(1000, 30, instruction="First of all it should be upright; then, the faster to the right the better."),
+        {"include_cfrc_ext_in_observation": False},
+    ),
+    "reacher": (
+        "Reacher-v5",
+        Preset(50, 15, instruction="The tip of the arm should be near the target, steadily."),
+        {},
+    ),
+    # The paper's curve reaches 1,370 where a step pays at most 1: its episodes have about 1,400 steps.
+    "pendulum": (
+        "InvertedPendulum-v5",
+        Preset(1400, 15, instruction="The pole should stand upright, near the middle."),
+        {},
+    ),
+    "double-pendulum": (
+        "InvertedDoublePendulum-v5",
+        Preset(1000, 15, instruction="Both poles should stand upright, near the middle."),
+        {},
+    ),
+}
+_REGISTERED: dict[str, tuple[str, Preset]] = {
+    "cart-pole": ("CartPole-v1", Preset(500, 25, 10.0, "The pole should stand upright, near the middle.")),
+    "mountain-car": (
+        "MountainCarContinuous-v0",
+        Preset(999, 50, -100.0, "The car should get up the hill to the right."),
+    ),
+    "acrobot": ("Acrobot-v1", Preset(500, 25, -50.0, "The tip should swing up to the line.")),
+}
+
+
+def register(name: str, environment_id: str, preset: Preset) -> None:
+    """Give a gymnasium environment a name and presets of its own."""
+    _REGISTERED[name] = (environment_id, preset)
+
+
+def task_names() -> list[str]:
+    """Names that `make_task` knows besides gymnasium's ids."""
+    return [*_MUJOCO, *_REGISTERED]
+
+
+def make_task(name: str) -> Task:
+    """The task of that name, or any registered gymnasium environment by its id (`CartPole-v1`, `my_pkg:MyEnv-v0`).
+
+    Raises UnknownTaskError (with the nearest names) and UnsupportedSpaceError.
+    """
+    if name in _MUJOCO:
+        environment_id, preset, kwargs = _MUJOCO[name]
+        return _inspect(name, environment_id, preset, kwargs, mujoco_model=name)
+    if name in _REGISTERED:
+        environment_id, preset = _REGISTERED[name]
+        return _inspect(name, environment_id, preset, {})
+    spec = _find_spec(name)
+    for registered, (environment_id, preset) in _REGISTERED.items():
+        if environment_id == name:
+            return _inspect(registered, environment_id, preset, {})
+    horizon = spec.max_episode_steps or 1000
+    preset = Preset(horizon=horizon, clip_steps=min(25, max(1, horizon // 4)))
+    return _inspect(name, name, preset, {})
+
+
+def _find_spec(name: str) -> Any:
+    module, _, environment_id = name.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+        return gymnasium.spec(environment_id)
+    except (gymnasium.error.Error, ImportError) as error:
+        known = [*task_names(), *gymnasium.registry]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or task_names()[:3]
+        raise UnknownTaskError(
+            f"no task and no gymnasium environment is called {name!r} ({error}); did you mean {', '.join(near)}? "
+            "`twoclips tasks` lists them."
+        ) from error
+
+
+def _inspect(
+    name: str, environment_id: str, preset: Preset, kwargs: Mapping[str, Any], mujoco_model: str | None = None
+) -> Task:
+    env = gymnasium.make(environment_id, disable_env_checker=True, **kwargs)
+    try:
+        fps = env.metadata.get("render_fps") or 30
+        return Task(
+            name=name,
+            environment_id=environment_id,
+            preset=preset,
+            observation_shape=observation_shape(env.observation_space),
+            action=action_spec(env.action_space),
+            step_s=1.0 / fps,
+            mujoco_model=mujoco_model,
+            first_action=int(getattr(env.action_space, "start", 0)),
+            environment_kwargs=dict(kwargs),
+        )
+    finally:
+        env.close()

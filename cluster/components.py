@@ -1,0 +1,187 @@
+"""Builds the components of a run from its config. What is built here runs anywhere: in the driver, or hosted by Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from actors.policy import ActorCritic
+from actors.rollout import RolloutConfig, RolloutWorker
+from actors.tasks import Task
+from actors.trajectory import Hidden, Rollout
+from cluster.config import RunConfig
+from labeling.oracle import SyntheticLabeler
+from labeling.query_actor import QueryActor
+from labeling.queue import QueryQueue
+from labeling.schedule import LabelSchedule
+from learners.a2c import A2C
+from learners.algorithm import Algorithm
+from learners.learner import Learner
+from learners.ppo import PPO
+from learners.relabel import Relabeler
+from learners.trpo import TRPO
+from reward_service.database import ComparisonDatabase, connect
+from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+from reward_service.snapshot import RewardSnapshot, SnapshotReader
+from reward_service.trainer import RewardTrainer
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that a component needs to be built in another process: plain data."""
+
+    config: RunConfig
+    task: Task
+    redis_url: str
+    run_id: str
+
+
+class Service(Protocol):
+    """What runs beside the policy: it observes rollouts, and one `step` does one unit of work."""
+
+    def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None: ...
+
+    def step(self) -> dict[str, float]: ...
+
+    def forget(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class RewardService:
+    """The RewardTrainer as a service. One step is the trainer's; `forget` has nothing to forget."""
+
+    def __init__(self, trainer: RewardTrainer, task: Task) -> None:
+        self._trainer, self._task = trainer, task
+
+    def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
+        del hidden, agent_steps  # the reward model learns from comparisons alone
+        self._trainer.observe(rollout.observations[:-1], self._task.action.executed(rollout.actions))
+
+    def step(self) -> dict[str, float]:
+        return self._trainer.step()
+
+    def forget(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._trainer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._trainer.load_state_dict(state)
+
+
+class Labeling:
+    """The query actor, and beside it the synthetic labeler where the run has one."""
+
+    def __init__(self, query_actor: QueryActor, labeler: SyntheticLabeler | None) -> None:
+        self._query_actor, self._labeler = query_actor, labeler
+
+    def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
+        self._query_actor.observe(rollout, hidden, agent_steps)
+
+    def step(self) -> dict[str, float]:
+        metrics = self._query_actor.step()
+        answered = self._labeler.step() if self._labeler else 0
+        return {**metrics, "waiting": float(metrics["queries_asked"] + answered == 0)}
+
+    def forget(self) -> None:
+        self._query_actor.forget()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._query_actor.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._query_actor.load_state_dict(state)
+
+
+def build_database(spec: RunSpec) -> ComparisonDatabase:
+    budget = spec.config.loop.clip_budget_mib * 1024 * 1024
+    return ComparisonDatabase(connect(spec.redis_url), spec.run_id, budget)
+
+
+def build_worker(spec: RunSpec, worker: int, generation: int = 0) -> RolloutWorker:
+    """Rollout worker number `worker`; `generation` counts its replacements, each with a seed of its own."""
+    config = spec.config
+    rollout = RolloutConfig(config.rollout.num_envs, rollout_steps(config, spec.task, num_workers(config)))
+    return RolloutWorker(spec.task, config.policy, rollout, worker, worker_seed(config.seed, worker, generation))
+
+
+def worker_seed(seed: int, worker: int, generation: int) -> int:
+    return (seed * 1_000 + worker) * 1_000 + generation
+
+
+def build_reward_service(spec: RunSpec) -> RewardService:
+    """Goes on from the newest snapshot where there is one: a service that died does not begin anew."""
+    config, task = spec.config, spec.task
+    database = build_database(spec)
+    reward = dataclasses.replace(config.reward, seed=config.reward.seed + config.seed)
+    trainer = RewardTrainer(
+        reward, database, task.observation_shape, task.action, task.preset.clip_steps, pick_device(config)
+    )
+    newest = database.get_snapshot()
+    if newest is not None:
+        RewardSnapshot.from_bytes(newest[1]).load_into(trainer.ensemble)
+    return RewardService(trainer, task)
+
+
+def build_labeling(spec: RunSpec) -> Labeling:
+    config, task = spec.config, spec.task
+    database = build_database(spec)
+    schedule = LabelSchedule(config.labels, config.steps, config.query.initial_fraction, config.query.offline)
+    query_actor = QueryActor(config.query, task, schedule, database, build_reader(spec, database, "cpu"), config.seed)
+    labeler = None
+    if config.labeler == "synthetic":
+        queue = QueryQueue(database.client, spec.run_id)
+        labeler = SyntheticLabeler(config.oracle, queue, database, config.seed)
+    return Labeling(query_actor, labeler)
+
+
+def build_reader(spec: RunSpec, database: ComparisonDatabase, device: str | torch.device) -> SnapshotReader:
+    reward = spec.config.reward
+    networks = EnsembleConfig(reward.members, tuple(reward.hidden))
+    ensemble = RewardEnsemble(networks, spec.task.observation_shape, spec.task.action, reward_std=reward.reward_std)
+    return SnapshotReader(database, ensemble.to(device).eval())
+
+
+def build_relabeler(spec: RunSpec, database: ComparisonDatabase) -> Relabeler:
+    return Relabeler(build_reader(spec, database, pick_device(spec.config)), spec.task.action)
+
+
+def build_learner(spec: RunSpec) -> Learner:
+    config, task = spec.config, spec.task
+    torch.manual_seed(config.seed)
+    policy = ActorCritic(config.policy, task.observation_shape, task.action).to(pick_device(config))
+    algorithm: Algorithm
+    if config.algorithm == "trpo":
+        algorithm = TRPO(config.trpo, policy, config.seed)
+    elif config.algorithm == "a2c":
+        algorithm = A2C(config.a2c, policy, config.seed)
+    else:
+        algorithm = PPO(config.ppo, policy, config.seed)
+    return Learner(config.learner, policy, algorithm)
+
+
+def num_workers(config: RunConfig) -> int:
+    """Rollout workers of this run: as configured, else one for every core but the learner's."""
+    if config.workers:
+        return config.workers
+    return 1 if config.in_process else max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+def rollout_steps(config: RunConfig, task: Task, workers: int) -> int:
+    """T of one worker's rollout: an update keeps its size as workers are added, down to room for one clip."""
+    share = math.ceil(config.rollout.steps / workers)
+    return max(share, task.preset.clip_steps) if config.uses_labels else share
+
+
+def pick_device(config: RunConfig) -> torch.device:
+    if config.loop.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.loop.device)

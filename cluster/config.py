@@ -1,0 +1,218 @@
+"""RunConfig: everything that a run needs to be repeated, composed of the records that its parts read.
+
+Precedence, lowest first: defaults, the task's preset, `--set section.key=value`, the command line's own options.
+It is written to the run folder as config.toml and read back from there by resume, evaluate and report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from actors.policy import PolicyConfig
+from actors.rollout import RolloutConfig
+from actors.tasks import Task, make_task
+from labeling.oracle import OracleConfig
+from labeling.query_actor import QueryConfig
+from learners.a2c import A2CConfig
+from learners.learner import LearnerConfig
+from learners.ppo import PPOConfig
+from learners.trpo import TRPOConfig
+from reward_service.trainer import RewardTrainerConfig
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or that no run can have."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How the three loops share a machine.
+
+    warmup_steps        environment steps of the untrained policy before the first update
+    pretrain_steps      gradient steps of the reward model on the first labels before the first update
+    reward_share        share of one core that reward training may use, with Ray
+    reward_steps        reward-training steps between two policy updates, with --in-process
+    checkpoint_steps    agent steps between checkpoints; 0: a tenth of the run
+    clip_budget_mib     memory for clips in Redis
+    device              "auto" (CUDA where there is one), "cpu" or "cuda", for learner and reward service
+    """
+
+    warmup_steps: int = 32_768
+    pretrain_steps: int = 300
+    reward_share: float = 0.3
+    reward_steps: int = 1
+    checkpoint_steps: int = 0
+    clip_budget_mib: int = 512
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run. clip_steps 0: the task's own; workers 0: one for every core but one."""
+
+    task: str
+    algorithm: Literal["ppo", "trpo", "a2c"] = "ppo"
+    labeler: Literal["synthetic", "human", "none"] = "synthetic"
+    labels: int = 700
+    steps: int = 2_000_000
+    seed: int = 1
+    workers: int = 0
+    clip_steps: int = 0
+    in_process: bool = False
+    address: str = ""
+    redis: str = ""
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    trpo: TRPOConfig = field(default_factory=TRPOConfig)
+    a2c: A2CConfig = field(default_factory=A2CConfig)
+    reward: RewardTrainerConfig = field(default_factory=RewardTrainerConfig)
+    query: QueryConfig = field(default_factory=QueryConfig)
+    oracle: OracleConfig = field(default_factory=OracleConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def make_task(self) -> Task:
+        """The task, with the run's clip length where it sets one."""
+        task = make_task(self.task)
+        if not self.clip_steps:
+            return task
+        return dataclasses.replace(task, preset=dataclasses.replace(task.preset, clip_steps=self.clip_steps))
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether this run learns from comparisons; otherwise it is the true-reward baseline."""
+        return self.labeler != "none"
+
+
+def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
+    """Defaults, then the task's preset, then `settings` by dotted name. Raises ConfigError for what cannot be."""
+    config = RunConfig(task=task.name)
+    for name, value in {**task.preset.overrides, **settings}.items():
+        config = _replace(config, name, value)
+    validate(config, task)
+    return config
+
+
+def validate(config: RunConfig, task: Task) -> None:
+    """Refuse impossible numbers with one sentence each. Raises ConfigError."""
+    clip_steps, horizon = config.clip_steps or task.preset.clip_steps, task.horizon
+    steps = config.rollout.steps * config.rollout.num_envs
+    rules = [
+        (config.steps >= 1, f"--steps must be at least 1, got {config.steps}"),
+        (config.workers >= 0, f"--workers must be 0 (auto) or more, got {config.workers}"),
+        (
+            not config.uses_labels or config.labels >= 4,
+            f"--labels must be at least 4, got {config.labels}: fewer cannot be split into training and validation; "
+            "use --labeler none to train on the true reward",
+        ),
+        (clip_steps <= horizon, f"a clip of {clip_steps} steps is longer than an episode of {horizon} steps of {task.name}; lower --clip-steps"),
+        (config.clip_steps >= 0, f"--clip-steps must be at least 1, got {config.clip_steps}"),
+        (
+            not config.uses_labels or clip_steps <= config.rollout.steps,
+            f"a clip of {clip_steps} steps does not fit into rollouts of {config.rollout.steps} steps; "
+            f"raise rollout.steps (`--set rollout.steps={2 * clip_steps}`)",
+        ),
+        (config.rollout.num_envs >= 1 and config.rollout.steps >= 1, "rollout.num_envs and rollout.steps must be at least 1"),
+        (0 < config.learner.gamma <= 1, f"learner.gamma must be in (0, 1], got {config.learner.gamma}"),
+        (0 < config.loop.reward_share <= 1, f"loop.reward_share must be in (0, 1], got {config.loop.reward_share}"),
+        (config.ppo.minibatch <= steps, f"ppo.minibatch={config.ppo.minibatch} is more than the {steps} steps of an update"),
+        (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
+        (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),
+    ]
+    for holds, message in rules:
+        if not holds:
+            raise ConfigError(message)
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """`["ppo.entropy=0.01", ...]` -> values by dotted name, read as TOML where that works, else as text."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"--set wants section.key=value, got {pair!r}")
+        try:
+            settings[name.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[name.strip()] = text
+    return settings
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write config.toml, complete."""
+    path.write_text(tomli_w.dumps(_to_toml(config)))
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read config.toml. Raises ConfigError where it is missing, damaged or of another version."""
+    try:
+        data = tomllib.loads(path.read_text())
+        config = RunConfig(task=data["task"])
+        for name, value in _flatten(data):
+            config = _replace(config, name, value)
+    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is not a run's configuration ({error}); name the folder of a run") from error
+    return config
+
+
+def _replace(config: Any, name: str, value: Any, path: str = "") -> Any:
+    """A copy of a nested record with one dotted name set, its type checked."""
+    head, _, rest = name.partition(".")
+    names = [f.name for f in fields(config)]
+    if head not in names or (rest and not is_dataclass(getattr(config, head))):
+        near = difflib.get_close_matches(head, names, n=3) or names
+        raise ConfigError(f"there is no setting {path}{name}; did you mean {', '.join(path + n for n in near)}?")
+    if rest:
+        changed = _replace(getattr(config, head), rest, value, f"{path}{head}.")
+    else:
+        changed = _convert(value, typing.get_type_hints(type(config))[head], path + head)
+    try:
+        return dataclasses.replace(config, **{head: changed})
+    except ValueError as error:
+        raise ConfigError(f"{path}{head}={value!r}: {error}") from error
+
+
+def _convert(value: Any, kind: Any, name: str) -> Any:
+    """The value as its field's type wants it; raises ConfigError where it is of another."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal and value in args:
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value in (None, "none") and type(None) in args:
+            return None
+        return _convert(value, next(a for a in args if a is not type(None)), name)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, bool, str) and type(value) is kind:
+        return value
+    expected = " or ".join(map(repr, args)) if origin is Literal else getattr(kind, "__name__", str(kind))
+    raise ConfigError(f"{name} must be {expected}, got {value!r}")
+
+
+def _to_toml(record: Any) -> dict[str, Any]:
+    pairs = ((f.name, getattr(record, f.name)) for f in fields(record))
+    return {
+        name: _to_toml(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        for name, value in pairs
+        if value is not None
+    }
+
+
+def _flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        flat += _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
+    return flat

@@ -1,0 +1,48 @@
+"""Which failures are expected, and how they end: one sentence with a remedy, and an exit code.
+
+Anything else is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+_USAGE = {"ConfigError", "UnknownTaskError", "UnsupportedSpaceError", "RunFolderError"}
+_FAILURES = {
+    "CheckpointError",
+    "CodecError",
+    "ComponentFailure",
+    "DatabaseError",
+    "EnvironmentFailure",
+    "Interrupted",
+    "LearnerFailure",
+    "RedisServerError",
+    "RewardDataError",
+    "SnapshotError",
+}
+
+
+def exit_code(error: BaseException) -> int | None:
+    """2 for bad usage, 1 for a failure that we know how to name, None for a defect."""
+    # By name: importing the classes would import torch and Ray before a typing error can be reported.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _USAGE:
+        return 2
+    if names & _FAILURES:
+        return 1
+    module = type(error).__module__
+    if module.startswith("redis."):
+        return 1
+    if isinstance(error, OSError):
+        return 1
+    return None
+
+
+def sentence(error: BaseException) -> str:
+    """What to print."""
+    if type(error).__module__.startswith("redis."):
+        return (
+            f"Redis failed ({error}); what was labelled is in its append-only file. Check the server, then continue "
+            "with --resume"
+        )
+    if isinstance(error, OSError) and type(error).__name__ not in _USAGE | _FAILURES:
+        return f"{error.strerror or error} ({error.filename or 'no file'}); free space or choose another --run, then use --resume"
+    return str(error)

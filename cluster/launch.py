@@ -1,0 +1,264 @@
+"""The run as Ray sees it: which processes there are, and what happens when one dies.
+
+    driver            learner, relabelling, supervision, terminal           (GPU where there is one)
+    RolloutHost x W   one RolloutWorker each, one core                      weights in, rollout back
+    ServiceHost       reward service, a bounded share of one core           (GPU where there is one)
+    ServiceHost       labeling: query actor, synthetic labeler
+
+Rollouts reach the services by reference through Ray's object store; labels, clips and snapshots go through Redis.
+This is the only module that applies `ray.remote`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+import redis
+import torch
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from actors.policy import PolicyWeights
+from actors.trajectory import Hidden, Rollout
+from cluster.components import RunSpec, Service, build_labeling, build_reward_service, build_worker, num_workers
+from cluster.training import Collected
+
+OBJECT_STORE_BYTES = 200 * 1024 * 1024
+
+
+class ComponentFailure(RuntimeError):
+    """A component failed in a way that starting it again would not cure."""
+
+
+def connect_ray(address: str) -> None:
+    """Join the cluster at `address`, or start a local Ray on the loopback address without a dashboard."""
+    if address:
+        ray.init(address=address, log_to_driver=False, namespace="twoclips")
+        return
+    ray.init(
+        num_cpus=len(os.sched_getaffinity(0)),
+        include_dashboard=False,
+        log_to_driver=False,
+        namespace="twoclips",
+        object_store_memory=OBJECT_STORE_BYTES,
+        _node_ip_address="127.0.0.1",
+        _system_config={"prestart_worker_first_driver": False},
+    )
+
+
+def topology(spec: RunSpec) -> tuple[RayPool, RayServices | None]:
+    """Everything that runs beside the driver. A restarted process rebuilds itself from `spec`, Redis and the driver."""
+    gpus = 1 if torch.cuda.is_available() and spec.config.loop.device != "cpu" else 0
+    worker = ray.remote(num_cpus=1, num_gpus=0)(RolloutHost)
+    service = ray.remote(num_cpus=0, max_concurrency=4)(ServiceHost)
+    share = spec.config.loop.reward_share
+
+    pool = RayPool(lambda index, generation: worker.remote(spec, index, generation), num_workers(spec.config))
+    if not spec.config.uses_labels:
+        return pool, None
+    services = RayServices(
+        {
+            "labeling": lambda: service.remote(spec, build_labeling, 1.0),
+            "reward_service": lambda: service.options(num_gpus=gpus / 4).remote(spec, build_reward_service, share),
+        },
+        pool,
+    )
+    return pool, services
+
+
+class RolloutHost:
+    """One RolloutWorker in a process of its own."""
+
+    def __init__(self, spec: RunSpec, worker: int, generation: int) -> None:
+        torch.set_num_threads(1)
+        self._spec, self._index = spec, worker
+        self._worker = build_worker(spec, worker, generation)
+
+    def step(self, weights: dict[str, Any]) -> tuple[Rollout, Hidden]:
+        return self._worker.step(PolicyWeights(weights["version"], weights["vector"]))
+
+    def restart(self, generation: int) -> None:
+        self._worker = build_worker(self._spec, self._index, generation)
+
+
+class ServiceHost:
+    """Runs one service's `step` for ever on a thread of its own, using at most `share` of one core.
+
+    A lost connection to Redis is waited out and counted; any other error ends the loop and is reported by `status`.
+    A step that had nothing to do (`waiting`) is followed by a short sleep.
+    """
+
+    IDLE_S = 0.02
+
+    def __init__(self, spec: RunSpec, build: Callable[[RunSpec], Service], share: float) -> None:
+        torch.set_num_threads(1)
+        os.nice(5)  # acting comes first where cores are few
+        self._service, self._share = build(spec), share
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._metrics: dict[str, float] = {}
+        self._failure = ""
+        self._disconnects = 0
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            begin = time.thread_time()
+            try:
+                with self._lock:
+                    self._metrics = self._service.step()
+            except redis.ConnectionError:
+                self._disconnects += 1
+                self._stop.wait(0.5)
+            except Exception as error:
+                self._failure = f"{type(error).__name__}: {error}"
+                return
+            used_s = time.thread_time() - begin
+            idle_s = self.IDLE_S if self._metrics.get("waiting") else 0.0
+            self._stop.wait(max(idle_s, used_s * (1 / self._share - 1)))
+
+    def observe(self, agent_steps: int, *collected: tuple[Rollout, Hidden]) -> None:
+        with self._lock:
+            for rollout, hidden in collected:
+                self._service.observe(rollout, hidden, agent_steps)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._service.forget()
+
+    def status(self) -> dict[str, Any]:
+        return {"metrics": self._metrics, "failure": self._failure, "disconnects": self._disconnects, "pid": os.getpid()}
+
+    def state_dict(self) -> dict[str, Any]:
+        with self._lock:
+            return self._service.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        with self._lock:
+            self._service.load_state_dict(state)
+
+
+class RayPool:
+    """One rollout in flight per worker; a dead worker is replaced and its rollout asked for again. A `RolloutPool`."""
+
+    GIVE_UP_AFTER = 20
+
+    def __init__(self, start: Callable[[int, int], Any], count: int) -> None:
+        self._start = start
+        self._workers = [start(index, 0) for index in range(count)]
+        self._calls: list[Any] = []
+        self._weights: Any = None
+        self._generation = 0
+        self.replaced = 0
+        self.references: list[Any] = []
+
+    def submit(self, weights: PolicyWeights) -> None:
+        self._weights = ray.put({"version": weights.version, "vector": weights.vector})
+        self._calls = [worker.step.remote(self._weights) for worker in self._workers]
+
+    def gather(self) -> Collected:
+        collected = [self._get(index) for index in range(len(self._workers))]
+        self.references = self._calls
+        return collected
+
+    def _get(self, index: int) -> tuple[Rollout, Hidden]:
+        while True:
+            try:
+                return ray.get(self._calls[index])
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, Exception) else error from None
+            except RayError as error:
+                self.replaced += 1
+                if self.replaced > self.GIVE_UP_AFTER * len(self._workers):
+                    raise ComponentFailure(
+                        f"rollout workers died {self.replaced} times ({error}); is memory short? lower --workers, "
+                        "then continue with --resume"
+                    ) from error
+                self._workers[index] = self._start(index, self._generation + 500 + self.replaced)
+                self._calls[index] = self._workers[index].step.remote(self._weights)
+
+    def restart(self, generation: int) -> None:
+        self._generation = generation
+        for worker in self._workers:
+            worker.restart.remote(generation)
+        self._calls = []
+
+
+class RayServices:
+    """The service hosts, watched. A host that dies is started again; one whose service failed ends the run. A `Services`.
+
+    Nothing here waits for a host: an observation is dropped while the one before is still being taken in."""
+
+    GIVE_UP_AFTER = 20
+
+    def __init__(self, start: dict[str, Callable[[], Any]], pool: RayPool) -> None:
+        self._start, self._pool = start, pool
+        self._hosts = {name: build() for name, build in start.items()}
+        self._observing: dict[str, Any] = dict.fromkeys(start)
+        self._asking: dict[str, Any] = {name: host.status.remote() for name, host in self._hosts.items()}
+        self._status: dict[str, dict[str, Any]] = {}
+        self._asked_s = time.monotonic()
+        self.restarts = 0
+
+    def observe(self, collected: Collected, agent_steps: int) -> None:
+        del collected  # the hosts fetch the same rollouts from the object store themselves
+        for name, host in self._hosts.items():
+            if self._observing[name] is None or _is_done(self._observing[name]):
+                self._observing[name] = host.observe.remote(agent_steps, *self._pool.references)
+
+    def advance(self) -> None:
+        if time.monotonic() - self._asked_s < 0.2:
+            return
+        self._asked_s = time.monotonic()
+        for name in self._hosts:
+            if _is_done(self._asking[name]):
+                self._take_status(name)
+
+    def _take_status(self, name: str) -> None:
+        try:
+            self._status[name] = ray.get(self._asking[name])
+        except RayActorError as error:
+            self._revive(name, error)
+        except RayTaskError as error:
+            raise ComponentFailure(f"the {name} could not start: {error.cause}") from error
+        failure = self._status.get(name, {}).get("failure")
+        if failure:
+            raise ComponentFailure(f"the {name} stopped: {failure}; continue with --resume when that is mended")
+        self._asking[name] = self._hosts[name].status.remote()
+
+    def _revive(self, name: str, error: Exception) -> None:
+        self.restarts += 1
+        if self.restarts > self.GIVE_UP_AFTER:
+            raise ComponentFailure(f"the {name} died {self.restarts} times ({error}); continue with --resume") from error
+        self._hosts[name] = self._start[name]()
+        self._observing[name] = None
+
+    def metrics(self) -> dict[str, float]:
+        merged: dict[str, float] = {"services_restarted": float(self.restarts)}
+        for status in self._status.values():
+            merged.update({name: value for name, value in status["metrics"].items() if name != "waiting"})
+        return merged
+
+    def process_ids(self) -> dict[str, int]:
+        return {name: status["pid"] for name, status in self._status.items()}
+
+    def forget(self) -> None:
+        for host in self._hosts.values():
+            host.forget.remote()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: ray.get(host.state_dict.remote()) for name, host in self._hosts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, host in self._hosts.items():
+            ray.get(host.load_state_dict.remote(state[name]))
+
+
+def _is_done(reference: Any) -> bool:
+    ready, _ = ray.wait([reference], timeout=0)
+    return bool(ready)

@@ -1,0 +1,81 @@
+"""What a run measures of itself: finished episodes, and how well predicted reward follows true reward."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from actors.trajectory import Hidden, Rollout
+
+Array = np.ndarray
+
+
+class EpisodeLog:
+    """True and predicted returns of finished episodes of full length, over all workers.
+
+    Episodes that began staggered, or before a cut, are shorter than the horizon and are left out.
+    """
+
+    def __init__(self, horizon: int, recent: int = 20) -> None:
+        self._horizon = horizon
+        self._running: dict[int, Array] = {}
+        self._true: deque[float] = deque(maxlen=recent)
+        self._predicted: deque[float] = deque(maxlen=recent)
+        self.episodes = 0
+
+    def add(self, rollout: Rollout, true_rewards: Array, predicted_rewards: Array) -> None:
+        """Take in a worker's next rollout with both kinds of reward [T, B]."""
+        envs = rollout.log_probs.shape[1]
+        running = self._running.setdefault(rollout.worker, np.zeros((3, envs)))
+        begin = 0
+        for stop in [*np.unique(rollout.ends[:, 0]) + 1, len(rollout.log_probs)]:
+            running[0] += true_rewards[begin:stop].sum(0, dtype=np.float64)
+            running[1] += predicted_rewards[begin:stop].sum(0, dtype=np.float64)
+            running[2] += stop - begin
+            over = (rollout.terminated | rollout.truncated)[stop - 1]
+            for env in np.flatnonzero(over & (running[2] >= self._horizon)):
+                self._true.append(float(running[0, env]))
+                self._predicted.append(float(running[1, env]))
+                self.episodes += 1
+            running[:, over] = 0.0
+            begin = int(stop)
+
+    def cut(self) -> None:
+        """All episodes start anew: forget unfinished ones."""
+        self._running.clear()
+
+    def summary(self) -> dict[str, Any]:
+        """Means over the last 20 episodes; NaN before the first has ended."""
+        return {
+            "true_return": float(np.mean(self._true)) if self._true else math.nan,
+            "predicted_return": float(np.mean(self._predicted)) if self._predicted else math.nan,
+            "episodes": self.episodes,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"true": list(self._true), "predicted": list(self._predicted), "episodes": self.episodes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._true.clear()
+        self._predicted.clear()
+        self._true.extend(state["true"])
+        self._predicted.extend(state["predicted"])
+        self.episodes = state["episodes"]
+
+
+def segment_correlation(collected: list[tuple[Rollout, Hidden]], predicted: list[Array], clip_steps: int) -> float:
+    """Pearson correlation of predicted with true sums over all clip-length segments of recent rollouts; NaN where
+    either does not vary."""
+    true_sums = np.concatenate([_sums(hidden.true_rewards, clip_steps) for _, hidden in collected])
+    predicted_sums = np.concatenate([_sums(block, clip_steps) for block in predicted])
+    if len(true_sums) < 2 or true_sums.std() < 1e-8 or predicted_sums.std() < 1e-8:
+        return math.nan
+    return float(np.corrcoef(true_sums, predicted_sums)[0, 1])
+
+
+def _sums(rewards: Array, clip_steps: int) -> Array:
+    whole = len(rewards) // clip_steps * clip_steps
+    return rewards[:whole].reshape(-1, clip_steps, rewards.shape[1]).sum(1).ravel()

@@ -1,0 +1,101 @@
+"""A run is a folder: config.toml, metrics.jsonl, checkpoints/, redis/, report.html, events.log.
+
+Everything in it can be read without twoclips.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from cluster.config import RunConfig, load_config, save_config
+
+
+class RunFolderError(RuntimeError):
+    """The folder cannot be used as asked."""
+
+
+class RunFolder:
+    """Paths of one run, and its two logs. Open it with `create`, `reopen` or, for reading, `open`."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path, self.config = path, config
+        self.checkpoints = path / "checkpoints"
+        self.metrics_path = path / "metrics.jsonl"
+        self.events_path = path / "events.log"
+        self.report_path = path / "report.html"
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> RunFolder:
+        """A new folder. Raises RunFolderError where a run is there already, or where nothing can be written."""
+        if (path / "config.toml").exists():
+            raise RunFolderError(
+                f"there is a run in {path} already; continue it with --resume, or name another folder with --run"
+            )
+        try:
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            save_config(config, path / "config.toml")
+        except OSError as error:
+            raise RunFolderError(f"cannot write the run folder {path} ({error.strerror}); name another with --run") from error
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run. Raises RunFolderError where the folder holds none."""
+        if not (path / "config.toml").exists():
+            raise RunFolderError(f"{path} holds no run (it has no config.toml); `ls runs` shows the runs in this folder")
+        return cls(path, load_config(path / "config.toml"))
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run in Redis."""
+        return self.path.resolve().name
+
+    def append_metrics(self, metrics: dict[str, Any]) -> None:
+        """One line of metrics.jsonl. What is not a number is written as null, as JSON wants it."""
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in metrics.items()}
+        _append(self.metrics_path, json.dumps(clean))
+
+    def log_event(self, text: str) -> None:
+        """One dated line of events.log."""
+        _append(self.events_path, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl, a torn last one left out."""
+        if not self.metrics_path.exists():
+            return []
+        rows: list[dict[str, Any]] = []
+        for line in self.metrics_path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return rows
+
+    def cut_metrics(self, agent_steps: int) -> None:
+        """Forget metrics beyond a checkpoint that the run goes back to."""
+        rows = [row for row in self.read_metrics() if row["agent_steps"] <= agent_steps]
+        self.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def default_folder(task: str, seed: int) -> Path:
+    """runs/<task>-s<seed>-<time>: unique enough to start two runs a second apart."""
+    stem = Path("runs") / f"{task.replace('/', '-').replace(':', '-')}-s{seed}-{time.strftime('%m%d-%H%M%S')}"
+    path, count = stem, 1
+    while path.exists():
+        count += 1
+        path = stem.with_name(f"{stem.name}-{count}")
+    return path
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write {path} ({error.strerror}); free some space, then continue with --resume"
+        ) from error

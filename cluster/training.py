@@ -1,0 +1,242 @@
+"""Training: the loop of a run, and the two interfaces behind which Ray, or nothing at all, may stand.
+
+    training = Training(spec, folder, pool, services, progress)
+    training.run()
+
+Rollouts for update k+1 are collected while update k is computed: `submit` hands out the newest weights, the update
+uses what was collected before, so the policy lag is at most 1 by construction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from actors.policy import PolicyWeights
+from actors.trajectory import Hidden, Rollout
+from cluster.components import RunSpec, build_database, build_learner, build_relabeler
+from cluster.metrics import EpisodeLog, segment_correlation
+from cluster.run_folder import RunFolder
+from learners.checkpoint import save_checkpoint
+
+Collected = list[tuple[Rollout, Hidden]]
+
+
+class RolloutPool(Protocol):
+    """All rollout workers. `submit` starts one rollout on each; `gather` returns them, in worker order."""
+
+    def submit(self, weights: PolicyWeights) -> None: ...
+
+    def gather(self) -> Collected: ...
+
+    def restart(self, generation: int) -> None:
+        """Drop what is in flight and start all episodes anew, with seeds that follow from `generation`."""
+        ...
+
+    @property
+    def replaced(self) -> int:
+        """Workers that died and were replaced so far."""
+        ...
+
+
+class Services(Protocol):
+    """Reward service and labeling, wherever they run."""
+
+    def observe(self, collected: Collected, agent_steps: int) -> None: ...
+
+    def advance(self) -> None:
+        """Let them work where they do not work by themselves; raise what they failed with."""
+        ...
+
+    def metrics(self) -> dict[str, float]: ...
+
+    def forget(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Training:
+    """Composes pool, services and learner into one run."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        folder: RunFolder,
+        pool: RolloutPool,
+        services: Services | None,
+        show: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._spec, self._folder, self._pool, self._services, self._show = spec, folder, pool, services, show
+        self._learner = build_learner(spec)
+        self._relabeler = build_relabeler(spec, build_database(spec)) if services else None
+        self._episodes = EpisodeLog(spec.task.horizon)
+        self.agent_steps = 0
+        self._environment_steps = 0
+        self._generation = 0
+        self._lag_max = 0.0
+        self._started_s = self._spent_s = 0.0
+        config = spec.config
+        self._checkpoint_steps = config.loop.checkpoint_steps or max(1, config.steps // 10)
+        self.last: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """From the start, or from where a checkpoint left it, to the last step."""
+        self._started_s = time.monotonic()
+        if self.agent_steps == 0:
+            self._warm_up()
+        self._submit()
+        while self.agent_steps < self._spec.config.steps:
+            self.last = self._update()
+            self._folder.append_metrics(self.last)
+            self._show(self.last)
+            if self._due_for_checkpoint():
+                self.checkpoint()
+                self._submit()
+        self.checkpoint()
+
+    def _submit(self) -> None:
+        self._pool.submit(self._learner.weights())
+
+    def _update(self) -> dict[str, Any]:
+        """One policy version further; the rollouts of the next are collected meanwhile."""
+        begin = time.monotonic()
+        collected = self._pool.gather()
+        self._submit()
+        gathered = time.monotonic()
+        if self._services:
+            self._services.observe(collected, self.agent_steps + sum(r.num_steps for r, _ in collected))
+            self._services.advance()
+        rewards = self._rewards(collected)
+        relabelled = time.monotonic()
+        rollouts = [rollout for rollout, _ in collected]
+        progress = min(1.0, self.agent_steps / self._spec.config.steps)
+        learned = self._learner.step(rollouts, rewards, progress)
+        done = time.monotonic()
+        self._count(collected, rewards)
+        self._lag_max = max(self._lag_max, learned["policy_lag"])
+        wall_s = self._wall_s()
+        return {
+            "agent_steps": self.agent_steps,
+            "environment_steps": self._environment_steps,
+            **self._episodes.summary(),
+            **learned,
+            "policy_lag_max": self._lag_max,
+            "reward_version": self._relabeler.reward_version if self._relabeler else 0,
+            "segment_correlation": segment_correlation(collected, rewards, self._spec.task.preset.clip_steps),
+            **(self._services.metrics() if self._services else {}),
+            "workers_replaced": self._pool.replaced,
+            "wall_s": wall_s,
+            "steps_per_second": self.agent_steps / wall_s,
+            "gather_wait_s": gathered - begin,
+            "relabel_s": relabelled - gathered,
+            "learn_s": done - relabelled,
+        }
+
+    def _rewards(self, collected: Collected) -> list[np.ndarray]:
+        if self._relabeler is None:
+            return [hidden.true_rewards for _, hidden in collected]
+        self._relabeler.refresh()
+        return [self._relabeler.relabel(rollout) for rollout, _ in collected]
+
+    def _count(self, collected: Collected, rewards: list[np.ndarray]) -> None:
+        for (rollout, hidden), predicted in zip(collected, rewards, strict=True):
+            self._episodes.add(rollout, hidden.true_rewards, predicted)
+            self.agent_steps += rollout.num_steps
+            self._environment_steps += rollout.num_steps
+
+    def _warm_up(self) -> None:
+        """The untrained policy acts: for the observation statistics, and for the first quarter of the labels.
+
+        Its steps are environment steps but not agent steps: the run's length and the label schedule count from the
+        first update."""
+        steps = self._spec.config.loop.warmup_steps if self._services else 1
+        while self._environment_steps < steps:
+            self._act_untrained()
+        asked_s = time.monotonic()
+        while self._services and not self._reward_model_is_ready():
+            self._services.advance()
+            # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
+            if time.monotonic() - asked_s > 2.0 and not self._spec.config.in_process:
+                self._act_untrained()
+                asked_s = time.monotonic()
+
+    def _act_untrained(self) -> None:
+        self._submit()
+        collected = self._pool.gather()
+        self._environment_steps += sum(rollout.num_steps for rollout, _ in collected)
+        self._learner.observe([rollout for rollout, _ in collected])
+        if self._services:
+            self._services.observe(collected, 0)
+        self._show({"phase": "warm-up", "environment_steps": self._environment_steps, **self._service_metrics()})
+
+    def _reward_model_is_ready(self) -> bool:
+        """The first labels are in, and the reward model has been fitted to them."""
+        assert self._services is not None and self._relabeler is not None
+        config = self._spec.config
+        self._relabeler.refresh()
+        self._show({"phase": "first labels", "environment_steps": self._environment_steps, **self._service_metrics()})
+        metrics = self._relabeler.snapshot_metrics
+        wanted = config.labels if config.query.offline else round(config.query.initial_fraction * config.labels)
+        judged = metrics.get("num_labels", 0) + metrics.get("num_incomparable", 0)
+        if judged >= wanted and metrics.get("gradient_steps", 0) >= config.loop.pretrain_steps:
+            return True
+        if not config.in_process:
+            time.sleep(0.05)
+        return False
+
+    def _service_metrics(self) -> dict[str, float]:
+        return self._services.metrics() if self._services else {}
+
+    def _due_for_checkpoint(self) -> bool:
+        return self.agent_steps // self._checkpoint_steps > self._generation and self.agent_steps < self._spec.config.steps
+
+    def checkpoint(self) -> None:
+        """Write everything that a resume needs. A checkpoint is a clean cut: episodes start anew and recent clips are
+        forgotten, here as after a resume, so that a resumed run goes on exactly as one that never stopped. (Why not
+        save the environments? Most of gymnasium's cannot be.)"""
+        self._generation = self.agent_steps // self._checkpoint_steps
+        self._cut()
+        save_checkpoint(
+            self._folder.checkpoints,
+            self.agent_steps,
+            {
+                "learner": self._learner.state_dict(),
+                "services": self._services.state_dict() if self._services else {},
+                "episodes": self._episodes.state_dict(),
+                "agent_steps": self.agent_steps,
+                "environment_steps": self._environment_steps,
+                "generation": self._generation,
+                "lag_max": self._lag_max,
+                "wall_s": self._wall_s(),
+            },
+        )
+        self._folder.log_event(f"checkpoint at {self.agent_steps} agent steps")
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self._learner.load_state_dict(state["learner"])
+        if self._services:
+            self._services.load_state_dict(state["services"])
+        self._episodes.load_state_dict(state["episodes"])
+        self.agent_steps = state["agent_steps"]
+        self._environment_steps = state["environment_steps"]
+        self._generation = state["generation"]
+        self._lag_max = state["lag_max"]
+        self._spent_s = state["wall_s"]
+        self._started_s = time.monotonic()
+        self._folder.cut_metrics(self.agent_steps)
+        self._cut()
+
+    def _cut(self) -> None:
+        self._pool.restart(self._generation)
+        self._episodes.cut()
+        if self._services:
+            self._services.forget()
+
+    def _wall_s(self) -> float:
+        return self._spent_s + time.monotonic() - self._started_s

@@ -1,0 +1,1 @@
+"""Which pairs to ask about, who answers, and how many answers are wanted by now."""

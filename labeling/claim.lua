@@ -1,0 +1,33 @@
+-- Gives the most wanted query that this labeler neither holds nor has answered, after sweeping back expired leases.
+-- ARGV: labeler, lease in seconds, token made by the caller, overlap.
+-- Returns {query, left, right, deadline}, or nil. The same token again gives the same query again.
+local labeler, lease_s, token, overlap = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local at = now()
+
+local function answer(query, deadline)
+  return {query, field(query, 'left'), field(query, 'right'), seconds(deadline)}
+end
+
+local deadline = redis.call('ZSCORE', LEASES, token)
+if deadline then
+  local query, owner = holder(token)
+  if owner ~= labeler then return nil end
+  return answer(query, tonumber(deadline))
+end
+sweep(at, overlap)
+local start, page = 0, 64
+while true do
+  local queries = redis.call('ZREVRANGE', OPEN, start, start + page - 1)
+  for _, query in ipairs(queries) do
+    if redis.call('HEXISTS', query_key(query), 'by:' .. labeler) == 0 then
+      redis.call('HSET', query_key(query), 'by:' .. labeler, token)
+      redis.call('HINCRBY', query_key(query), 'leased', 1)
+      redis.call('HSET', TOKENS, token, query .. ' ' .. labeler)
+      redis.call('ZADD', LEASES, seconds(at + lease_s), token)
+      settle(query, overlap)
+      return answer(query, at + lease_s)
+    end
+  end
+  if #queries < page then return nil end
+  start = start + page
+end

@@ -1,0 +1,42 @@
+-- Appends an answer to the log and ends its lease.
+-- ARGV: token, query, labeler, label id, answer, overlap.
+-- Returns {status, cursor, surplus}: 'stored'; 'repeated', with the first result; 'conflict', the label id was used for
+-- something else; 'lost', the token was never given for this, or was used up.
+--
+-- Timelines: (a) the reply is lost, the browser sends again: the label id is known, the first result is returned.
+-- (b) the lease expires, another labeler answers, the first one's answer arrives late: it is kept, as surplus.
+-- (c) the lease expires, the same labeler holds the query again, the first answer arrives: it counts, and ends the
+-- second lease with it, so that the second answer finds its token gone.
+local token, query, labeler, label, answer, overlap = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local known = redis.call('HGET', LABELS, label)
+if known then
+  known = cjson.decode(known)
+  local same = known.query == query and known.labeler == labeler and known.answer == answer
+  return {same and 'repeated' or 'conflict', known.cursor, known.surplus}
+end
+local held, owner = holder(token)
+if held ~= query or owner ~= labeler then return {'lost', '', '0'} end
+end_lease(token, query, labeler)
+redis.call('HDEL', TOKENS, token)
+
+local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'left', 'right', 'held', 'by:' .. labeler)
+local state, counted, left, right, by = v[1], tonumber(v[2]), v[3], v[4], v[6]
+local answered = by and string.sub(by, 1, 6) == 'label:'
+local surplus = state == 'withdrawn' or counted >= overlap or answered
+if by and not answered then
+  end_lease(by, query, labeler)
+  redis.call('HDEL', TOKENS, by)
+end
+if not answered then redis.call('HSET', query_key(query), 'by:' .. labeler, 'label:' .. label) end
+if not surplus then redis.call('HINCRBY', query_key(query), 'counted', 1) end
+redis.call('HINCRBY', query_key(query), 'kept', 1)
+if v[5] == '0' then
+  redis.call('HSET', query_key(query), 'held', 1)
+  hold(left)
+  hold(right)
+end
+local entry = {id = label, query = query, labeler = labeler, answer = answer, retracts = '',
+  surplus = surplus and '1' or '0', left = left, right = right}
+local cursor = append(entry, now())
+settle(query, overlap)
+return {'stored', cursor, entry.surplus}

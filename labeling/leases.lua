@@ -1,0 +1,51 @@
+-- Prelude of the queue's scripts, after reward_service/common.lua: leases, and when a query may be asked.
+local LEASES, TOKENS = prefix .. 'leases', prefix .. 'leases:tokens'
+
+local function field(query, name) return redis.call('HGET', query_key(query), name) end
+
+-- In the queue exactly while more answers are wanted than there are labels and leases; gives back a withdrawn query's
+-- clips once nobody holds it and no label names it.
+local function settle(query, overlap)
+  local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'leased', 'kept', 'held', 'priority', 'left', 'right')
+  local counted, leased = tonumber(v[2]), tonumber(v[3])
+  if v[1] == 'open' and counted >= overlap then
+    v[1] = 'done'
+    redis.call('HSET', query_key(query), 'state', 'done')
+  elseif v[1] == 'done' and counted < overlap then
+    v[1] = 'open'
+    redis.call('HSET', query_key(query), 'state', 'open')
+  end
+  redis.call(v[1] == 'open' and 'SADD' or 'SREM', PENDING, query)
+  if v[1] == 'open' and counted + leased < overlap then
+    redis.call('ZADD', OPEN, v[6], query)
+  else
+    redis.call('ZREM', OPEN, query)
+  end
+  if v[1] == 'withdrawn' and leased == 0 and v[4] == '0' and v[5] == '1' then
+    redis.call('HSET', query_key(query), 'held', 0)
+    release(v[7])
+    release(v[8])
+  end
+end
+
+-- Ends a lease if it is still one. The token stays known, for a late answer.
+local function end_lease(token, query, labeler)
+  if redis.call('ZREM', LEASES, token) == 0 then return end
+  redis.call('HINCRBY', query_key(query), 'leased', -1)
+  if field(query, 'by:' .. labeler) == token then redis.call('HDEL', query_key(query), 'by:' .. labeler) end
+end
+
+local function holder(token)
+  local value = redis.call('HGET', TOKENS, token)
+  if not value then return nil, nil end
+  return string.match(value, '^(%S+) (%S+)$')
+end
+
+local function sweep(at, overlap)
+  for _, token in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', seconds(at), 'LIMIT', 0, 100)) do
+    local query, labeler = holder(token)
+    end_lease(token, query, labeler)
+    count('leases_expired', 1)
+    settle(query, overlap)
+  end
+end

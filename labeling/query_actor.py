@@ -1,0 +1,134 @@
+"""QueryActor: offers the pairs that the reward model would learn most from, as many as the schedule wants by now.
+
+    actor.observe(rollout, hidden, agent_steps)   # recent behaviour comes in
+    actor.step()                                  # queries go out
+
+It cannot proceed while it has fewer than two clips or enough queries are waiting; then `step` offers nothing and says
+so in its metrics. It never waits for a labeler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from actors.clips import cut_clips
+from actors.tasks import Task
+from actors.trajectory import Clip, Hidden, Rollout
+from labeling.schedule import LabelSchedule
+from labeling.selection import candidate_pairs, select_pairs
+from reward_service.comparisons import Query
+from reward_service.database import ComparisonDatabase
+from reward_service.ensemble import RewardEnsemble, disagreement
+from reward_service.snapshot import SnapshotReader
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class QueryConfig:
+    """candidates: pairs looked at per query asked. recent_clips: how many clips of the current policy to draw from.
+    max_open: queries that may wait for a labeler at once, so that what people see is never old."""
+
+    selection: Literal["disagreement", "random"] = "disagreement"
+    candidates: int = 10
+    recent_clips: int = 512
+    max_open: int = 1000
+    initial_fraction: float = 0.25
+    offline: bool = False
+
+
+class QueryActor:
+    """Turns recent rollouts into queries. `reader` keeps `ensemble` at the newest snapshot."""
+
+    def __init__(
+        self,
+        config: QueryConfig,
+        task: Task,
+        schedule: LabelSchedule,
+        database: ComparisonDatabase,
+        reader: SnapshotReader,
+        seed: int,
+    ) -> None:
+        self._config, self._task, self._schedule = config, task, schedule
+        self._database, self._reader = database, reader
+        self._clips: deque[Clip] = deque(maxlen=config.recent_clips)
+        self._random = np.random.default_rng(seed)
+        self._agent_steps = 0
+        self._disagreement = {"asked": math.nan, "unasked": math.nan}
+
+    def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
+        """Take in the current policy's latest behaviour. The oldest clips are forgotten first."""
+        self._clips.extend(cut_clips(rollout, hidden, self._task.preset.clip_steps, self._task.action))
+        self._agent_steps = max(self._agent_steps, agent_steps)
+
+    def forget(self) -> None:
+        """Drop all recent clips: a checkpoint is a clean cut, so that what follows does not depend on what was."""
+        self._clips.clear()
+
+    def step(self) -> dict[str, float]:
+        """Offer what is wanted now. Clips are stored before the query that names them is offered."""
+        waiting = self._database.num_open_queries()
+        answered = self._database.num_labels()
+        due = self._schedule.due(self._agent_steps)
+        wanted = min(due - answered - waiting, self._config.max_open - waiting)
+        asked = self._ask(wanted) if wanted > 0 and len(self._clips) > 1 else 0
+        return {
+            "labels_due": float(due),
+            "labels": float(answered),
+            "queries_open": float(waiting + asked),
+            "queries_asked": float(asked),
+            "disagreement_asked": self._disagreement["asked"],
+            "disagreement_unasked": self._disagreement["unasked"],
+        }
+
+    def _ask(self, wanted: int) -> int:
+        clips = list(self._clips)
+        self._reader.refresh()
+        pairs = candidate_pairs(self._random, len(clips), wanted * self._config.candidates)
+        score = self._scorer(clips) if self._reader.version else None
+        selection = select_pairs(pairs, score, wanted, self._config.selection == "disagreement")
+        named = {index: clips[index] for index in selection.pairs.ravel().tolist()}
+        self._database.put_clips(list(named.values()))
+        queries = [
+            self._query(clips[left], clips[right], float(value))
+            for (left, right), value in zip(selection.pairs.tolist(), selection.disagreement, strict=True)
+        ]
+        self._disagreement = {
+            "asked": float(selection.disagreement.mean()),
+            "unasked": selection.candidate_disagreement,
+        }
+        return sum(self._database.offer(queries))
+
+    def _scorer(self, clips: list[Clip]) -> Callable[[Array], Array]:
+        ensemble: RewardEnsemble = self._reader.ensemble
+        device = next(ensemble.parameters()).device
+        with torch.inference_mode():
+            returns = ensemble.clip_returns(
+                torch.from_numpy(np.stack([clip.segment.observations for clip in clips])).to(device),
+                torch.from_numpy(np.stack([clip.segment.actions for clip in clips])).to(device),
+            )  # [E, M]
+
+        def score(pairs: Array) -> Array:
+            return disagreement(returns[:, torch.from_numpy(pairs)]).cpu().numpy()
+
+        return score
+
+    def _query(self, left: Clip, right: Clip, value: float) -> Query:
+        # The id follows from the pair: a query that is offered twice, after a lost reply, is one query.
+        digest = hashlib.blake2b(f"{left.clip_id}:{right.clip_id}".encode(), digest_size=16).hexdigest()
+        return Query(digest, left.clip_id, right.clip_id, value, self._reader.version, asked_at_s=0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"random": self._random.bit_generator.state, "agent_steps": self._agent_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._random.bit_generator.state = state["random"]
+        self._agent_steps = state["agent_steps"]

@@ -1,0 +1,135 @@
+"""The query queue: who is asked what, and how an answer enters the log. Keys: see reward_service/database.py.
+
+A lease is a query in a labeler's hands until a deadline in the server's time. Every transition is one Lua call that may
+be repeated after a lost reply: a claim by its token, an answer and a retraction by their ids. Nothing here waits: a
+claim that finds nothing returns None, and leases that ran out are swept back by whoever claims next.
+
+A labeler is not given again what it holds or has answered. What it let expire, or took back, it may see again: with one
+labeler in the pool the query would otherwise be lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from reward_service.comparisons import Answer
+from reward_service.keys import checked_id, load_script, run_prefix, text
+
+_LUA = Path(__file__).parent
+
+
+class QueueError(RuntimeError):
+    """The queue refuses a transition; nothing was changed."""
+
+
+class ConflictError(QueueError):
+    """The id was used before, for another answer. (HTTP: 409.)"""
+
+
+class LeaseLostError(QueueError):
+    """The lease was never given, or is used up; or there is no such label of this labeler."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A query in a labeler's hands.
+
+    token       proves it; used up by the answer
+    deadline_s  server time, seconds since the epoch, after which others may be asked; a later answer is still kept
+    """
+
+    token: str
+    query_id: str
+    left: str
+    right: str
+    labeler: str
+    deadline_s: float
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What became of an answer or a retraction.
+
+    cursor    its place in the log
+    surplus   kept, but not counted
+    repeated  it was there before; this is the first result
+    """
+
+    label_id: str
+    cursor: str
+    surplus: bool
+    repeated: bool
+
+
+class QueryQueue:
+    """The queue of one run. `overlap` answers are counted for each query; a lease lasts `lease_s` seconds."""
+
+    def __init__(self, client: redis.Redis, run_id: str, lease_s: float = 60.0, overlap: int = 1) -> None:
+        if lease_s <= 0 or overlap < 1:
+            raise ValueError(f"a queue needs lease_s > 0 and overlap >= 1, got {lease_s} and {overlap}")
+        self.prefix = run_prefix(run_id)
+        self.lease_s = lease_s
+        self.overlap = overlap
+        prelude = _LUA / "leases.lua"
+        self._claim = load_script(client, _LUA / "claim.lua", prelude)
+        self._heartbeat = load_script(client, _LUA / "heartbeat.lua", prelude)
+        self._complete = load_script(client, _LUA / "complete.lua", prelude)
+        self._retract = load_script(client, _LUA / "retract.lua", prelude)
+        self._withdraw = load_script(client, _LUA / "withdraw.lua", prelude)
+
+    def claim(self, labeler: str, token: str = "") -> Lease | None:
+        """The most wanted query for this labeler, or None when there is none for it now.
+
+        A caller that may have lost the reply passes a token of its own (random, at least 128 bit) and repeats it."""
+        token = checked_id("token", token) if token else secrets.token_hex(16)
+        args = [checked_id("labeler", labeler), repr(self.lease_s), token, self.overlap]
+        reply: Any = self._claim([self.prefix], args)
+        if reply is None:
+            return None
+        query_id, left, right, deadline = map(text, reply)
+        return Lease(token, query_id, left, right, labeler, float(deadline))
+
+    def heartbeat(self, lease: Lease) -> Lease | None:
+        """The lease with a new deadline, or None when it has run out and was swept."""
+        args = [checked_id("token", lease.token), lease.labeler, repr(self.lease_s)]
+        deadline: Any = self._heartbeat([self.prefix], args)
+        return None if deadline is None else replace(lease, deadline_s=float(deadline))
+
+    def complete(self, lease: Lease, answer: Answer, label_id: str) -> Completion:
+        """Stores the answer under an id that the caller made, and ends the lease. Stored before it returns.
+
+        The same id again returns the first result; with another answer it raises ConflictError. An answer after the
+        deadline is kept, and counts if the query still lacks one. Raises LeaseLostError when the token is used up."""
+        ids = [checked_id("token", lease.token), checked_id("query id", lease.query_id)]
+        ids += [checked_id("labeler", lease.labeler), checked_id("label id", label_id)]
+        reply: Any = self._complete([self.prefix], [*ids, answer.value, self.overlap])
+        return _completion(label_id, reply, f"the lease on query {lease.query_id} is over: claim another query")
+
+    def retract(self, labeler: str, label_id: str, retraction_id: str) -> Completion:
+        """Takes back a label of this labeler (undo). The query is asked again, also of this labeler.
+
+        Repeated, under whatever id, it returns the first result."""
+        ids = [checked_id("labeler", labeler), checked_id("label id", label_id)]
+        ids.append(checked_id("retraction id", retraction_id))
+        reply: Any = self._retract([self.prefix], [*ids, self.overlap])
+        return _completion(retraction_id, reply, f"labeler {labeler} has no label {label_id} to take back")
+
+    def withdraw(self, query_id: str) -> bool:
+        """Stops asking a query; False when it has its answers, is withdrawn or unknown.
+
+        Answers on the way are kept as surplus. Its clips may be dropped from then on, unless a label names them."""
+        return self._withdraw([self.prefix], [checked_id("query id", query_id), self.overlap]) == 1
+
+
+def _completion(label_id: str, reply: Any, lost: str) -> Completion:
+    status, cursor, surplus = map(text, reply)
+    if status == "conflict":
+        raise ConflictError(f"the id {label_id} was used before for something else: make a new id for every answer")
+    if status == "lost":
+        raise LeaseLostError(lost)
+    return Completion(label_id, cursor, surplus == "1", status == "repeated")

@@ -1,0 +1,61 @@
+"""A2C: synchronous advantage actor-critic (Mnih et al. 2016, section 4), as the paper used it on Atari.
+
+Its settings there, "Adam with alpha 0.99 and epsilon 1e-5", are RMSProp's (PAPER.md), so RMSProp it is. One
+gradient step per Batch: it wants small ones (16 environments, n = 5 steps), which whoever composes the run gives it.
+
+Advantages are taken in the units of the value scale (`targets - values`), not standardised per batch as PPO's are:
+the mean of 80 of them is mostly noise, and taking it away would undo what the critic knows. The value scale moves
+slowly, and still makes the step independent of the scale of the reward model of the day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from actors.policy import ActorCritic
+from learners.algorithm import Batch, LossGradient, report
+
+
+@dataclass(frozen=True)
+class A2CConfig:
+    """learning_rate falls linearly to `final_learning_rate` of itself. alpha, epsilon: RMSProp's. entropy: bonus per
+    nat."""
+
+    learning_rate: float = 7e-4
+    final_learning_rate: float = 0.0
+    alpha: float = 0.99
+    epsilon: float = 1e-5
+    entropy: float = 0.01
+    value_coefficient: float = 0.5
+    max_gradient_norm: float = 0.5
+
+
+class A2C:
+    """One RMSProp step per Batch on -log pi(a|s) A, the value error and the entropy bonus."""
+
+    def __init__(self, config: A2CConfig, policy: ActorCritic, seed: int) -> None:
+        """`seed` as every algorithm takes it: nothing here is drawn at random."""
+        self._config, self._policy = config, policy
+        self._gradient = LossGradient(policy, config.entropy, config.value_coefficient)
+        self._optimiser = torch.optim.RMSprop(
+            [self._gradient.parameters.vector], config.learning_rate, alpha=config.alpha, eps=config.epsilon
+        )
+
+    @torch.no_grad()
+    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+        learning_rate = self._config.learning_rate * (1.0 - (1.0 - self._config.final_learning_rate) * progress)
+        self._optimiser.param_groups[0]["lr"] = learning_rate
+        advantages = batch.targets - batch.values
+        self._gradient.compute(batch, lambda _: -advantages)
+        self._gradient.parameters.clip_gradient(self._config.max_gradient_norm)
+        self._optimiser.step()
+        return {**report(self._policy, batch), "learning_rate": learning_rate}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimiser": self._optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._optimiser.load_state_dict(state["optimiser"])

@@ -1,0 +1,127 @@
+"""What every policy-gradient algorithm is given, what it must be able to do, and the pieces that several share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from actors.policy import ActorCritic
+from learners.gradient import FlatParameters, TanhMLP
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N transitions, in no order, on the learner's device.
+
+    observations  [N, O] normalised
+    actions       [N, *A] as sampled
+    log_probs     [N] under the policy that acted
+    advantages    [N] as estimated (not standardised)
+    targets       [N] value targets, in value-scale units
+    values        [N] what the critic said before the update, in value-scale units
+    """
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    advantages: Tensor
+    targets: Tensor
+    values: Tensor
+
+    @property
+    def size(self) -> int:
+        return len(self.log_probs)
+
+    def select(self, index: Tensor) -> Batch:
+        """The transitions at `index` [M], copied."""
+        return Batch(**{f.name: getattr(self, f.name).index_select(0, index) for f in fields(self)})
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """The transitions from `start` to `stop`, as views."""
+        return Batch(**{f.name: getattr(self, f.name)[start:stop] for f in fields(self)})
+
+
+class Algorithm(Protocol):
+    """PPO, TRPO or A2C: improves a policy from one Batch."""
+
+    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+        """One policy version further. `progress` in [0, 1] of the run drives schedules. Returns its metrics."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def standardise(advantages: Tensor) -> Tensor:
+    """Zero mean, unit standard deviation: policy steps do not depend on the scale of the reward."""
+    return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)  # 0 for a single one, not NaN
+
+
+def report(policy: ActorCritic, batch: Batch) -> dict[str, float]:
+    """What an update has done, over the whole batch: the metrics that mean the same in every algorithm.
+
+    `kl` is from the policy that acted, estimated from its samples (http://joschu.net/blog/kl-approx.html, k3).
+    """
+    head = policy.head(batch.observations)
+    log_ratio = policy.log_prob(head, batch.actions) - batch.log_probs
+    ratio = log_ratio.exp()
+    error = policy.values(batch.observations) - batch.targets
+    spread = batch.targets.var(correction=0) + 1e-8
+    return {
+        "policy_loss": float(-(ratio * standardise(batch.advantages)).mean()),
+        "value_loss": float(0.5 * error.square().mean()),
+        "explained_variance": float(1 - error.var(correction=0) / spread),
+        "entropy": float(policy.entropy(head).mean()),
+        "kl": float((ratio - 1 - log_ratio).mean()),
+    }
+
+
+class LossGradient:
+    """The gradient of an actor-critic loss, written out by hand into `parameters.gradient`:
+
+        mean policy loss - entropy x mean entropy + value_coefficient x mean of half the squared value error
+
+    An algorithm says what its policy loss is by its derivative with respect to the log densities.
+    """
+
+    def __init__(self, policy: ActorCritic, entropy: float, value_coefficient: float) -> None:
+        self._policy, self._entropy, self._value_coefficient = policy, entropy, value_coefficient
+        self._actor, self._critic = TanhMLP(policy.actor), TanhMLP(policy.critic)
+        self.parameters = FlatParameters(policy.parameters())
+
+    def compute(self, batch: Batch, derivative: Callable[[Tensor], Tensor]) -> None:
+        """`derivative` gives d(policy loss) / d(log density) [N] from the present log densities [N]."""
+        head = self._actor.forward(batch.observations)
+        error = self._critic.forward(batch.observations).squeeze(1) - batch.targets
+        self._critic.backward((error * (self._value_coefficient / batch.size)).unsqueeze(1))
+        self._actor.backward(self._head_gradient(batch, head, derivative))
+
+    def _head_gradient(self, batch: Batch, head: Tensor, derivative: Callable[[Tensor], Tensor]) -> Tensor:
+        """d loss / d head [N, A]; the Gaussian's spread gets its `.grad` on the way."""
+        policy, entropy, size = self._policy, self._entropy, batch.size
+        if policy.action.discrete:
+            log_p = F.log_softmax(head, -1)
+            log_probs = log_p.gather(1, batch.actions.unsqueeze(1)).squeeze(1)
+            weight = derivative(log_probs).unsqueeze(1) / size
+            p = log_p.exp()
+            nats = -(p * log_p).sum(1, keepdim=True)
+            gradient = (p * (log_p + nats)).mul_(entropy / size) - p * weight
+            return gradient.scatter_add_(1, batch.actions.unsqueeze(1), weight)
+        std = policy.log_std.exp()
+        scaled = (batch.actions - head) / std
+        squares = scaled * scaled
+        log_probs = -0.5 * squares.sum(1) - (policy.log_std.sum() + 0.5 * _LOG_2PI * policy.action.size)
+        weight = (derivative(log_probs) / size).unsqueeze(1)
+        assert policy.log_std.grad is not None
+        torch.sum((squares - 1.0) * weight, 0, out=policy.log_std.grad)
+        policy.log_std.grad -= entropy
+        return scaled * (weight / std)

@@ -1,0 +1,152 @@
+"""Learner: rollouts and their predicted rewards in, the next policy version out.
+
+    learner = Learner(LearnerConfig(), policy, PPO(PPOConfig(), policy, seed))
+    metrics = learner.step(rollouts, rewards, progress)
+    weights = learner.weights()
+
+It is handed rewards by whoever composes the run; a Rollout has none that it could read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actors.policy import ActorCritic, PolicyWeights
+from actors.trajectory import Rollout
+from learners.advantages import RunningMoments, ValueScale, gae
+from learners.algorithm import Algorithm, Batch
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """gamma: discount per agent step. gae_lambda: of the advantage estimate."""
+
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+
+
+class LearnerFailure(RuntimeError):
+    """Learning cannot go on: a reward or a loss is not a number."""
+
+
+class Learner:
+    """Optimises one policy. Holds its normalisation statistics and its version."""
+
+    def __init__(self, config: LearnerConfig, policy: ActorCritic, algorithm: Algorithm) -> None:
+        self._config, self.policy, self._algorithm = config, policy, algorithm
+        self._device = next(policy.parameters()).device
+        self._moments = RunningMoments.of_width(policy.observation_mean.numel())
+        self._scale = ValueScale()
+        self.version = 0
+
+    def weights(self) -> PolicyWeights:
+        """The present policy, ready to travel."""
+        return self.policy.export(self.version)
+
+    def observe(self, rollouts: Sequence[Rollout]) -> None:
+        """Let the observation statistics take in rollouts; the policy normalises with them from now on."""
+        for rollout in rollouts:
+            self._moments.update(rollout.observations[:-1].reshape(rollout.num_steps, -1))
+        with torch.no_grad():
+            self.policy.observation_mean.copy_(torch.from_numpy(self._moments.mean))
+            self.policy.observation_std.copy_(torch.from_numpy(self._moments.std))
+
+    def step(self, rollouts: Sequence[Rollout], rewards: Sequence[Array], progress: float) -> dict[str, float]:
+        """One update from rollouts and their rewards [T, B] each; raises LearnerFailure on what is not a number."""
+        if not all(np.isfinite(block).all() for block in rewards):
+            raise LearnerFailure(
+                "a predicted reward is not a finite number; resume from the last checkpoint with a lower "
+                "reward learning rate (`--set reward.learning_rate=1e-4`)"
+            )
+        lags = [self.version - rollout.policy_version for rollout in rollouts]
+        metrics = self._algorithm.update(self._batch(rollouts, rewards), progress)
+        if not np.isfinite(list(metrics.values())).all():
+            raise LearnerFailure(
+                f"the policy update diverged ({metrics}); resume from the last checkpoint with a lower learning rate"
+            )
+        self.observe(rollouts)
+        self.version += 1
+        return {**metrics, "policy_lag": float(max(lags)), "policy_version": float(self.version)}
+
+    @torch.no_grad()
+    def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Array]) -> Batch:
+        parts = [self._evaluate(rollout, block) for rollout, block in zip(rollouts, rewards, strict=True)]
+        columns = zip(*parts, strict=True)
+        observations, actions, log_probs, advantages, values = (torch.cat(column) for column in columns)
+        targets = advantages + values
+        self._rescale(targets.cpu().numpy())
+        scale = self._scale
+        return Batch(
+            observations=observations,
+            actions=actions,
+            log_probs=log_probs,
+            advantages=advantages,
+            targets=(targets - scale.mean) / scale.std,
+            values=(values - scale.mean) / scale.std,
+        )
+
+    def _evaluate(self, rollout: Rollout, rewards: Array) -> tuple[Tensor, ...]:
+        """Normalised observations, actions, log_probs, advantages and values [T*B, ...] of one rollout."""
+        steps, envs = rollout.log_probs.shape
+        seen = rollout.observations.reshape((steps + 1) * envs, -1)
+        everything = np.concatenate((seen, rollout.final_observations.reshape(len(rollout.ends), seen.shape[1])))
+        normalised = self.policy.normalise(torch.from_numpy(everything).to(self._device))
+        predicted = (self.policy.values(normalised) * self._scale.std + self._scale.mean).cpu().numpy()
+        values = predicted[: (steps + 1) * envs].reshape(steps + 1, envs)
+        next_values = values[1:].copy()
+        next_values[rollout.ends[:, 0], rollout.ends[:, 1]] = predicted[(steps + 1) * envs :]
+        advantages = gae(
+            rewards,
+            values[:-1],
+            next_values,
+            rollout.terminated,
+            rollout.terminated | rollout.truncated,
+            self._config.gamma,
+            self._config.gae_lambda,
+        ).astype(np.float32)
+        count = steps * envs
+        columns = (rollout.actions, rollout.log_probs, advantages, values[:-1])
+        return (
+            normalised[:count],
+            *(torch.from_numpy(c.reshape(count, *c.shape[2:]).copy()).to(self._device) for c in columns),
+        )
+
+    def _rescale(self, targets: Array) -> None:
+        """Follow the value targets' scale, and change the critic's last layer so that what it says is preserved."""
+        old_mean, old_std = self._scale.mean, self._scale.std
+        self._scale.update(targets)
+        last = self.policy.critic[-1]
+        assert isinstance(last, torch.nn.Linear)
+        ratio = old_std / self._scale.std
+        last.weight.mul_(ratio)
+        last.bias.mul_(ratio).add_((old_mean - self._scale.mean) / self._scale.std)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resume needs, as tensors and plain values."""
+        return {
+            "policy": self.policy.state_dict(),
+            "algorithm": self._algorithm.state_dict(),
+            "moments": {
+                "mean": torch.from_numpy(self._moments.mean),
+                "variance": torch.from_numpy(self._moments.variance),
+                "count": self._moments.count,
+            },
+            "scale": asdict(self._scale),
+            "version": self.version,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.policy.load_state_dict(state["policy"])
+        self._algorithm.load_state_dict(state["algorithm"])
+        moments = state["moments"]
+        self._moments = RunningMoments(moments["mean"].numpy(), moments["variance"].numpy(), moments["count"])
+        self._scale = ValueScale(**state["scale"])
+        self.version = state["version"]

@@ -1,0 +1,88 @@
+"""PPO with the clipped objective (Schulman et al. 2017, equation 7), as CleanRL's ppo_continuous_action has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actors.policy import ActorCritic
+from learners.algorithm import Batch, LossGradient, report, standardise
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """learning_rate falls linearly to `final_learning_rate` of itself. entropy: bonus per nat."""
+
+    learning_rate: float = 3e-4
+    final_learning_rate: float = 0.0
+    epochs: int = 10
+    minibatch: int = 512
+    clip: float = 0.2
+    entropy: float = 0.003
+    value_coefficient: float = 0.5
+    max_gradient_norm: float = 0.5
+    target_kl: float | None = None
+
+
+class PPO:
+    """Epochs of minibatch Adam steps on the clipped surrogate, the value error and the entropy bonus.
+
+    The gradient is written out by hand (`learners.algorithm.LossGradient`); `_surrogate_gradient` is PPO's part of it.
+    """
+
+    def __init__(self, config: PPOConfig, policy: ActorCritic, seed: int) -> None:
+        self._config, self._policy = config, policy
+        self._gradient = LossGradient(policy, config.entropy, config.value_coefficient)
+        vector = self._gradient.parameters.vector
+        self._optimiser = torch.optim.Adam([vector], config.learning_rate, eps=1e-5, fused=True)
+        self._random = torch.Generator().manual_seed(seed)
+
+    @torch.no_grad()
+    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+        config = self._config
+        fraction = 1.0 - (1.0 - config.final_learning_rate) * progress
+        self._optimiser.param_groups[0]["lr"] = config.learning_rate * fraction
+        epochs = 0
+        while epochs < config.epochs:
+            order = torch.randperm(batch.size, generator=self._random).to(batch.log_probs.device)
+            shuffled = batch.select(order)
+            for start in range(0, batch.size, config.minibatch):
+                self._descend(shuffled.rows(start, start + config.minibatch))
+            epochs += 1
+            if config.target_kl is not None and report(self._policy, batch)["kl"] > config.target_kl:
+                break
+        return {
+            **report(self._policy, batch),
+            "clipped": self._clipped(batch),
+            "epochs": float(epochs),
+            "learning_rate": config.learning_rate * fraction,
+        }
+
+    def _descend(self, batch: Batch) -> None:
+        """One Adam step on one minibatch."""
+        self._gradient.compute(batch, lambda log_probs: self._surrogate_gradient(batch, log_probs))
+        self._gradient.parameters.clip_gradient(self._config.max_gradient_norm)
+        self._optimiser.step()
+
+    def _surrogate_gradient(self, batch: Batch, log_probs: Tensor) -> Tensor:
+        """d(-min(ratio A, clip(ratio) A)) / d log_prob [N]: zero where the clip holds."""
+        ratio = torch.exp(log_probs - batch.log_probs)
+        advantages = standardise(batch.advantages)
+        gain = ratio * advantages
+        held = gain > ratio.clamp(1 - self._config.clip, 1 + self._config.clip) * advantages
+        return gain.masked_fill_(held, 0.0).neg_()
+
+    def _clipped(self, batch: Batch) -> float:
+        """Share of samples whose ratio is outside the clip."""
+        log_probs = self._policy.log_prob(self._policy.head(batch.observations), batch.actions)
+        return float((((log_probs - batch.log_probs).exp() - 1).abs() > self._config.clip).float().mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimiser": self._optimiser.state_dict(), "random": self._random.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._random.set_state(state["random"])

@@ -1,0 +1,1 @@
+"""Comparison database, reward-model ensemble, continuous training."""

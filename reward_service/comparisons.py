@@ -1,0 +1,92 @@
+"""The records of the comparison database: Answer, Query, Label, Comparison.
+
+Plain data, no torch, no Redis: the web server, the queue and the trainer all speak in these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from actors.trajectory import Segment
+
+
+class Answer(StrEnum):
+    """What a labeler may say about a pair of clips (Christiano et al. 2017, section 2.2.2)."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    TIE = "tie"
+    INCOMPARABLE = "incomparable"
+
+    @property
+    def target(self) -> tuple[float, float] | None:
+        """mu, the probability mass on (first clip, second clip); None: not used for training."""
+        return _TARGETS[self]
+
+
+_TARGETS: dict[Answer, tuple[float, float] | None] = {
+    Answer.LEFT: (1.0, 0.0),
+    Answer.RIGHT: (0.0, 1.0),
+    Answer.TIE: (0.5, 0.5),
+    Answer.INCOMPARABLE: None,
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """A pair of clips offered to a labeler. `left` and `right` are clip ids.
+
+    disagreement   variance over members of P[left preferred] when it was asked; NaN when it was not scored
+    reward_version snapshot that scored it (0: none)
+    asked_at_s     server time, seconds since the epoch
+    """
+
+    query_id: str
+    left: str
+    right: str
+    disagreement: float
+    reward_version: int
+    asked_at_s: float
+
+    def __post_init__(self) -> None:
+        if self.left == self.right:
+            raise ValueError(f"a query needs two different clips, got {self.left} twice")
+
+
+@dataclass(frozen=True)
+class Label:
+    """One version of one labeler's answer, as it stands in the ordered log.
+
+    label_id   chosen by whoever answered; sent twice it counts once
+    cursor     position in the log, also the trainer's cursor
+    retracts   label_id of the version that this one takes back, or ""; a retraction has answer None
+    surplus    kept, but not counted: the query had its answers already, or was withdrawn
+    """
+
+    cursor: str
+    label_id: str
+    query_id: str
+    labeler: str
+    answer: Answer | None
+    retracts: str
+    answered_at_s: float
+    surplus: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One row of the paper's database D: both segments, and who said what about them when."""
+
+    label: Label
+    left: Segment
+    right: Segment
+    left_true_return: float
+    right_true_return: float
+
+
+@dataclass(frozen=True)
+class Retraction:
+    """A labeler took a label back: `label.retracts` names it. Nothing is deleted; the trainer leaves it out."""
+
+    label: Label

@@ -1,0 +1,270 @@
+"""The comparison database: clips, queries, the ordered log of labels, reward-model snapshots, statuses. In Redis.
+
+Key schema. Every key begins with "twoclips:<run>:", so that runs share a server undisturbed.
+
+    clip:<clip>        string  the encoded clip (codec.py)
+    clips              zset    clip -> order of arrival
+    clips:droppable    zset    the same, for those that no query names: the oldest go first when the budget is full
+    clips:refs         hash    clip -> number of queries that name it
+    query:<query>      hash    left, right, disagreement, reward_version, priority, asked_at_s,
+                               state    open | done (has its answers) | withdrawn
+                               counted  labels that count     kept    all labels, surplus and retracted ones included
+                               leased   leases now            held    1 while its clips must stay
+                               by:<labeler>  a token while the labeler holds it, "label:<label>" once answered
+    queries:open       zset    queries that a labeler may be given -> priority
+    queries:pending    set     queries that still lack an answer: open, or in somebody's hands
+    leases             zset    token -> deadline, server time
+    leases:tokens      hash    token -> "<query> <labeler>"; outlives the lease, so that a late answer is known
+    labels             hash    label -> JSON {query, labeler, answer, retracts, surplus, cursor, retracted_by}
+    log                stream  id, query, labeler, answer, retracts, at, surplus, left, right: nothing is ever deleted
+    snapshot           hash    version, payload, at_s
+    status             hash    component -> "<server time> <JSON>"
+    counters           hash    labels, labels_surplus, labels_incomparable, retractions, queries, queries_refused,
+                               clip_arrivals, clip_bytes, droppable_bytes, clips_dropped, clips_refused, leases_expired
+
+Every change is one Lua call, keyed by an id that the caller made: whoever lost a reply may simply repeat it. Why not
+let redis-py repeat: it would also repeat what is not keyed, and hide for how long it blocked (client.py).
+A full store refuses clips, never labels. Leases and answers belong to labeling/queue.py; the keys are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from actors.trajectory import Clip
+from reward_service.client import DatabaseError, check_writable, connect
+from reward_service.codec import decode_clip, encode_clip
+from reward_service.comparisons import Answer, Comparison, Label, Query, Retraction
+from reward_service.keys import checked_id, load_script, run_prefix, text
+
+__all__ = ["START", "ComparisonDatabase", "DatabaseError", "check_writable", "connect"]
+
+START = "0-0"
+"""The cursor before the first label."""
+
+_LUA = Path(__file__).parent
+_UNBOUNDED = 1 << 52
+_BATCH = 64
+
+
+class ComparisonDatabase:
+    """One run's database. Safe to share between threads; errors of the connection are redis.RedisError."""
+
+    def __init__(self, client: redis.Redis, run_id: str, clip_budget_bytes: int = 512 * 1024 * 1024) -> None:
+        # typed Any: redis-py annotates every command as possibly awaitable
+        self._redis: Any = client
+        self.client = client
+        self.run_id = run_id
+        self.prefix = run_prefix(run_id)
+        self.clip_budget_bytes = clip_budget_bytes
+        self._put_clip = load_script(client, _LUA / "put_clip.lua")
+        self._offer = load_script(client, _LUA / "offer.lua")
+        self._import_label = load_script(client, _LUA / "import_label.lua")
+        self._put_snapshot = load_script(client, _LUA / "put_snapshot.lua")
+        self._set_status = load_script(client, _LUA / "set_status.lua")
+
+    # ---- clips
+
+    def put_clips(self, clips: Iterable[Clip]) -> list[bool]:
+        """Stores the clips; False for each one refused because queries name all that the budget holds.
+
+        When the budget is full the oldest clips that no query names are dropped, and counted."""
+        stored: list[bool] = []
+        encoded = [(checked_id("clip id", clip.clip_id), encode_clip(clip)) for clip in clips]
+        for start in range(0, len(encoded), _BATCH):
+            with self._redis.pipeline(transaction=False) as pipe:
+                for clip_id, blob in encoded[start : start + _BATCH]:
+                    self._put_clip([self.prefix], [clip_id, blob, self.clip_budget_bytes], pipe)
+                stored += [reply == 1 for reply in pipe.execute()]
+        return stored
+
+    def get_clip(self, clip_id: str) -> Clip | None:
+        """The clip, or None when it was never stored or was dropped."""
+        return self.get_clips([clip_id]).get(clip_id)
+
+    def get_clips(self, clip_ids: Iterable[str]) -> dict[str, Clip]:
+        """Those of the clips that are there, by id. Each is fetched and decoded once."""
+        clips: dict[str, Clip] = {}
+        ids = list(dict.fromkeys(clip_ids))
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            blobs = self._redis.mget([f"{self.prefix}clip:{checked_id('clip id', clip_id)}" for clip_id in batch])
+            clips.update((clip_id, decode_clip(blob)) for clip_id, blob in zip(batch, blobs, strict=True) if blob)
+        return clips
+
+    # ---- queries
+
+    def offer(self, queries: Sequence[Query]) -> list[bool]:
+        """Puts queries into the queue, the greatest disagreement first to be asked (NaN counts as 0).
+
+        False for each one refused because a clip of it is not stored (any more). `asked_at_s` becomes server time."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for query in queries:
+                ids = [checked_id("query id", query.query_id)]
+                ids += [checked_id("clip id", clip_id) for clip_id in (query.left, query.right)]
+                priority = query.disagreement if math.isfinite(query.disagreement) else 0.0
+                args = [*ids, repr(query.disagreement), query.reward_version, repr(priority)]
+                self._offer([self.prefix], args, pipe)
+            return [reply == 1 for reply in pipe.execute()]
+
+    def get_query(self, query_id: str) -> Query | None:
+        names = ["left", "right", "disagreement", "reward_version", "asked_at_s"]
+        values = self._redis.hmget(f"{self.prefix}query:{checked_id('query id', query_id)}", names)
+        if values[0] is None:
+            return None
+        left, right, disagreement, reward_version, asked_at_s = map(text, values)
+        return Query(query_id, left, right, float(disagreement), int(reward_version), float(asked_at_s))
+
+    # ---- the log
+
+    def labels_since(self, cursor: str, limit: int = 1000) -> tuple[list[Label], str]:
+        """Every version of every label after `cursor`, in order, surplus ones and retractions too, at most `limit`;
+        and the cursor to go on from."""
+        entries, cursor = self._log_since(cursor, limit)
+        return [label for label, _, _ in entries], cursor
+
+    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
+        """What counts of the log after `cursor`, in order, joined with its segments; and the cursor to go on from.
+
+        Answers that a person could not compare are included (their target is None), surplus labels and their
+        retractions are not: see labels_since. Reads at most `limit` entries of the log, so an empty list with a
+        cursor that has moved means: go on."""
+        entries, cursor = self._log_since(cursor, limit)
+        entries = [entry for entry in entries if not entry[0].surplus]
+        clips = self.get_clips(clip for label, *sides in entries if not label.retracts for clip in sides)
+        found: list[Comparison | Retraction] = []
+        for label, left_id, right_id in entries:
+            if label.retracts:
+                found.append(Retraction(label))
+                continue
+            left, right = clips.get(left_id), clips.get(right_id)
+            if left is None or right is None:
+                raise DatabaseError(
+                    f"label {label.label_id} of run {self.run_id} names a clip that is gone, though such clips are "
+                    "never dropped: was the server flushed, or is it set to evict keys? Restore its append-only file"
+                )
+            found.append(Comparison(label, left.segment, right.segment, left.true_return, right.true_return))
+        return found, cursor
+
+    def sides_of(self, query_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """The two clip ids of each query that is known; for exports."""
+        ids = list(query_ids)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for query_id in ids:
+                pipe.hmget(f"{self.prefix}query:{checked_id('query id', query_id)}", ["left", "right"])
+            return {
+                query_id: (text(left), text(right))
+                for query_id, (left, right) in zip(ids, pipe.execute(), strict=True)
+                if left is not None
+            }
+
+    def import_comparison(self, left: Clip, right: Clip, label: Label) -> bool:
+        """Takes in one version of a label of another run, a retraction too (after what it retracts), with its clips.
+
+        Repeating it changes nothing and gives False. Its query is never offered. The clips are stored whatever the
+        budget says, since a label names them. Raises DatabaseError when the label id is used for something else."""
+        ids = [checked_id("query id", label.query_id)]
+        ids += [checked_id("clip id", clip.clip_id) for clip in (left, right)]
+        ids += [checked_id("label id", label.label_id), checked_id("labeler", label.labeler)]
+        answer = label.answer.value if label.answer else ""
+        if bool(answer) == bool(label.retracts) or left.clip_id == right.clip_id:
+            raise DatabaseError(
+                f"label {label.label_id} must have an answer or retract a label, and two different clips"
+            )
+        with self._redis.pipeline(transaction=True) as pipe:
+            for clip in (left, right):
+                self._put_clip([self.prefix], [clip.clip_id, encode_clip(clip), _UNBOUNDED], pipe)
+            args = [*ids, answer, label.retracts, f"{label.answered_at_s:.6f}", int(label.surplus)]
+            self._import_label([self.prefix], args, pipe)
+            status = text(pipe.execute()[-1][0])
+        if status == "conflict":
+            raise DatabaseError(
+                f"label {label.label_id} cannot be imported into run {self.run_id}: its id, or its query's, is used "
+                "for something else, or what it retracts is not there; import into a new run"
+            )
+        return status == "stored"
+
+    def _log_since(self, cursor: str, limit: int) -> tuple[list[tuple[Label, str, str]], str]:
+        replies = self._redis.xrange(f"{self.prefix}log", min=f"({cursor}", count=limit)
+        entries = [(_label(text(entry_id), f), text(f[b"left"]), text(f[b"right"])) for entry_id, f in replies]
+        return entries, entries[-1][0].cursor if entries else cursor
+
+    # ---- counters
+
+    def num_labels(self) -> int:
+        """Labels that count now: surplus and retracted ones are not among them, incomparable ones are."""
+        return self._counter("labels")
+
+    def num_queries(self) -> int:
+        """Queries ever offered or imported."""
+        return self._counter("queries")
+
+    def num_open_queries(self) -> int:
+        """Queries that still lack an answer, whether waiting or in a labeler's hands."""
+        return self._redis.scard(f"{self.prefix}queries:pending")
+
+    def counts(self) -> dict[str, int]:
+        """Every counter of the schema above, and the sizes of the queue."""
+        names = ["labels", "labels_surplus", "labels_incomparable", "retractions", "queries", "queries_refused"]
+        names += ["clip_bytes", "clips_dropped", "clips_refused", "leases_expired"]
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(f"{self.prefix}counters", names)
+            pipe.zcard(f"{self.prefix}clips")
+            pipe.zcard(f"{self.prefix}queries:open")
+            pipe.scard(f"{self.prefix}queries:pending")
+            pipe.zcard(f"{self.prefix}leases")
+            pipe.hget(f"{self.prefix}snapshot", "version")
+            values, *sizes = pipe.execute()
+        found = {name: int(value or 0) for name, value in zip(names, values, strict=True)}
+        sized = ("clips", "queries_waiting", "queries_open", "leases", "snapshot_version")
+        return found | {name: int(value or 0) for name, value in zip(sized, sizes, strict=True)}
+
+    def _counter(self, name: str) -> int:
+        return int(self._redis.hget(f"{self.prefix}counters", name) or 0)
+
+    # ---- snapshots
+
+    def put_snapshot(self, version: int, payload: bytes) -> bool:
+        """Publishes a snapshot of the reward model; False, and nothing changed, unless it is newer than the last."""
+        return self._put_snapshot([self.prefix], [version, payload]) == 1
+
+    def snapshot_version(self) -> int:
+        """Version of the newest snapshot; 0 when there is none. Cheap: ask before get_snapshot."""
+        return int(self._redis.hget(f"{self.prefix}snapshot", "version") or 0)
+
+    def get_snapshot(self) -> tuple[int, bytes] | None:
+        version, payload = self._redis.hmget(f"{self.prefix}snapshot", ["version", "payload"])
+        return None if version is None else (int(version), bytes(payload))
+
+    # ---- statuses
+
+    def set_status(self, component: str, status: dict[str, Any]) -> None:
+        """Says what a component is doing; `statuses` adds the server's time as `updated_at_s`."""
+        self._set_status([self.prefix], [checked_id("component", component), json.dumps(status)])
+
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for component, value in self._redis.hgetall(f"{self.prefix}status").items():
+            at, _, body = text(value).partition(" ")
+            found[text(component)] = {**json.loads(body), "updated_at_s": float(at)}
+        return found
+
+
+def _label(cursor: str, fields: dict[bytes, bytes]) -> Label:
+    answer = text(fields[b"answer"])
+    return Label(
+        cursor=cursor,
+        label_id=text(fields[b"id"]),
+        query_id=text(fields[b"query"]),
+        labeler=text(fields[b"labeler"]),
+        answer=Answer(answer) if answer else None,
+        retracts=text(fields[b"retracts"]),
+        answered_at_s=float(fields[b"at"]),
+        surplus=fields[b"surplus"] == b"1",
+    )

@@ -1,0 +1,214 @@
+"""ComparisonDataset: the comparisons in memory, and which member may learn from which of them.
+
+Split and bootstrap are one fixed draw. The paper gives each member its own bootstrap sample of |D| comparisons, and
+has each member hold out 1/e of D for validation (section 2.2.3). |D| draws with replacement from D take comparison
+n with multiplicity Binomial(|D|, 1/|D|), which tends to Poisson(1), and miss it with probability (1 - 1/|D|)^|D|,
+which tends to 1/e: the share to hold out *is* the share that a bootstrap sample misses. So every (comparison, member)
+gets one count ~ Poisson(1): 0 means held out, the member never trains on it; k >= 1 means k copies in its sample.
+
+Why not draw a split and then a sample from the training part, or draw afresh when D grows: a new draw moves
+comparisons across the line, and validation loss then measures memory. Here the count is a pure function of
+(seed, query_id, member): it depends on nothing else in D, not on the order of arrival, and is the same after a
+resume. It is keyed by the query and not by the label, so that an answer given anew after a retraction, and a second
+labeler's answer about the same two clips, stay on their side of the line too.
+
+Small data: with few comparisons a member may have none to train on, with probability e^-N. It sits out until one
+arrives (`trainable`); nothing is moved over to it, since that would leak. The same holds for one member.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actors.spaces import ActionSpec
+from actors.trajectory import Segment
+from reward_service.comparisons import Comparison
+
+_FIRST_CAPACITY = 64
+_CUMULATIVE_POISSON = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
+
+
+class RewardDataError(ValueError):
+    """What the reward service was given to learn from cannot be used."""
+
+
+def multiplicities(key: str, members: int, seed: int) -> np.ndarray:
+    """count [E] int64 ~ Poisson(1), fixed for ever by (key, member, seed): P(0) = 1/e."""
+    draws = [hashlib.blake2b(f"{seed}/{member}/{key}".encode(), digest_size=8).digest() for member in range(members)]
+    uniform = np.array([int.from_bytes(digest, "little") >> 11 for digest in draws]) / 2.0**53
+    return np.searchsorted(_CUMULATIVE_POISSON, uniform, side="right").astype(np.int64)
+
+
+class ComparisonDataset:
+    """N comparisons in contiguous arrays; row order has no meaning, but is the same for the same calls.
+
+    observations [N, 2, L, *O] float32 raw; actions [N, 2, L, *A] float32 or int64; mu [N, 2]; true_returns [N, 2];
+    counts [N, E] int64. `max_labels` keeps only the latest (Atari in the paper: 3000; None: all).
+    """
+
+    def __init__(
+        self,
+        members: int,
+        seed: int,
+        clip_steps: int,
+        observation_shape: tuple[int, ...],
+        action_spec: ActionSpec,
+        max_labels: int | None = None,
+    ) -> None:
+        self.members, self.seed, self.clip_steps, self.max_labels = members, seed, clip_steps, max_labels
+        self._shapes = ((clip_steps, *observation_shape), (clip_steps, *action_spec.shape))
+        action_dtype = torch.int64 if action_spec.discrete else torch.float32
+        capacity = _FIRST_CAPACITY
+        self._columns: dict[str, Tensor] = {
+            "observations": torch.empty(capacity, 2, *self._shapes[0]),
+            "actions": torch.empty(capacity, 2, *self._shapes[1], dtype=action_dtype),
+            "mu": torch.empty(capacity, 2),
+            "true_returns": torch.empty(capacity, 2, dtype=torch.float64),
+            "counts": torch.empty(capacity, members, dtype=torch.int64),
+        }
+        self._rows: dict[str, int] = {}  # label_id -> row, oldest label first
+        self._label_ids: list[str] = []  # row -> label_id
+        self._incomparable: set[str] = set()
+        self._tables: tuple[_RowTable, _RowTable] | None = None
+
+    def __len__(self) -> int:
+        return len(self._label_ids)
+
+    @property
+    def num_incomparable(self) -> int:
+        """Labels that said "cannot tell": counted, not stored for training (paper, section 2.2.2)."""
+        return len(self._incomparable)
+
+    def add(self, comparison: Comparison) -> bool:
+        """Take in one comparison; False if it was not stored: incomparable, or a label that is here already.
+        Raises RewardDataError for segments of other shapes, or with values that are not finite."""
+        label = comparison.label
+        if label.answer is None or label.label_id in self._rows:
+            return False
+        if label.answer.target is None:
+            self._incomparable.add(label.label_id)
+            return False
+        sides = (comparison.left, comparison.right)
+        for side in sides:
+            self._check(label.label_id, side)
+        if self.max_labels is not None and len(self) >= self.max_labels:
+            self.retract(next(iter(self._rows)))
+        row = len(self)
+        if row == len(self._columns["mu"]):
+            self._columns = {name: torch.cat((kept, torch.empty_like(kept))) for name, kept in self._columns.items()}
+        columns = self._columns
+        for side, segment in enumerate(sides):
+            columns["observations"][row, side] = torch.from_numpy(np.ascontiguousarray(segment.observations))
+            columns["actions"][row, side] = torch.from_numpy(np.ascontiguousarray(segment.actions))
+        columns["mu"][row] = torch.tensor(label.answer.target)
+        columns["true_returns"][row] = torch.tensor(
+            (comparison.left_true_return, comparison.right_true_return), dtype=torch.float64
+        )
+        columns["counts"][row] = torch.from_numpy(multiplicities(label.query_id, self.members, self.seed))
+        self._rows[label.label_id] = row
+        self._label_ids.append(label.label_id)
+        self._tables = None
+        return True
+
+    def retract(self, label_id: str) -> bool:
+        """Forget a label; False if it is not here (never stored, or dropped by `max_labels`). The last row moves
+        into the gap, so that the arrays stay contiguous."""
+        if label_id in self._incomparable:
+            self._incomparable.remove(label_id)
+            return True
+        if label_id not in self._rows:
+            return False
+        row, last = self._rows.pop(label_id), len(self) - 1
+        moved = self._label_ids.pop()
+        if row != last:
+            for column in self._columns.values():
+                column[row] = column[last]
+            self._rows[moved], self._label_ids[row] = row, moved
+        self._tables = None
+        return True
+
+    @property
+    def observations(self) -> Tensor:
+        return self._columns["observations"][: len(self)]
+
+    @property
+    def actions(self) -> Tensor:
+        return self._columns["actions"][: len(self)]
+
+    @property
+    def mu(self) -> Tensor:
+        return self._columns["mu"][: len(self)]
+
+    @property
+    def true_returns(self) -> Tensor:
+        return self._columns["true_returns"][: len(self)]
+
+    @property
+    def counts(self) -> Tensor:
+        return self._columns["counts"][: len(self)]
+
+    @property
+    def validation_mask(self) -> Tensor:
+        """[E, N] bool: True where the member must never train."""
+        return (self.counts == 0).T
+
+    @property
+    def trainable(self) -> Tensor:
+        """[E] bool: members with something to train on."""
+        return self._row_tables()[0].totals > 0
+
+    @property
+    def measurable(self) -> Tensor:
+        """[E] bool: members with something held out."""
+        return self._row_tables()[1].totals > 0
+
+    def train_batch(self, generator: torch.Generator, batch_size: int) -> Tensor:
+        """Rows [E, batch] drawn with replacement from each member's bootstrap sample, so in proportion to its
+        counts. The rows of a member that is not `trainable` mean nothing and must not be trained on."""
+        return self._row_tables()[0].draw(generator, batch_size)
+
+    def validation_batch(self, generator: torch.Generator, batch_size: int) -> Tensor:
+        """Rows [E, batch] drawn with replacement from what each member holds out; for a member that is not
+        `measurable` they mean nothing."""
+        return self._row_tables()[1].draw(generator, batch_size)
+
+    def _row_tables(self) -> tuple[_RowTable, _RowTable]:
+        if self._tables is None:
+            self._tables = (_RowTable(self.counts), _RowTable(self.counts == 0))
+        return self._tables
+
+    def _check(self, label_id: str, segment: Segment) -> None:
+        shapes = (segment.observations.shape, segment.actions.shape)
+        if shapes != self._shapes:
+            raise RewardDataError(
+                f"label {label_id} compares clips with observations {shapes[0]} and actions {shapes[1]}, this run has "
+                f"{self._shapes[0]} and {self._shapes[1]}; use labels "
+                f"only with the task and clip length that they were given for"
+            )
+        if not (np.isfinite(segment.observations).all() and np.isfinite(segment.actions).all()):
+            raise RewardDataError(
+                f"label {label_id} compares a clip with values that are not finite; retract that label"
+            )
+
+
+class _RowTable:
+    """Each member's sample written out, one entry per copy, members end to end: a draw is then one look-up."""
+
+    def __init__(self, counts: Tensor) -> None:
+        copies = counts.T.to(torch.int64)  # [E, N]
+        rows = torch.arange(copies.shape[1]).repeat(copies.shape[0])
+        self.rows = rows.repeat_interleave(copies.flatten())
+        self.totals = copies.sum(1)
+        self.offsets = self.totals.cumsum(0) - self.totals
+
+    def draw(self, generator: torch.Generator, batch_size: int) -> Tensor:
+        uniform = torch.rand(len(self.totals), batch_size, generator=generator, dtype=torch.float64)
+        drawn = (uniform * self.totals[:, None]).long()
+        if len(self.rows) == 0:
+            return drawn
+        return self.rows[(drawn + self.offsets[:, None]).clamp_max(len(self.rows) - 1)]

@@ -1,0 +1,182 @@
+"""RewardEnsemble: E reward networks held and run as one.
+
+Every weight has the members as its first axis and a layer of all members is one `baddbmm`: there is no loop over
+members and none over pairs, and E = 1 is an ensemble like any other.
+
+Two scales live here and must not be mixed. *Raw* outputs are what the likelihood sees: comparisons fix them only
+up to a constant. *Normalised* outputs, what the agent is paid, are the raw ones brought to zero mean and a
+constant deviation with statistics over recent agent data (`set_output_statistics`). All statistics are buffers: they
+travel with the weights, so whoever scores, scores alike.
+
+Left out on purpose: convolutional torsos (an observation is flattened), dropout and batch norm (paper: Atari only).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from actors.spaces import ActionSpec
+
+OBSERVATION_CLIP = 10.0
+"""Normalised observations are clipped to +-10 deviations: one state never seen before cannot blow up a reward."""
+
+MIN_STD = 1e-6
+"""A deviation below this is that of a constant: it is replaced by 1, so a constant maps to 0 and not to noise."""
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """members      E, 3 in the paper
+    hidden       widths of the hidden layers; the paper's MuJoCo predictor is 64-64
+    leaky_slope  slope of the leaky ReLU below zero
+    input_noise  deviation of the Gaussian noise on normalised observations, in training only
+    """
+
+    members: int = 3
+    hidden: tuple[int, ...] = (64, 64)
+    leaky_slope: float = 0.01
+    input_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.members < 1 or not self.hidden or min(self.hidden) < 1:
+            raise ValueError(
+                f"a reward ensemble needs at least one member and one hidden unit in every layer, "
+                f"got members={self.members}, hidden={self.hidden}"
+            )
+        if self.input_noise < 0.0 or self.leaky_slope < 0.0:
+            raise ValueError(
+                f"input_noise and leaky_slope may not be negative, got {self.input_noise} and {self.leaky_slope}"
+            )
+
+
+class RewardEnsemble(nn.Module):
+    """Observation and action in, one reward per member out.
+
+    In all shapes `...` stands for any leading axes, O for the observation's and A for the action's: none if Discrete.
+    """
+
+    observation_mean: Tensor  # [O flattened]
+    observation_std: Tensor  # [O flattened]
+    member_mean: Tensor  # [E] of raw outputs over recent data
+    member_std: Tensor  # [E]
+    output_mean: Tensor  # [] of the mean over members of the normalised outputs, over the same data
+    output_std: Tensor  # []
+    reward_std: Tensor  # [] deviation that the agent's reward is given
+
+    def __init__(
+        self,
+        config: EnsembleConfig,
+        observation_shape: tuple[int, ...],
+        action_spec: ActionSpec,
+        *,
+        reward_std: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Weights are drawn like nn.Linear's, U(+-1/sqrt(fan in)), independently for each member from `generator`
+        (none: a fixed one, for readers who load a snapshot over it; the global generator is never touched)."""
+        super().__init__()
+        self.config = config
+        self.observation_shape = tuple(observation_shape)
+        self.action_spec = action_spec
+        self.observation_size = math.prod(self.observation_shape)
+        generator = generator or torch.Generator().manual_seed(0)
+        widths = (self.observation_size + action_spec.num_features, *config.hidden, 1)
+        self.weights = nn.ParameterList()  # each [E, in, out]
+        self.biases = nn.ParameterList()  # each [E, 1, out]
+        for fan_in, fan_out in pairwise(widths):
+            bound = 1.0 / math.sqrt(fan_in)
+            for parameters, rows in ((self.weights, fan_in), (self.biases, 1)):
+                drawn = torch.rand(config.members, rows, fan_out, generator=generator)
+                parameters.append(nn.Parameter((2 * drawn - 1) * bound))
+        members = config.members
+        self.register_buffer("observation_mean", torch.zeros(self.observation_size))
+        self.register_buffer("observation_std", torch.ones(self.observation_size))
+        self.register_buffer("member_mean", torch.zeros(members))
+        self.register_buffer("member_std", torch.ones(members))
+        self.register_buffer("output_mean", torch.zeros(()))
+        self.register_buffer("output_std", torch.ones(()))
+        self.register_buffer("reward_std", torch.tensor(float(reward_std)))
+
+    def features(self, observations: Tensor, actions: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        """Network inputs [..., F]: normalised observations, then the action's coordinates or its one-hot choice.
+        With a `noise` generator, config.input_noise is added to the observations."""
+        lead = observations.shape[: observations.dim() - len(self.observation_shape)]
+        flat = observations.reshape(*lead, self.observation_size).to(self.observation_mean.dtype)
+        flat = (flat - self.observation_mean).div_(self.observation_std).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP)
+        if noise is not None and self.config.input_noise > 0.0:
+            drawn = torch.randn(flat.shape, generator=noise, dtype=flat.dtype)
+            flat.add_(drawn.to(flat.device), alpha=self.config.input_noise)
+        if self.action_spec.discrete:
+            actions = F.one_hot(actions, self.action_spec.num_choices)
+        return torch.cat((flat, actions.to(flat.dtype)), dim=-1)
+
+    def score(self, features: Tensor) -> Tensor:
+        """Raw rewards [E, R] of features [R, F], the same for every member, or [E, R, F], each member its own."""
+        hidden = features if features.dim() == 3 else features.expand(self.config.members, *features.shape)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = F.leaky_relu_(torch.baddbmm(bias, hidden, weight), self.config.leaky_slope)
+        # The last layer has one output. As a matrix product its backward hands on a strided gradient, which made the
+        # whole step a third slower than this sum of products.
+        return (hidden * self.weights[-1].transpose(1, 2)).sum(-1) + self.biases[-1].squeeze(-1)
+
+    def member_rewards(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """observations [..., O], actions [..., A] -> raw outputs [E, ...]."""
+        features = self.features(observations, actions)
+        lead = features.shape[:-1]
+        return self.score(features.reshape(-1, features.shape[-1])).reshape(-1, *lead)
+
+    def normalised(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Each member's output minus its own mean over its own deviation, [E, ...]: members then weigh alike."""
+        return self._standardise(self.member_rewards(observations, actions))
+
+    def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """The reward that the agent is paid [...]: the mean of the normalised members, at zero mean and
+        deviation `reward_std` over recent data. A mean of members that disagree varies less than each of
+        them, so it is scaled once more (paper, section 2.2.3 and appendix A.1)."""
+        mean = self.normalised(observations, actions).mean(0)
+        return (mean - self.output_mean).mul_(self.reward_std / self.output_std)
+
+    def clip_returns(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Undiscounted sums of raw rewards over the clip steps, the last leading axis:
+        observations [N, 2, L, O] -> [E, N, 2]; [M, L, O] -> [E, M]."""
+        return self.member_rewards(observations, actions).sum(-1)
+
+    @torch.no_grad()
+    def set_output_statistics(self, observations: Tensor, actions: Tensor) -> None:
+        """Recompute all output statistics with the current weights over a block of recent agent data
+        [..., O], [..., A]. Not a running mean: that would be one of members that no longer exist."""
+        rewards = self.member_rewards(observations, actions).flatten(1)  # [E, R]
+        std, mean = torch.std_mean(rewards.double(), dim=1, correction=0)
+        self.member_mean.copy_(mean)
+        self.member_std.copy_(_guarded(std))
+        std, mean = torch.std_mean(self._standardise(rewards).mean(0).double(), correction=0)
+        self.output_mean.copy_(mean)
+        self.output_std.copy_(_guarded(std))
+
+    @torch.no_grad()
+    def set_input_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Normalise observations with this mean and deviation, each of the observation's shape, from now on."""
+        self.observation_mean.copy_(mean.reshape(-1))
+        self.observation_std.copy_(_guarded(std.reshape(-1)))
+
+    def _standardise(self, rewards: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (rewards.dim() - 1)
+        return (rewards - self.member_mean.view(shape)) / self.member_std.view(shape)
+
+
+def disagreement(returns: Tensor) -> Tensor:
+    """Variance over members of P[1 preferred over 2]: what makes a pair worth asking (paper, section 2.2.4).
+
+    returns [E, N, 2] raw clip returns, the scale on which P was fitted -> [N] in 0..0.25; zeros for one member.
+    """
+    return torch.sigmoid(returns[..., 0] - returns[..., 1]).var(dim=0, correction=0)
+
+
+def _guarded(std: Tensor) -> Tensor:
+    return torch.where(std > MIN_STD, std, torch.ones_like(std))

@@ -1,0 +1,97 @@
+"""RecentSteps: what the agent does now, as far as the reward model's statistics need it.
+
+Two windows on purpose. Inputs are normalised with the mean and deviation of *all* steps so far: a network's inputs
+must not swing with the policy. Outputs are normalised over the *latest* steps, since "zero mean, constant deviation"
+is a promise about what the current policy is paid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actors.spaces import ActionSpec
+from reward_service.dataset import RewardDataError
+
+
+class RecentSteps:
+    """A ring of the latest `capacity` steps, and the mean and variance of every observation ever seen."""
+
+    def __init__(self, capacity: int, observation_shape: tuple[int, ...], action_spec: ActionSpec) -> None:
+        dtype = torch.int64 if action_spec.discrete else torch.float32
+        self._observations = torch.zeros(capacity, *observation_shape)
+        self._actions = torch.zeros(capacity, *action_spec.shape, dtype=dtype)
+        self._next = 0
+        self._filled = 0
+        self.count = 0
+        self._mean = torch.zeros(observation_shape, dtype=torch.float64)
+        self._squares = torch.zeros(observation_shape, dtype=torch.float64)  # summed squared deviations
+
+    def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
+        """observations [..., *O] and executed actions [..., *A] of the same steps, oldest first.
+        Raises RewardDataError, and takes nothing in, for other shapes or values that are not finite."""
+        seen = torch.as_tensor(observations).reshape(-1, *self._observations.shape[1:])
+        done = torch.as_tensor(actions).reshape(-1, *self._actions.shape[1:])
+        if len(seen) != len(done):
+            raise RewardDataError(f"{len(seen)} observations and {len(done)} actions are not of the same steps")
+        if not (bool(torch.isfinite(seen).all()) and bool(torch.isfinite(done).all())):
+            raise RewardDataError(
+                "the agent's observations or actions hold values that are not finite, which would spoil the reward "
+                "model for good; find out why the environment or the policy made them"
+            )
+        if len(seen) == 0:
+            return
+        self._take_moments(seen)
+        capacity = len(self._observations)
+        seen, done = seen[-capacity:], done[-capacity:]
+        places = (torch.arange(len(seen)) + self._next) % capacity
+        self._observations[places] = seen.to(self._observations.dtype)
+        self._actions[places] = done.to(self._actions.dtype)
+        self._next = (self._next + len(seen)) % capacity
+        self._filled = min(self._filled + len(seen), capacity)
+
+    @property
+    def observations(self) -> Tensor:
+        """[R, *O] float32, R <= capacity, in no particular order."""
+        return self._observations[: self._filled]
+
+    @property
+    def actions(self) -> Tensor:
+        """[R, *A], of the same steps."""
+        return self._actions[: self._filled]
+
+    @property
+    def mean(self) -> Tensor:
+        return self._mean
+
+    @property
+    def std(self) -> Tensor:
+        return (self._squares / max(self.count, 1)).sqrt()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "observations": self.observations.clone(),
+            "actions": self.actions.clone(),
+            "next": self._next,
+            "count": self.count,
+            "mean": self._mean.clone(),
+            "squares": self._squares.clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._filled, self._next, self.count = len(state["observations"]), state["next"], state["count"]
+        self._observations[: self._filled] = state["observations"]
+        self._actions[: self._filled] = state["actions"]
+        self._mean, self._squares = state["mean"].clone(), state["squares"].clone()
+
+    def _take_moments(self, seen: Tensor) -> None:
+        """Pairwise update of mean and summed squares (Chan, Golub & LeVeque 1979): no loss of digits, any block."""
+        block = seen.double()
+        count, mean = len(block), block.mean(0)
+        shift, total = mean - self._mean, self.count + count
+        self._squares = self._squares + (block - mean).square().sum(0) + shift.square() * (self.count * count / total)
+        self._mean = self._mean + shift * (count / total)
+        self.count = total

@@ -1,0 +1,3 @@
+-- ARGV: component, JSON object. Stored with the server's time before it, so that clocks need not agree.
+redis.call('HSET', STATUS, ARGV[1], seconds(now()) .. ' ' .. ARGV[2])
+return 1

@@ -1,0 +1,177 @@
+"""One published version of the reward model: weights, statistics, and what it was made of.
+
+A snapshot is a safetensors file: arrays and text, nothing that runs when it is read. Its header says which networks
+and which spaces it belongs to, so that a reader can rebuild the ensemble from it or refuse a foreign one with a
+sentence. In the database it is a (version, bytes) pair; versions only go up.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from actors.spaces import ActionSpec
+from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+
+FORMAT = "twoclips-reward-1"
+_ENTRY = "twoclips"
+
+
+class SnapshotError(ValueError):
+    """These bytes are not a reward snapshot, or one of another ensemble."""
+
+
+class SnapshotSource(Protocol):
+    """The two calls of the comparison database that a reader needs."""
+
+    def snapshot_version(self) -> int: ...
+
+    def get_snapshot(self) -> tuple[int, bytes] | None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class RewardSnapshot:
+    """version            reward_version, 1 for the first published
+    num_labels         comparisons that it was fitted to
+    metrics            the trainer's figures at that time; NaN where there was nothing to measure
+    config, observation_shape, action_spec   what an ensemble must be to hold it
+    tensors            the ensemble's state_dict: weights and all statistics, on the CPU
+    """
+
+    version: int
+    num_labels: int
+    metrics: dict[str, float]
+    config: EnsembleConfig
+    observation_shape: tuple[int, ...]
+    action_spec: ActionSpec
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def capture(
+        cls, ensemble: RewardEnsemble, version: int, num_labels: int = 0, metrics: dict[str, float] | None = None
+    ) -> RewardSnapshot:
+        """A copy of the ensemble as it is now: training on does not change it."""
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in ensemble.state_dict().items()}
+        return cls(
+            version,
+            num_labels,
+            dict(metrics or {}),
+            ensemble.config,
+            ensemble.observation_shape,
+            ensemble.action_spec,
+            tensors,
+        )
+
+    def to_bytes(self) -> bytes:
+        header = {
+            "format": FORMAT,
+            "version": self.version,
+            "num_labels": self.num_labels,
+            "metrics": {name: value if math.isfinite(value) else None for name, value in self.metrics.items()},
+            "config": asdict(self.config),
+            "observation_shape": self.observation_shape,
+            "action_spec": asdict(self.action_spec),
+        }
+        # One entry: safetensors writes several in an order that changes from call to call, and the same model should
+        # give the same bytes. Infinite bounds of an action space become Infinity, which Python's JSON reads back.
+        return save_tensors(self.tensors, metadata={_ENTRY: json.dumps(header)})
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> RewardSnapshot:
+        """Raises SnapshotError for anything that `to_bytes` of this format did not write."""
+        header = _header(payload)
+        if header.get("format") != FORMAT:
+            raise SnapshotError(
+                f"this reward snapshot cannot be read here: its format is {header.get('format', 'not stated')!r}, "
+                f"expected {FORMAT!r}; use the twoclips that wrote it"
+            )
+        try:
+            spec, config = header["action_spec"], header["config"]
+            return cls(
+                version=int(header["version"]),
+                num_labels=int(header["num_labels"]),
+                metrics={name: math.nan if v is None else float(v) for name, v in header["metrics"].items()},
+                config=EnsembleConfig(**{**config, "hidden": tuple(config["hidden"])}),
+                observation_shape=tuple(header["observation_shape"]),
+                action_spec=ActionSpec(**{**spec, "low": tuple(spec["low"]), "high": tuple(spec["high"])}),
+                tensors=load_tensors(payload),
+            )
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise SnapshotError(
+                f"this reward snapshot is damaged ({error}); publish a new one by letting the run train on"
+            ) from error
+
+    def build(self) -> RewardEnsemble:
+        """A new ensemble that holds this snapshot."""
+        ensemble = RewardEnsemble(self.config, self.observation_shape, self.action_spec)
+        self.load_into(ensemble)
+        return ensemble
+
+    @torch.no_grad()
+    def load_into(self, ensemble: RewardEnsemble) -> None:
+        """Overwrite the ensemble's weights and statistics in place. Raises SnapshotError, and changes nothing, if
+        the snapshot belongs to other networks or spaces, or holds a value that is not finite."""
+        for name in ("config", "observation_shape", "action_spec"):
+            mine, theirs = getattr(self, name), getattr(ensemble, name)
+            if mine != theirs:
+                raise SnapshotError(
+                    f"reward snapshot {self.version} was made for {name} {mine}, this run has {theirs}; "
+                    f"use the snapshot with the task and options that it was trained with"
+                )
+        own = ensemble.state_dict()
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in self.tensors.items()}:
+            raise SnapshotError(f"reward snapshot {self.version} is damaged: its arrays do not fit its own header")
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.tensors.values()):
+            raise SnapshotError(f"reward snapshot {self.version} holds values that are not finite; train it anew")
+        for name, tensor in own.items():
+            tensor.copy_(self.tensors[name])
+
+
+class SnapshotReader:
+    """Keeps one ensemble at the newest published version. Used by the learner and by the query actor."""
+
+    def __init__(self, database: SnapshotSource, ensemble: RewardEnsemble) -> None:
+        self._database = database
+        self.ensemble = ensemble
+        self.version = 0
+        self.num_labels = 0
+        self.metrics: dict[str, float] = {}
+
+    def refresh(self) -> bool:
+        """Load the newest snapshot if it is newer than what is held; True if something was loaded.
+
+        Costs one small read when nothing changed. With no snapshot published yet it returns False at once and
+        the ensemble stays as it was built (version 0): the caller decides what an unfitted reward is worth.
+        """
+        if self._database.snapshot_version() <= self.version:
+            return False
+        newest = self._database.get_snapshot()
+        if newest is None or newest[0] <= self.version:
+            return False
+        snapshot = RewardSnapshot.from_bytes(newest[1])
+        snapshot.load_into(self.ensemble)
+        self.version, self.num_labels, self.metrics = newest[0], snapshot.num_labels, snapshot.metrics
+        return True
+
+
+def _header(payload: bytes) -> dict[str, Any]:
+    """Our entry in a safetensors header: 8 bytes of little-endian length, then JSON (the format's own specification;
+    the library reads it from files only)."""
+    try:
+        length = int.from_bytes(payload[:8], "little")
+        header = json.loads(json.loads(payload[8 : 8 + length])["__metadata__"][_ENTRY])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(
+            "these bytes are not a reward snapshot: they do not begin with the header of one"
+        ) from error
+    if not isinstance(header, dict):
+        raise SnapshotError("these bytes are not a reward snapshot: their header is not one")
+    return header

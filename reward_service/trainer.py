@@ -1,0 +1,240 @@
+"""RewardTrainer: new labels in, fit, validate, publish a snapshot. The reward service's one loop.
+
+It reads the ordered log from its cursor and never looks at a wall clock: what it does is a function of the log, of
+what it observed and of its seed. How often `step` is called, and so its share of the machine, is its caller's business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actors.spaces import ActionSpec
+from reward_service.comparisons import Comparison, Retraction
+from reward_service.database import START
+from reward_service.dataset import ComparisonDataset, RewardDataError
+from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+from reward_service.fitting import EnsembleFit, FitConfig
+from reward_service.recent import RecentSteps
+from reward_service.snapshot import RewardSnapshot
+
+_READ_AT_ONCE = 512
+
+
+class RewardDatabase(Protocol):
+    """The calls of ComparisonDatabase that the trainer needs. Its second implementation is the tests' list."""
+
+    def comparisons_since(self, cursor: str, limit: int = ...) -> tuple[list[Comparison | Retraction], str]: ...
+
+    def put_snapshot(self, version: int, payload: bytes) -> bool: ...
+
+    def snapshot_version(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class RewardTrainerConfig(FitConfig):
+    """members, hidden, input_noise  see EnsembleConfig
+    gradient_steps_per_step  work done by one `step()`
+    publish_every_steps      gradient steps between two snapshots while no label arrives (one publishes at once)
+    reward_std               deviation of the agent's reward (paper: 1 for MuJoCo, 0.05 for Atari)
+    recent_steps             agent steps over which that deviation holds
+    max_labels               keep the latest only (Atari: 3000); None: all
+    seed                     of weights, batches and the split
+    """
+
+    members: int = 3
+    hidden: tuple[int, ...] = (64, 64)
+    input_noise: float = 0.0
+    gradient_steps_per_step: int = 10
+    publish_every_steps: int = 100
+    reward_std: float = 1.0
+    recent_steps: int = 16384
+    max_labels: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.gradient_steps_per_step, self.publish_every_steps, self.recent_steps) < 1 or self.reward_std <= 0:
+            raise ValueError(
+                "reward training needs gradient_steps_per_step, publish_every_steps and recent_steps >= 1 and "
+                f"reward_std > 0, got {self.gradient_steps_per_step}, {self.publish_every_steps}, {self.recent_steps} "
+                f"and {self.reward_std}"
+            )
+        if self.max_labels is not None and self.max_labels < 1:
+            raise ValueError(f"max_labels must be at least 1, or None to keep all labels, got {self.max_labels}")
+
+
+class RewardTrainer:
+    """Feed it with `observe`, run it with `step`; it owns the ensemble that it trains."""
+
+    def __init__(
+        self,
+        config: RewardTrainerConfig,
+        database: RewardDatabase,
+        observation_shape: tuple[int, ...],
+        action_spec: ActionSpec,
+        clip_steps: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config = config
+        self._database = database
+        self._data_args = (config.members, config.seed, clip_steps, observation_shape, action_spec, config.max_labels)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        noise = config.input_noise if config.regularise else 0.0
+        networks = EnsembleConfig(config.members, tuple(config.hidden), input_noise=noise)
+        self.ensemble = RewardEnsemble(
+            networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
+        ).to(device)
+        self.dataset = ComparisonDataset(*self._data_args)
+        self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
+        self.fit = EnsembleFit(config, self.ensemble, self._generator)
+        self.version = 0
+        self._cursor = START
+        self._items_read = 0
+        self._unpublished_items = 0
+        self._published_at = 0  # gradient step of the last snapshot
+
+    def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
+        """Recent agent data, for the statistics only: observations [T, B, *O] raw, actions [T, B, *A] as executed
+        (`ActionSpec.executed`). Raises RewardDataError, and keeps nothing of the block, if a value is not finite."""
+        self.recent.observe(observations, actions)
+
+    def step(self) -> dict[str, float]:
+        """Take in what is new in the log (at most 512 entries), do `gradient_steps_per_step` gradient steps, publish if
+        labels came in or `publish_every_steps` went by; the metrics.
+
+        While no member has a comparison to train on it returns at once with `waiting` = 1 and publishes nothing.
+        A call that raises (a lost connection) may simply be repeated: the cursor and the version move only once
+        what they stand for is done."""
+        self._take_in()
+        if not bool(self.dataset.trainable.any()):
+            return self._metrics(waiting=True)
+        self._normalise_inputs()
+        for _ in range(self.config.gradient_steps_per_step):
+            self.fit.gradient_step(self.dataset)
+        if self._unpublished_items or self.fit.gradient_steps - self._published_at >= self.config.publish_every_steps:
+            self._publish()
+        return self._metrics(waiting=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resume needs that the log does not hold, in tensors and plain values only:
+        `torch.load(weights_only=True)` reads it."""
+        return {
+            "identity": self._identity(),
+            "ensemble": {name: tensor.clone() for name, tensor in self.ensemble.state_dict().items()},
+            "fit": self.fit.state_dict(),
+            "recent": self.recent.state_dict(),
+            "generator": self._generator.get_state(),
+            "version": self.version,
+            "cursor": self._cursor,
+            "items_read": self._items_read,
+            "unpublished_items": self._unpublished_items,
+            "published_at": self._published_at,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as if never stopped: the dataset is rebuilt from the log's first `items_read` entries, the rest is
+        restored. Raises RewardDataError for a state of another run or a log that is shorter than it was."""
+        if state["identity"] != self._identity():
+            raise RewardDataError(
+                f"this checkpoint's reward trainer is of another run ({state['identity']}), this one has "
+                f"{self._identity()}; resume with the options that the run was started with"
+            )
+        self._rebuild(state["items_read"])
+        self.ensemble.load_state_dict(state["ensemble"])
+        self.fit.load_state_dict(state["fit"])
+        self.recent.load_state_dict(state["recent"])
+        self._generator.set_state(state["generator"])
+        self.version = state["version"]
+        self._cursor = state["cursor"]
+        self._items_read = state["items_read"]
+        self._unpublished_items = state["unpublished_items"]
+        self._published_at = state["published_at"]
+
+    def _take_in(self) -> None:
+        items, cursor = self._database.comparisons_since(self._cursor, _READ_AT_ONCE)
+        for item in items:
+            self._apply(item)
+        self._cursor = cursor
+        self._items_read += len(items)
+        self._unpublished_items += len(items)
+
+    def _apply(self, item: Comparison | Retraction) -> None:
+        if item.label.retracts:
+            self.dataset.retract(item.label.retracts)
+        if isinstance(item, Comparison):
+            self.dataset.add(item)
+
+    def _rebuild(self, num_items: int) -> None:
+        self.dataset = ComparisonDataset(*self._data_args)
+        cursor, read = START, 0
+        while read < num_items:
+            before = cursor
+            items, cursor = self._database.comparisons_since(cursor, _READ_AT_ONCE)
+            if cursor == before:
+                raise RewardDataError(
+                    f"the comparison log holds {read} entries, but the checkpoint has read {num_items}: this is not "
+                    "the database of that run, or it has lost labels; resume with the run's own Redis"
+                )
+            items = items[: num_items - read]
+            for item in items:
+                self._apply(item)
+            read += len(items)
+
+    def _normalise_inputs(self) -> None:
+        """With the statistics of all steps observed; before the first, of the labelled clips."""
+        if self.recent.count:
+            mean, std = self.recent.mean, self.recent.std
+        else:
+            std, mean = torch.std_mean(self.dataset.observations.flatten(0, 2).double(), dim=0, correction=0)
+        self.ensemble.set_input_statistics(mean, std)
+
+    def _publish(self) -> None:
+        """Statistics of the current weights over recent agent data (before the first, over labelled clips), then a
+        snapshot. A version that the database refuses was used before a crash, after the checkpoint resumed from:
+        the next free one is taken, for versions only go up."""
+        observations, actions = self.recent.observations, self.recent.actions
+        if not self.recent.count:
+            observations = self.dataset.observations.flatten(0, 2)[: self.config.recent_steps]
+            actions = self.dataset.actions.flatten(0, 2)[: self.config.recent_steps]
+        device = self.ensemble.observation_mean.device
+        self.ensemble.set_output_statistics(observations.to(device), actions.to(device))
+        for version in (self.version + 1, self._database.snapshot_version() + 1):
+            metrics = self._metrics(waiting=False) | {"reward_version": float(version)}
+            snapshot = RewardSnapshot.capture(self.ensemble, version, len(self.dataset), metrics)
+            if self._database.put_snapshot(version, snapshot.to_bytes()):
+                self.version = version
+                self._unpublished_items = 0
+                self._published_at = self.fit.gradient_steps
+                return
+
+    def _metrics(self, waiting: bool) -> dict[str, float]:
+        """num_labels: comparisons trained on or held out; num_incomparable: stored nowhere but counted."""
+        num_labels = len(self.dataset)
+        return self.fit.metrics() | {
+            "waiting": float(waiting),
+            "num_labels": float(num_labels),
+            "num_incomparable": float(self.dataset.num_incomparable),
+            "reward_version": float(self.version),
+            "gradient_steps": float(self.fit.gradient_steps),
+            "gradient_steps_per_label": self.fit.gradient_steps / num_labels if num_labels else math.nan,
+        }
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same on resume: the networks, the split, what a comparison is."""
+        members, seed, clip_steps, observation_shape, _, max_labels = self._data_args
+        return {
+            "members": members,
+            "hidden": list(self.config.hidden),
+            "seed": seed,
+            "clip_steps": clip_steps,
+            "observation_shape": list(observation_shape),
+            "action_features": self.ensemble.action_spec.num_features,
+            "max_labels": max_labels,
+            "target": self.config.target,
+        }

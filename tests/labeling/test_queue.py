@@ -1,0 +1,351 @@
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
+from actors.trajectory import Clip, Segment
+from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue
+from reward_service.comparisons import Answer, Query
+from reward_service.database import START, ComparisonDatabase, connect
+
+pytestmark = pytest.mark.redis
+
+
+def fill(database: ComparisonDatabase, num_queries: int) -> None:
+    """Queries q0, q1, ... ; the later ones are the less wanted."""
+    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
+    database.put_clips(
+        Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(num_queries + 1)
+    )
+    queries = [Query(f"q{n}", f"clip{n}", f"clip{n + 1}", 1 / (n + 1), 0, 0.0) for n in range(num_queries)]
+    assert all(database.offer(queries))
+
+
+def claimed(queue: QueryQueue, labeler: str = "ann") -> Lease:
+    lease = queue.claim(labeler)
+    assert lease is not None
+    return lease
+
+
+def queue_of(database: ComparisonDatabase, lease_s: float = 60.0, overlap: int = 1) -> QueryQueue:
+    return QueryQueue(database.client, database.run_id, lease_s, overlap)
+
+
+def test_the_greatest_disagreement_is_asked_first_and_of_one_labeler_only(database: ComparisonDatabase) -> None:
+    fill(database, 3)
+    queue = queue_of(database)
+    assert [claimed(queue, name).query_id for name in ("ann", "bob", "ann")] == ["q0", "q1", "q2"]
+    assert queue.claim("cy") is None
+    assert database.num_open_queries() == 3
+
+
+def test_two_clips_and_a_deadline_come_with_a_lease(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    lease = claimed(queue_of(database, lease_s=100.0))
+    assert (lease.left, lease.right, lease.labeler) == ("clip0", "clip1", "ann")
+    assert lease.deadline_s - time.time() == pytest.approx(100.0, abs=5.0)
+
+
+def test_an_answer_sent_twice_counts_once(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database)
+    lease = claimed(queue)
+    first = queue.complete(lease, Answer.TIE, "l1")
+    assert first == Completion("l1", first.cursor, surplus=False, repeated=False)
+    assert queue.complete(lease, Answer.TIE, "l1") == Completion("l1", first.cursor, surplus=False, repeated=True)
+    with pytest.raises(ConflictError, match="l1"):
+        queue.complete(lease, Answer.LEFT, "l1")
+    with pytest.raises(LeaseLostError):
+        queue.complete(lease, Answer.TIE, "l2")
+    assert database.num_labels() == 1
+    assert database.num_open_queries() == 0
+    assert len(database.labels_since(START)[0]) == 1
+
+
+def test_a_token_is_good_for_its_own_query_and_labeler_only(database: ComparisonDatabase) -> None:
+    fill(database, 2)
+    queue = queue_of(database)
+    mine, theirs = claimed(queue, "ann"), claimed(queue, "bob")
+    for forged in (
+        Lease(mine.token, theirs.query_id, "", "", "ann", 0.0),
+        Lease(mine.token, mine.query_id, "", "", "bob", 0.0),
+        Lease("0" * 32, mine.query_id, "", "", "ann", 0.0),
+    ):
+        with pytest.raises(LeaseLostError):
+            queue.complete(forged, Answer.LEFT, "l1")
+        if forged.labeler != "ann" or forged.token != mine.token:
+            assert queue.heartbeat(forged) is None
+    assert database.num_labels() == 0
+
+
+def test_a_claim_whose_reply_was_lost_may_be_repeated(database: ComparisonDatabase) -> None:
+    fill(database, 2)
+    queue = queue_of(database)
+    assert queue.claim("ann", token="t" * 32) == queue.claim("ann", token="t" * 32)
+    assert queue.claim("bob", token="t" * 32) is None
+    assert database.counts()["leases"] == 1
+
+
+def test_an_abandoned_query_returns_to_the_pool(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database, lease_s=0.05)
+    claimed(queue, "ann")
+    assert queue.claim("bob") is None
+    time.sleep(0.1)
+    assert claimed(queue, "bob").query_id == "q0"
+    time.sleep(0.1)
+    assert claimed(queue, "ann").query_id == "q0", "with one labeler in the pool it would be lost otherwise"
+    assert database.counts()["leases_expired"] == 2
+
+
+def test_a_heartbeat_keeps_the_lease(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    short, long = queue_of(database, lease_s=0.05), queue_of(database, lease_s=60.0)
+    lease = claimed(short)
+    longer = long.heartbeat(lease)
+    assert longer is not None
+    assert longer.deadline_s > lease.deadline_s + 50
+    time.sleep(0.1)
+    assert short.claim("bob") is None
+    over = short.heartbeat(lease)
+    assert over is not None
+    time.sleep(0.1)
+    claimed(short, "bob")
+    assert short.heartbeat(over) is None
+
+
+def test_a_late_answer_counts_if_nobody_else_answered(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database, lease_s=0.05)
+    late = claimed(queue, "ann")
+    time.sleep(0.1)
+    second = claimed(queue, "bob")
+    assert not queue.complete(late, Answer.LEFT, "l1").surplus
+    assert queue.complete(second, Answer.RIGHT, "l2").surplus
+    assert database.num_labels() == 1
+    assert [label.surplus for label in database.labels_since(START)[0]] == [False, True]
+    assert [entry.label.label_id for entry in database.comparisons_since(START)[0]] == ["l1"]
+
+
+def test_a_late_answer_never_overwrites_another(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database, lease_s=0.05)
+    late = claimed(queue, "ann")
+    time.sleep(0.1)
+    queue.complete(claimed(queue, "bob"), Answer.RIGHT, "l1")
+    assert queue.complete(late, Answer.LEFT, "l2").surplus
+    assert queue.complete(late, Answer.LEFT, "l2").surplus
+    assert database.counts()["labels_surplus"] == 1
+
+
+def test_one_labeler_who_holds_a_query_twice_answers_it_once(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database, lease_s=0.05, overlap=2)
+    late = claimed(queue)
+    time.sleep(0.1)
+    again = claimed(queue)
+    assert not queue.complete(late, Answer.LEFT, "l1").surplus
+    with pytest.raises(LeaseLostError):
+        queue.complete(again, Answer.RIGHT, "l2")
+    assert queue.claim("ann") is None
+    assert claimed(queue, "bob").query_id == "q0"
+
+
+def test_overlap_many_answers_are_counted_each_by_another_labeler(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database, overlap=2)
+    first, second = claimed(queue, "ann"), claimed(queue, "bob")
+    assert queue.claim("ann") is None
+    assert queue.claim("cy") is None
+    assert not queue.complete(first, Answer.LEFT, "l1").surplus
+    assert queue.claim("ann") is None
+    assert database.num_open_queries() == 1
+    assert not queue.complete(second, Answer.LEFT, "l2").surplus
+    assert database.num_open_queries() == 0
+    assert queue.claim("cy") is None
+
+
+def test_undo_reaches_the_log_once_and_asks_again(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database)
+    queue.complete(claimed(queue), Answer.LEFT, "l1")
+    first = queue.retract("ann", "l1", "r1")
+    assert queue.retract("ann", "l1", "r1") == Completion("r1", first.cursor, surplus=False, repeated=True)
+    assert queue.retract("ann", "l1", "r2").cursor == first.cursor
+    assert database.num_labels() == 0
+    queue.complete(claimed(queue), Answer.RIGHT, "l2")
+    labels = database.labels_since(START)[0]
+    assert [(label.label_id, label.retracts) for label in labels] == [("l1", ""), ("r1", "l1"), ("l2", "")]
+    assert database.num_labels() == 1
+    assert database.counts()["retractions"] == 1
+    with pytest.raises(LeaseLostError):
+        queue.retract("bob", "l2", "r3")
+    with pytest.raises(LeaseLostError):
+        queue.retract("ann", "r1", "r3")
+    with pytest.raises(ConflictError):
+        queue.retract("ann", "l2", "r1")
+    with pytest.raises(ConflictError):
+        queue.retract("ann", "l2", "l1")
+
+
+def test_a_repeated_answer_after_its_undo_does_not_count_again(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database)
+    lease = claimed(queue)
+    queue.complete(lease, Answer.LEFT, "l1")
+    queue.retract("ann", "l1", "r1")
+    assert queue.complete(lease, Answer.LEFT, "l1").repeated
+    assert database.num_labels() == 0
+
+
+def test_a_withdrawn_query_is_not_asked_and_late_answers_are_kept(database: ComparisonDatabase) -> None:
+    fill(database, 2)
+    queue = queue_of(database)
+    lease = claimed(queue)
+    assert queue.withdraw("q0")
+    assert queue.withdraw("q1")
+    assert not queue.withdraw("nothing")
+    assert queue.claim("bob") is None
+    assert queue.complete(lease, Answer.LEFT, "l1").surplus
+    assert database.num_open_queries() == 0
+
+
+def test_double_senders_label_each_query_exactly_once(redis_url: str, database: ComparisonDatabase) -> None:
+    """Eight labelers at once; every answer is sent twice, some are abandoned, some arrive late."""
+    num_queries = 120
+    fill(database, num_queries)
+    failures: list[BaseException] = []
+
+    def label(worker: int) -> None:
+        rng = np.random.default_rng(worker)
+        try:
+            with connect(redis_url) as client:
+                queue = QueryQueue(client, database.run_id, lease_s=0.2)
+                while database.num_open_queries():
+                    lease = queue.claim(f"labeler{worker}")
+                    fate = rng.random()
+                    if lease is None or fate < 0.05:
+                        time.sleep(0.01)
+                        continue
+                    if fate < 0.1:
+                        time.sleep(0.3)
+                    name = f"{lease.query_id}-{worker}-{lease.token[:6]}"
+                    first = queue.complete(lease, Answer.LEFT, name)
+                    again = queue.complete(lease, Answer.LEFT, name)
+                    assert (again.cursor, again.repeated) == (first.cursor, True)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=label, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    labels = database.labels_since(START)[0]
+    assert Counter(label.query_id for label in labels if not label.surplus) == {f"q{n}": 1 for n in range(num_queries)}
+    assert database.num_labels() == num_queries
+    assert queue_of(database).claim("late") is None
+
+
+LABELERS = st.sampled_from(["ann", "bob", "cy"])
+ANSWERS = st.sampled_from(list(Answer))
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """The queue against the promises R2, R4 and R5, whatever is done in any order; expiry is a lease of no length."""
+
+    database: ComparisonDatabase
+    leases: Bundle[Lease] = Bundle("leases")
+    labels: Bundle[tuple[str, str]] = Bundle("labels")
+    runs = 0
+
+    @initialize(overlap=st.integers(1, 3))
+    def begin(self, overlap: int) -> None:
+        QueueMachine.runs += 1
+        shared = QueueMachine.database
+        self.data = ComparisonDatabase(shared.client, f"{shared.run_id}-{QueueMachine.runs}")
+        fill(self.data, 3)
+        self.overlap = overlap
+        self.patient = QueryQueue(shared.client, self.data.run_id, 60.0, overlap)
+        self.hasty = QueryQueue(shared.client, self.data.run_id, 1e-6, overlap)
+        self.ids = 0
+
+    def new_id(self) -> str:
+        self.ids += 1
+        return f"id{self.ids}"
+
+    @rule(target=leases, labeler=LABELERS, hasty=st.booleans())
+    def claim(self, labeler: str, hasty: bool):
+        lease = (self.hasty if hasty else self.patient).claim(labeler)
+        return multiple() if lease is None else lease
+
+    @rule(target=labels, lease=leases, answer=ANSWERS)
+    def complete(self, lease: Lease, answer: Answer):
+        name = self.new_id()
+        before = self.data.labels_since(START)[1]
+        try:
+            done = self.patient.complete(lease, answer, name)
+        except LeaseLostError:
+            assert self.data.labels_since(START)[1] == before
+            return multiple()
+        again = self.patient.complete(lease, answer, name)
+        assert (again.cursor, again.surplus, again.repeated) == (done.cursor, done.surplus, True)
+        return lease.labeler, name
+
+    @rule(label=consumes(labels))
+    def retract(self, label: tuple[str, str]) -> None:
+        self.patient.retract(*label, self.new_id())
+
+    @rule(lease=leases)
+    def heartbeat(self, lease: Lease) -> None:
+        self.patient.heartbeat(lease)
+
+    @rule(number=st.integers(0, 2))
+    def withdraw(self, number: int) -> None:
+        self.patient.withdraw(f"q{number}")
+
+    @invariant()
+    def promises_hold(self) -> None:
+        if not hasattr(self, "data"):
+            return
+        log = self.data.labels_since(START)[0]
+        assert len({entry.label_id for entry in log}) == len(log)
+        retracted = {entry.retracts for entry in log if entry.retracts}
+        current = [entry for entry in log if entry.answer and entry.label_id not in retracted and not entry.surplus]
+        per_query = Counter(entry.query_id for entry in current)
+        assert all(number <= self.overlap for number in per_query.values())
+        assert max(Counter((entry.query_id, entry.labeler) for entry in current).values(), default=0) <= 1
+        counts = self.data.counts()
+        assert counts["labels"] == len(current)
+        assert counts["labels_incomparable"] == sum(entry.answer is Answer.INCOMPARABLE for entry in current)
+        read = self.data.comparisons_since(START)[0]
+        assert {entry.label.label_id for entry in read} == {entry.label_id for entry in log if not entry.surplus}
+        for number in range(3):
+            fields: Any = self.data.client.hgetall(f"{self.data.prefix}query:q{number}")
+            held = [
+                value for name, value in fields.items() if name.startswith(b"by:") and not value.startswith(b"label:")
+            ]
+            assert int(fields[b"leased"]) == len(held)
+            assert int(fields[b"counted"]) == per_query[f"q{number}"]
+            wanted = fields[b"state"] == b"open" and len(held) + per_query[f"q{number}"] < self.overlap
+            is_open = self.data.client.zscore(f"{self.data.prefix}queries:open", f"q{number}") is not None
+            assert is_open == wanted
+
+
+def test_whatever_is_done_in_whatever_order(database: ComparisonDatabase) -> None:
+    QueueMachine.database = database
+    machine = QueueMachine.TestCase
+    machine.settings = settings(
+        max_examples=25,
+        stateful_step_count=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    machine().runTest()

@@ -1,0 +1,291 @@
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from actors.trajectory import Clip, Segment
+from cluster.redis_server import PrivateRedis
+from labeling.queue import QueryQueue
+from reward_service.codec import encode_clip
+from reward_service.comparisons import Answer, Comparison, Label, Query, Retraction
+from reward_service.database import START, ComparisonDatabase, DatabaseError, check_writable, connect
+from reward_service.keys import BadIdError
+
+pytestmark = pytest.mark.redis
+NAN = float("nan")
+
+
+def clip(number: int) -> Clip:
+    rng = np.random.default_rng(number)
+    segment = Segment(rng.normal(size=(10, 4)).astype(np.float32), rng.normal(size=(10, 2)).astype(np.float32))
+    return Clip(f"clip{number}", segment, np.zeros((10, 0), np.float32), float(number), 0)
+
+
+def query(name: str, left: int, right: int, disagreement: float = NAN) -> Query:
+    return Query(name, f"clip{left}", f"clip{right}", disagreement, 0, 0.0)
+
+
+def label(name: str, answer: Answer | None = Answer.LEFT, retracts: str = "", surplus: bool = False) -> Label:
+    return Label("", name, "imported", "bob", answer, retracts, 12.5, surplus)
+
+
+def with_budget_for(num_clips: float, database: ComparisonDatabase) -> ComparisonDatabase:
+    size = max(len(encode_clip(clip(number))) for number in range(10))
+    return ComparisonDatabase(database.client, database.run_id, int(num_clips * size))
+
+
+def test_clips_come_back_as_they_went_in(database: ComparisonDatabase) -> None:
+    assert database.put_clips([clip(number) for number in range(100)]) == [True] * 100
+    back = database.get_clip("clip42")
+    assert back is not None
+    np.testing.assert_array_equal(back.segment.observations, clip(42).segment.observations)
+    assert back.true_return == 42.0
+    assert database.get_clip("clip100") is None
+    assert list(database.get_clips(["clip3", "clip100", "clip3", "clip1"])) == ["clip3", "clip1"]
+
+
+def test_a_full_budget_drops_the_oldest_clips_that_no_query_names(database: ComparisonDatabase) -> None:
+    small = with_budget_for(4, database)
+    small.put_clips(map(clip, range(4)))
+    assert small.offer([query("q", 0, 2)]) == [True]
+    small.put_clips([clip(1)])  # stored again: it is the newest now
+    assert small.put_clips([clip(4)]) == [True]
+    assert set(small.get_clips(f"clip{number}" for number in range(5))) == {"clip0", "clip1", "clip2", "clip4"}
+    assert small.counts()["clips_dropped"] == 1
+    assert small.counts()["clips"] == 4
+    assert small.counts()["clip_bytes"] <= small.clip_budget_bytes
+
+
+def test_when_all_is_named_clips_are_refused_and_labels_are_not(database: ComparisonDatabase) -> None:
+    small = with_budget_for(2, database)
+    small.put_clips([clip(0), clip(1)])
+    small.offer([query("q", 0, 1)])
+    assert small.put_clips([clip(2), clip(3)]) == [False, False]
+    assert small.counts()["clips_refused"] == 2
+    queue = QueryQueue(database.client, database.run_id)
+    lease = queue.claim("ann")
+    assert lease is not None
+    queue.complete(lease, Answer.LEFT, "l1")
+    small.import_comparison(clip(5), clip(6), label("l2"))
+    assert small.num_labels() == 2
+    assert len(small.comparisons_since(START)[0]) == 2
+
+
+def test_a_withdrawn_querys_clips_may_be_dropped_again(database: ComparisonDatabase) -> None:
+    small = with_budget_for(2, database)
+    queue = QueryQueue(database.client, database.run_id)
+    small.put_clips([clip(0), clip(1)])
+    small.offer([query("q", 0, 1)])
+    lease = queue.claim("ann")
+    assert lease is not None
+    assert queue.withdraw("q")
+    assert not queue.withdraw("q")
+    assert small.put_clips([clip(2)]) == [False], "somebody is still looking at them"
+    assert queue.complete(lease, Answer.LEFT, "l1").surplus
+    assert small.put_clips([clip(2)]) == [False], "a label names them"
+    assert small.num_open_queries() == 0
+
+    other = ComparisonDatabase(database.client, uuid.uuid4().hex, small.clip_budget_bytes)
+    queue = QueryQueue(database.client, other.run_id)
+    other.put_clips([clip(0), clip(1)])
+    other.offer([query("q", 0, 1)])
+    assert queue.withdraw("q")
+    assert other.put_clips([clip(2), clip(3)]) == [True, True]
+    assert other.get_clip("clip0") is None
+    assert other.counts()["clip_bytes"] <= other.clip_budget_bytes
+
+
+def test_a_query_needs_both_clips(database: ComparisonDatabase) -> None:
+    database.put_clips([clip(0), clip(1)])
+    assert database.offer([query("a", 0, 7), query("b", 0, 1, 0.2), query("c", 7, 8)]) == [False, True, False]
+    assert database.offer([query("b", 0, 1, 0.2)]) == [True], "repeating changes nothing"
+    assert database.offer([query("b", 1, 0)]) == [False], "an id names one pair"
+    assert database.num_queries() == database.num_open_queries() == 1
+    stored = database.get_query("b")
+    assert stored is not None
+    assert (stored.left, stored.right, stored.disagreement) == ("clip0", "clip1", 0.2)
+    assert stored.asked_at_s > 1.6e9
+    assert database.get_query("a") is None
+    assert database.offer([]) == []
+
+
+def test_the_log_is_read_in_order_from_a_cursor(database: ComparisonDatabase) -> None:
+    database.put_clips(map(clip, range(8)))
+    database.offer([query(f"q{number}", number, number + 1, float(-number)) for number in range(7)])
+    queue = QueryQueue(database.client, database.run_id)
+    for number in range(7):
+        lease = queue.claim("ann")
+        assert lease is not None
+        queue.complete(lease, [Answer.LEFT, Answer.INCOMPARABLE][number % 2], f"l{number}")
+    queue.retract("ann", "l2", "r2")
+
+    cursor, read = START, []
+    while True:
+        page, cursor = database.comparisons_since(cursor, limit=3)
+        if not page:
+            break
+        read += page
+    assert [entry.label.label_id for entry in read] == [*(f"l{number}" for number in range(7)), "r2"]
+    assert isinstance(read[-1], Retraction)
+    assert read[-1].label.retracts == "l2"
+    assert read[-1].label.answer is None
+    third = read[3]
+    assert isinstance(third, Comparison)
+    assert third.label.answer is Answer.INCOMPARABLE
+    assert (third.left_true_return, third.right_true_return) == (3.0, 4.0)
+    np.testing.assert_array_equal(third.right.actions, clip(4).segment.actions)
+    assert database.comparisons_since(cursor) == ([], cursor)
+    assert [entry.label_id for entry in database.labels_since(START)[0]] == [entry.label.label_id for entry in read]
+    assert database.num_labels() == 6
+    assert database.counts()["labels_incomparable"] == 3
+    assert database.sides_of(["q0", "nothing"]) == {"q0": ("clip0", "clip1")}
+
+
+def test_a_run_reads_into_another_as_it_was(database: ComparisonDatabase) -> None:
+    assert database.import_comparison(clip(0), clip(1), label("l1"))
+    assert not database.import_comparison(clip(0), clip(1), label("l1"))
+    assert database.import_comparison(clip(0), clip(1), label("l2", Answer.TIE, surplus=True))
+    assert database.import_comparison(clip(0), clip(1), label("r1", None, "l1"))
+    assert not database.import_comparison(clip(0), clip(1), label("r1", None, "l1"))
+    labels = database.labels_since(START)[0]
+    assert [(entry.label_id, entry.answer, entry.retracts) for entry in labels] == [
+        ("l1", Answer.LEFT, ""),
+        ("l2", Answer.TIE, ""),
+        ("r1", None, "l1"),
+    ]
+    assert {entry.answered_at_s for entry in labels} == {12.5}
+    assert database.num_labels() == 0
+    assert [entry.label.label_id for entry in database.comparisons_since(START)[0]] == ["l1", "r1"]
+    assert QueryQueue(database.client, database.run_id).claim("ann") is None
+
+
+def test_an_import_that_contradicts_what_is_there_is_refused(database: ComparisonDatabase) -> None:
+    database.import_comparison(clip(0), clip(1), label("l1"))
+    for left, right, wrong in [
+        (clip(0), clip(1), label("l1", Answer.RIGHT)),
+        (clip(0), clip(2), label("l3")),
+        (clip(0), clip(1), label("r1", None, "nothing")),
+        (clip(0), clip(0), label("l4")),
+        (clip(0), clip(1), label("l5", None)),
+    ]:
+        with pytest.raises(DatabaseError):
+            database.import_comparison(left, right, wrong)
+    assert [entry.label_id for entry in database.labels_since(START)[0]] == ["l1"]
+
+
+def test_a_label_whose_clip_was_lost_is_told_not_skipped(database: ComparisonDatabase) -> None:
+    database.import_comparison(clip(0), clip(1), label("l1"))
+    database.client.delete(f"{database.prefix}clip:clip1")
+    with pytest.raises(DatabaseError, match="gone"):
+        database.comparisons_since(START)
+    assert len(database.labels_since(START)[0]) == 1
+
+
+def test_only_newer_snapshots_are_kept(database: ComparisonDatabase) -> None:
+    assert database.snapshot_version() == 0
+    assert database.get_snapshot() is None
+    payload = bytes(range(256))
+    assert database.put_snapshot(2, payload)
+    assert not database.put_snapshot(2, b"same")
+    assert not database.put_snapshot(1, b"older")
+    assert database.get_snapshot() == (2, payload)
+    assert database.put_snapshot(10, b"newer")
+    assert database.snapshot_version() == 10
+
+
+def test_statuses_carry_the_servers_time(database: ComparisonDatabase) -> None:
+    database.set_status("learner", {"steps": 1})
+    database.set_status("learner", {"steps": 2, "note": "a b"})
+    status = database.statuses()
+    assert list(status) == ["learner"]
+    assert status["learner"].pop("updated_at_s") > 1.6e9
+    assert status["learner"] == {"steps": 2, "note": "a b"}
+
+
+def test_two_runs_on_one_server_do_not_meet(database: ComparisonDatabase) -> None:
+    other = ComparisonDatabase(database.client, f"{database.run_id}2")
+    database.put_clips([clip(0), clip(1)])
+    database.offer([query("q", 0, 1)])
+    database.put_snapshot(3, b"x")
+    database.set_status("learner", {})
+    assert other.get_clip("clip0") is None
+    assert other.offer([query("q", 0, 1)]) == [False]
+    assert QueryQueue(database.client, other.run_id).claim("ann") is None
+    assert other.snapshot_version() == other.num_queries() == 0
+    assert other.statuses() == {}
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "a/b", "x" * 129, "ä", "a\n", "*"])
+def test_ids_that_could_confuse_keys_are_refused(database: ComparisonDatabase, bad: str) -> None:
+    with pytest.raises(BadIdError):
+        ComparisonDatabase(database.client, bad)
+    with pytest.raises(BadIdError):
+        database.offer([Query(bad, "a", "b", NAN, 0, 0.0)])
+    with pytest.raises(BadIdError):
+        database.get_clip(bad)
+    with pytest.raises(BadIdError):
+        ComparisonDatabase(database.client, "run:with:colon")
+
+
+def test_a_refused_batch_changes_nothing(database: ComparisonDatabase) -> None:
+    database.put_clips([clip(0), clip(1)])
+    with pytest.raises(BadIdError):
+        database.offer([query("q", 0, 1), Query("a b", "clip0", "clip1", NAN, 0, 0.0)])
+    assert database.num_queries() == 0
+
+
+def test_a_good_server_passes_the_check(redis_url: str) -> None:
+    with connect(redis_url) as client:
+        assert check_writable(client) == []
+
+
+def test_an_unreachable_server_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="cannot be reached"):
+        check_writable(connect(f"unix://{tmp_path}/nothing.sock"))
+    with pytest.raises(DatabaseError, match="not an address"):
+        connect("http://example.org")
+
+
+def test_servers_that_would_lose_labels_are_refused(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path) as url, connect(url) as client:
+        client.config_set("appendonly", "no")
+        assert len(check_writable(client)) == 1
+        client.config_set("maxmemory", 100_000_000)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(DatabaseError, match="evicts"):
+            check_writable(client)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        with pytest.raises(DatabaseError, match="out of memory"):
+            check_writable(client)
+        client.config_set("maxmemory", 0)
+        client.replicaof("127.0.0.1", "1")
+        with pytest.raises(DatabaseError, match="read-only"):
+            check_writable(client)
+
+
+def test_nothing_is_repeated_in_secret(redis_url: str) -> None:
+    with connect(redis_url) as client:
+        retry = client.get_retry()
+        assert retry is not None
+        calls: list[int] = []
+
+        def fail() -> None:
+            calls.append(1)
+            raise redis.ConnectionError("lost")
+
+        with pytest.raises(redis.ConnectionError):
+            retry.call_with_retry(fail, lambda _error: None)
+        assert len(calls) == 1
+
+
+def test_the_database_lives_without_torch() -> None:
+    code = (
+        "import sys, reward_service.database, labeling.queue, labeling.oracle, labeling.schedule, cluster.redis_server;"
+        "assert not {'torch', 'ray'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from actors.spaces import ActionSpec
+from actors.trajectory import Segment
+from reward_service.comparisons import Answer, Comparison, Label, Retraction
+from reward_service.dataset import RewardDataError
+from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+from reward_service.fitting import RewardTrainingError, adapted_l2
+from reward_service.losses import bradley_terry
+from reward_service.recent import RecentSteps
+from reward_service.snapshot import RewardSnapshot, SnapshotReader
+from reward_service.trainer import RewardTrainer, RewardTrainerConfig
+
+torch.set_num_threads(1)
+
+SPEC = ActionSpec(2, 0, (-1.0, -1.0), (1.0, 1.0))
+CLIP_STEPS = 8
+TRUE_WEIGHTS = np.array([1.0, -2.0, 0.5, 0.0], np.float32)
+SCALE = np.array([1.0, 10.0, 0.1, 5.0], np.float32)  # observations come in different units
+SMALL = RewardTrainerConfig(hidden=(16,), batch_pairs=8, recent_steps=256)
+
+
+class ListDatabase:
+    """What the trainer asks of the comparison database, in a list."""
+
+    def __init__(self) -> None:
+        self.log: list[Comparison | Retraction] = []
+        self.newest: tuple[int, bytes] | None = None
+
+    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
+        start = int(cursor.split("-")[1])
+        found = self.log[start : start + limit]
+        return found, f"0-{start + len(found)}"
+
+    def put_snapshot(self, version: int, payload: bytes) -> bool:
+        if version <= self.snapshot_version():
+            return False
+        self.newest = (version, payload)
+        return True
+
+    def get_snapshot(self) -> tuple[int, bytes] | None:
+        return self.newest
+
+    def snapshot_version(self) -> int:
+        return self.newest[0] if self.newest else 0
+
+    def retract(self, label_id: str) -> None:
+        label = Label(f"0-{len(self.log) + 1}", f"un-{label_id}", "q", "oracle", None, label_id, 0.0)
+        self.log.append(Retraction(label))
+
+
+def some_steps(rng: np.random.Generator, *lead: int) -> tuple[np.ndarray, np.ndarray]:
+    observations = rng.normal(size=(*lead, 4)).astype(np.float32) * SCALE + SCALE
+    return observations, rng.uniform(-1, 1, (*lead, 2)).astype(np.float32)
+
+
+def true_reward(observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    return ((observations - SCALE) / SCALE) @ TRUE_WEIGHTS + actions.sum(-1)
+
+
+def comparisons(num: int, seed: int = 0, start: int = 0) -> list[Comparison | Retraction]:
+    rng = np.random.default_rng(seed)
+    made: list[Comparison | Retraction] = []
+    for n in range(start, start + num):
+        left, right = (Segment(*some_steps(rng, CLIP_STEPS)) for _ in range(2))
+        true = [float(true_reward(side.observations, side.actions).sum()) for side in (left, right)]
+        answer = Answer.LEFT if true[0] > true[1] else Answer.RIGHT
+        label = Label(f"0-{n + 1}", f"label-{n}", f"query-{n}", "oracle", answer, "", 0.0)
+        made.append(Comparison(label, left, right, *true))
+    return made
+
+
+def make(database: ListDatabase, config: RewardTrainerConfig = SMALL, observed: bool = True) -> RewardTrainer:
+    trainer = RewardTrainer(config, database, (4,), SPEC, CLIP_STEPS)
+    if observed:
+        trainer.observe(*some_steps(np.random.default_rng(99), 64, 4))
+    return trainer
+
+
+def held_out_accuracy(trainer: RewardTrainer) -> float:
+    """Over every comparison that a member holds out, one member and one pair at a time."""
+    data, right, judged = trainer.dataset, 0, 0
+    with torch.no_grad():
+        returns = trainer.ensemble.clip_returns(data.observations, data.actions)
+    for e in range(data.members):
+        for n in range(len(data)):
+            if data.counts[n, e] == 0:
+                right += int((returns[e, n, 0] > returns[e, n, 1]) == (data.mu[n, 0] > data.mu[n, 1]))
+                judged += 1
+    return right / judged
+
+
+def test_a_known_linear_reward_is_recovered() -> None:
+    database = ListDatabase()
+    database.log = comparisons(400)
+    trainer = make(
+        database, RewardTrainerConfig(hidden=(32,), batch_pairs=16, learning_rate=3e-3, gradient_steps_per_step=50)
+    )
+    metrics: dict[str, float] = {}
+    for _ in range(12):
+        metrics = trainer.step()
+    observations, actions = some_steps(np.random.default_rng(7), 1000)
+    with torch.no_grad():
+        predicted = trainer.ensemble(torch.from_numpy(observations), torch.from_numpy(actions)).numpy()
+    assert held_out_accuracy(trainer) >= 0.9
+    assert metrics["validation_accuracy"] >= 0.88  # the smoothed one, on samples
+    assert np.corrcoef(predicted, true_reward(observations, actions))[0, 1] >= 0.9
+
+
+def test_regression_on_true_returns_learns_too() -> None:
+    database = ListDatabase()
+    database.log = comparisons(300)
+    config = RewardTrainerConfig(hidden=(32,), learning_rate=2e-3, gradient_steps_per_step=300, target="returns")
+    trainer = make(database, config)
+    metrics = trainer.step()
+    assert metrics["train_loss"] < 0.5  # a constant guess costs 1
+    assert held_out_accuracy(trainer) >= 0.9
+
+
+def test_a_step_is_what_separate_networks_would_do() -> None:
+    """The slow twin of the whole gradient step: one member and one pair at a time, plain Adam, own L2."""
+    database = ListDatabase()
+    database.log = comparisons(20)
+    trainer = make(database, replace(SMALL, gradient_steps_per_step=1, l2_initial=0.01))
+    trainer.step()
+    data, ensemble = trainer.dataset, trainer.ensemble
+    trainer.fit.l2 = torch.tensor([0.1, 0.0, 0.02])
+    rows = data.train_batch(torch.Generator().manual_seed(3), 8)
+    before = [p.detach().clone() for p in ensemble.parameters()]
+    slow = slow_gradients(ensemble, data.observations, data.actions, data.mu, rows, trainer.fit.l2)
+    trainer._generator.manual_seed(3)  # the step that follows draws the same rows
+    trainer.fit.gradient_step(data)
+    for parameter, expected in zip(ensemble.parameters(), slow, strict=True):
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, expected, atol=1e-5)
+    assert not any(torch.equal(p, b) for p, b in zip(ensemble.parameters(), before, strict=True))
+
+
+def slow_gradients(
+    ensemble: RewardEnsemble, observations: Tensor, actions: Tensor, mu: Tensor, rows: Tensor, l2: Tensor
+) -> list[Tensor]:
+    total = torch.zeros(())
+    for e in range(len(rows)):
+        losses = []
+        for n in rows[e].tolist():
+            returns = torch.zeros(2)
+            for side in range(2):
+                for t in range(CLIP_STEPS):
+                    reward = ensemble.member_rewards(observations[n, side, t], actions[n, side, t])[e]
+                    returns = returns + reward * torch.eye(2)[side]
+            losses.append(bradley_terry(returns, mu[n]))
+        total = total + torch.stack(losses).mean() + l2[e] * sum(w[e].square().sum() for w in ensemble.weights)
+    return list(torch.autograd.grad(total, list(ensemble.parameters())))
+
+
+def test_with_no_labels_a_step_returns_at_once_and_says_so() -> None:
+    database = ListDatabase()
+    trainer = make(database)
+    metrics = trainer.step()
+    assert (metrics["waiting"], metrics["gradient_steps"], metrics["reward_version"]) == (1.0, 0.0, 0.0)
+    assert database.newest is None
+    database.log = comparisons(10)
+    assert trainer.step()["waiting"] == 0.0
+
+
+def test_new_labels_are_published_at_once_and_else_every_so_many_steps() -> None:
+    database = ListDatabase()
+    trainer = make(database, replace(SMALL, gradient_steps_per_step=2, publish_every_steps=6))
+    database.log = comparisons(10)
+    versions = [trainer.step()["reward_version"] for _ in range(8)]
+    assert versions == [1, 1, 1, 2, 2, 2, 3, 3]
+    database.log += comparisons(1, seed=1, start=10)
+    assert trainer.step()["reward_version"] == 4
+    assert database.newest is not None
+    snapshot = RewardSnapshot.from_bytes(database.newest[1])
+    assert (snapshot.version, snapshot.num_labels, snapshot.metrics["reward_version"]) == (4, 11, 4.0)
+
+
+def test_a_reader_pays_zero_mean_and_constant_deviation_on_the_recent_data() -> None:
+    database = ListDatabase()
+    database.log = comparisons(10)
+    trainer = make(database, replace(SMALL, reward_std=0.05))
+    trainer.step()
+    config = EnsembleConfig(hidden=(16,))
+    reader = SnapshotReader(database, RewardEnsemble(config, (4,), SPEC))
+    assert reader.refresh()
+    assert reader.version == 1
+    observations, actions = (torch.from_numpy(a) for a in some_steps(np.random.default_rng(99), 64, 4))
+    with torch.no_grad():
+        paid = reader.ensemble(observations, actions)
+    assert paid.mean().abs() < 1e-5
+    assert paid.std(correction=0).item() == pytest.approx(0.05, rel=1e-3)
+
+
+def test_without_agent_data_the_labelled_clips_give_the_statistics() -> None:
+    database = ListDatabase()
+    database.log = comparisons(50)
+    trainer = make(database, observed=False)
+    trainer.step()
+    clips = trainer.dataset.observations
+    assert torch.allclose(trainer.ensemble.observation_mean, clips.mean((0, 1, 2)), atol=1e-4)
+    with torch.no_grad():  # recent_steps bounds the block: the first 256 of 800 steps
+        block = trainer.ensemble(clips.flatten(0, 2)[:256], trainer.dataset.actions.flatten(0, 2)[:256])
+    assert block.std(correction=0).item() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_retraction_takes_the_label_out() -> None:
+    database = ListDatabase()
+    database.log = comparisons(10)
+    trainer = make(database)
+    assert trainer.step()["num_labels"] == 10
+    database.retract("label-3")
+    metrics = trainer.step()
+    assert (metrics["num_labels"], metrics["reward_version"]) == (9, 2)  # published: the reward may have changed
+    for n in (0, 1, 2, 4, 5, 6, 7, 8, 9):
+        database.retract(f"label-{n}")
+    metrics = trainer.step()
+    assert (metrics["waiting"], metrics["num_labels"]) == (1.0, 0)
+
+
+def test_the_same_seed_gives_the_same_metrics() -> None:
+    runs = []
+    for seed in (0, 0, 1):
+        database = ListDatabase()
+        database.log = comparisons(20)
+        trainer = make(database, replace(SMALL, seed=seed))
+        runs.append([trainer.step() for _ in range(3)])
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+@pytest.mark.parametrize("max_labels", [None, 12])
+def test_a_resumed_trainer_equals_one_that_never_stopped(max_labels: int | None) -> None:
+    config = replace(SMALL, gradient_steps_per_step=7, input_noise=0.1, max_labels=max_labels)
+    rng = np.random.default_rng(5)
+    database, later = ListDatabase(), [some_steps(rng, 40, 4) for _ in range(3)]
+    database.log = comparisons(20)
+    trainer = make(database, config)
+    trainer.step()
+    database.retract("label-15")
+    trainer.step()
+    buffer = io.BytesIO()
+    torch.save(trainer.state_dict(), buffer)
+    newest_then = database.newest
+    database.log += comparisons(5, seed=3, start=20)
+
+    def go_on(one: RewardTrainer) -> tuple[list[dict[str, float]], Any]:
+        metrics = []
+        for block in later:
+            one.observe(*block)
+            metrics.append(one.step())
+        return metrics, database.newest
+
+    never_stopped = go_on(trainer)
+    database.newest = newest_then
+    buffer.seek(0)
+    resumed = make(database, config, observed=False)
+    resumed.load_state_dict(torch.load(buffer, weights_only=True))
+    assert go_on(resumed) == never_stopped  # metrics and published bytes
+    for mine, theirs in zip(resumed.ensemble.parameters(), trainer.ensemble.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_versions_used_before_a_crash_are_skipped() -> None:
+    database = ListDatabase()
+    database.log = comparisons(10)
+    database.newest = (7, b"published after the checkpoint that this trainer resumed from")
+    trainer = make(database)
+    assert trainer.step()["reward_version"] == 8
+    assert database.newest[0] == 8
+
+
+def test_a_state_of_another_run_or_a_shorter_log_is_refused() -> None:
+    database = ListDatabase()
+    database.log = comparisons(10)
+    trainer = make(database)
+    trainer.step()
+    state = trainer.state_dict()
+    with pytest.raises(RewardDataError, match="is of another run"):
+        make(database, replace(SMALL, seed=4)).load_state_dict(state)
+    lost = ListDatabase()
+    lost.log = database.log[:6]
+    with pytest.raises(RewardDataError, match="holds 6 entries, but the checkpoint has read 10"):
+        make(lost).load_state_dict(state)
+
+
+def test_values_that_are_not_finite_are_refused_with_a_sentence() -> None:
+    database = ListDatabase()
+    trainer = make(database)
+    mean = trainer.recent.mean.clone()
+    observations, actions = some_steps(np.random.default_rng(0), 4, 4)
+    observations[2, 1, 0] = np.nan
+    with pytest.raises(RewardDataError, match="not finite"):
+        trainer.observe(observations, actions)
+    assert torch.equal(trainer.recent.mean, mean)
+    database.log = comparisons(10)
+    with torch.no_grad():
+        trainer.ensemble.weights[0].fill_(torch.inf)
+    with pytest.raises(RewardTrainingError, match="no longer finite at gradient step 0"):
+        trainer.step()
+
+
+def test_a_broken_connection_leaves_the_trainer_as_it_was() -> None:
+    class Broken(ListDatabase):
+        down = True
+
+        def put_snapshot(self, version: int, payload: bytes) -> bool:
+            if self.down:
+                raise ConnectionError("gone")
+            return super().put_snapshot(version, payload)
+
+    database = Broken()
+    database.log = comparisons(10)
+    trainer = make(database)
+    with pytest.raises(ConnectionError):
+        trainer.step()
+    database.down = False
+    metrics = trainer.step()
+    assert (metrics["num_labels"], metrics["reward_version"]) == (10, 1)
+
+
+def test_l2_moves_towards_the_wanted_ratio() -> None:
+    l2 = torch.full((5,), 1e-3)
+    ratio = torch.tensor([2.0, 1.3, 1.0, torch.nan, 1.5])
+    assert adapted_l2(l2, ratio, 1.1, 1.5, 1.01).tolist() == pytest.approx([1.01e-3, 1e-3, 1e-3 / 1.01, 1e-3, 1e-3])
+    assert adapted_l2(torch.tensor([1.0, 1e-7]), torch.tensor([9.0, 0.1]), 1.1, 1.5, 2.0).tolist() == pytest.approx(
+        [1.0, 1e-7]
+    )
+
+
+def test_memorising_raises_l2_of_each_member_and_no_regularisation_leaves_it_out() -> None:
+    database, rng = ListDatabase(), np.random.default_rng(0)
+    for item in comparisons(40):  # answers by coin: all that can be learned is to memorise them
+        assert isinstance(item, Comparison)
+        answer = (Answer.LEFT, Answer.RIGHT)[rng.integers(2)]
+        database.log.append(replace(item, label=replace(item.label, answer=answer)))
+    config = RewardTrainerConfig(hidden=(32,), learning_rate=5e-3, batch_pairs=16, gradient_steps_per_step=300)
+    trainer = make(database, config)
+    metrics = trainer.step()
+    assert metrics["validation_loss"] > 1.5 * metrics["train_loss"]
+    assert (trainer.fit.l2 > 1e-4).all()
+    free = make(database, replace(config, regularise=False, squared_reward_penalty=1.0, gradient_steps_per_step=20))
+    free.step()
+    assert free.fit.l2.tolist() == [0.0] * 3
+
+
+def test_the_squared_reward_penalty_shrinks_raw_rewards() -> None:
+    sizes = []
+    for penalty in (0.0, 1.0):
+        database = ListDatabase()
+        database.log = comparisons(30)
+        trainer = make(database, replace(SMALL, squared_reward_penalty=penalty, gradient_steps_per_step=200))
+        trainer.step()
+        with torch.no_grad():
+            rewards = trainer.ensemble.member_rewards(trainer.dataset.observations, trainer.dataset.actions)
+        sizes.append(rewards.square().mean().item())
+    assert sizes[1] < sizes[0] / 2
+
+
+def test_one_member_and_discrete_actions_work() -> None:
+    spec, rng = ActionSpec(0, 3), np.random.default_rng(0)
+    database = ListDatabase()
+    for item in comparisons(20):
+        assert isinstance(item, Comparison)
+        left, right = (
+            Segment(side.observations, rng.integers(3, size=CLIP_STEPS, dtype=np.int64))
+            for side in (item.left, item.right)
+        )
+        database.log.append(replace(item, left=left, right=right))
+    trainer = RewardTrainer(replace(SMALL, members=1), database, (4,), spec, CLIP_STEPS)
+    trainer.observe(some_steps(rng, 16, 2)[0], rng.integers(3, size=(16, 2)))
+    metrics = trainer.step()
+    assert (metrics["waiting"], metrics["reward_version"]) == (0.0, 1.0)
+
+
+def test_recent_steps_keep_the_latest_and_the_moments_of_all() -> None:
+    rng = np.random.default_rng(0)
+    recent = RecentSteps(50, (4,), SPEC)
+    blocks = [some_steps(rng, n, 2) for n in (7, 13, 40, 1)]
+    for block in blocks:
+        recent.observe(*block)
+    every = np.concatenate([observations.reshape(-1, 4) for observations, _ in blocks]).astype(np.float64)
+    assert recent.count == len(every) == 122
+    assert recent.mean.numpy() == pytest.approx(every.mean(0))
+    assert recent.std.numpy() == pytest.approx(every.std(0))
+    latest = every[-50:].astype(np.float32)
+    assert sorted(map(tuple, recent.observations.tolist())) == sorted(map(tuple, latest.tolist()))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_pairs": 0},
+        {"learning_rate": 0.0},
+        {"error_floor": 1.0},
+        {"ratio_low": 2.0},
+        {"l2_rate": 0.9},
+        {"target": "both"},
+        {"gradient_steps_per_step": 0},
+        {"reward_std": 0.0},
+        {"max_labels": 0},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_impossible_numbers_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"needs|must|is 'comparisons'"):
+        RewardTrainerConfig(**wrong)
