@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
-from actors.mujoco import MujocoSimulator
+from actors.mujoco import MujocoSimulator, without_deprecation
 from actors.tasks import Task
 
 Array = np.ndarray
@@ -149,7 +149,8 @@ class _named_failure:  # noqa: N801 - reads as a statement
 
 def make_gymnasium(task: Task, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """gymnasium's own environment for a task, for evaluation and for drawing."""
-    return gymnasium.make(task.environment_id, disable_env_checker=True, **{**task.environment_kwargs, **kwargs})
+    with without_deprecation():
+        return gymnasium.make(task.environment_id, disable_env_checker=True, **{**task.environment_kwargs, **kwargs})
 
 
 def make_environments(task: Task, num_envs: int, seed: int, stagger: bool = True) -> FixedHorizon:

@@ -9,7 +9,9 @@ Deliberately left out: rendering. Rollouts never draw; `states` are enough to dr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,10 +140,32 @@ MODELS: dict[str, MujocoModel] = {
 }
 
 
+@contextmanager
+def without_deprecation() -> Iterator[None]:
+    """While gymnasium's models are compiled: MuJoCo is silent on an attribute that half_cheetah.xml has and we cannot
+    change. It would be printed at every load, and leave a MUJOCO_LOG.TXT behind. Other warnings are printed."""
+    before = mujoco.get_mju_user_warning()  # pyright: ignore[reportAttributeAccessIssue] - no stubs
+
+    def warn(message: str) -> None:
+        if "'settotalmass' is deprecated" not in message:
+            (before or _print_warning)(message)
+
+    mujoco.set_mju_user_warning(warn)  # pyright: ignore[reportAttributeAccessIssue] - no stubs
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)  # pyright: ignore[reportAttributeAccessIssue] - no stubs
+
+
+def _print_warning(message: str) -> None:
+    print(f"WARNING: {message}", file=sys.stderr)
+
+
 def load_model(name: str) -> mujoco.MjModel:  # pyright: ignore[reportAttributeAccessIssue] - no stubs
     """Compile the model that gymnasium ships for this task."""
     path = Path(gymnasium_mujoco.__file__).parent / "assets" / MODELS[name].xml
-    return mujoco.MjModel.from_xml_path(str(path))  # pyright: ignore[reportAttributeAccessIssue] - no stubs
+    with without_deprecation():
+        return mujoco.MjModel.from_xml_path(str(path))  # pyright: ignore[reportAttributeAccessIssue] - no stubs
 
 
 class MujocoSimulator:

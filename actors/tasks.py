@@ -19,6 +19,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from actors.mujoco import without_deprecation
 from actors.spaces import ActionSpec, action_spec, observation_shape
 
 
@@ -161,7 +162,8 @@ def _find_spec(name: str) -> Any:
 def _inspect(
     name: str, environment_id: str, preset: Preset, kwargs: Mapping[str, Any], mujoco_model: str | None = None
 ) -> Task:
-    env = gymnasium.make(environment_id, disable_env_checker=True, **kwargs)
+    with without_deprecation():
+        env = gymnasium.make(environment_id, disable_env_checker=True, **kwargs)
     try:
         fps = env.metadata.get("render_fps") or 30
         return Task(

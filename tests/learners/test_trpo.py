@@ -91,13 +91,13 @@ def test_kl_never_exceeds_the_limit_and_the_task_is_learned(policy, max_kl):
         assert act(policy, observations, prefer).advantages.mean() > start + 0.1
 
 
-def test_where_no_step_improves_the_policy_is_left_as_it_was(policy, batch):
-    """A limit so small that every step is lost in rounding, and a critic that does not learn."""
+@pytest.mark.parametrize(("max_kl", "backtracks"), [(1e-30, 3), (1e6, 0)], ids=["lost in rounding", "far too far"])
+def test_where_no_step_improves_the_policy_is_left_as_it_was(policy, batch, max_kl, backtracks):
     before = policy.export(0).vector
-    trpo = TRPO(TRPOConfig(max_kl=1e-30, backtracks=3, value_epochs=0), policy, seed=0)
+    trpo = TRPO(TRPOConfig(max_kl=max_kl, backtracks=backtracks, value_epochs=0), policy, seed=0)
     metrics = trpo.update(batch, 0.0)
     assert metrics["kl_step"] == 0
-    assert metrics["line_search_steps"] == 4
+    assert metrics["line_search_steps"] == backtracks + 1
     assert (policy.export(0).vector == before).all()
 
 

@@ -1,0 +1,38 @@
+# `make run` trains HalfCheetah from 700 comparisons, `make test` runs the tests, `make check` everything else.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+BIN := .venv/bin
+SOURCES := actors cluster labeling learners reward_service tests
+
+.PHONY: run test check slow format clean
+
+run: .venv/.ready
+	$(BIN)/twoclips train half-cheetah --labels 700 --steps 2000000
+
+test: .venv/.ready
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: .venv/.ready
+	$(BIN)/python -m pytest -m slow --timeout 3000
+
+check: .venv/.ready
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: .venv/.ready
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+# The pinned set first, then the project itself without asking the index again.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "twoclips needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "building .venv (a few minutes, once)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
