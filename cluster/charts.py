@@ -12,14 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-
-from matplotlib.axes import Axes  # noqa: E402 - after the choice of the backend
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter  # noqa: E402
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # draws with Agg: no display, no pyplot
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 Array = np.ndarray
 
@@ -61,12 +57,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
+    """One y axis. `of_labels`: baselines, which learn from the true reward, have nothing to show in it."""
+
     y: str
     lines: tuple[Line, ...]
     percent: bool = False
     low: float | None = None
     high: float | None = None
     stacked: bool = False
+    of_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,15 @@ class Chart:
     panels: tuple[Panel, ...]
     x: str = "agent_steps"
     x_label: str = "agent steps"
-    needs_labels: bool = False
 
 
 def draw(chart: Chart, runs: Sequence[Curves], theme: str) -> bytes | None:
     """The chart as a PNG of 800 pixels across, or None where no run has anything to show in it."""
-    runs = [run for run in runs if run.uses_labels or not chart.needs_labels]
-    panels = [panel for panel in chart.panels if any(_has_numbers(run, chart, panel) for run in runs)]
+    shown = {panel: [run for run in runs if _has_numbers(run, chart, panel)] for panel in chart.panels}
+    panels = [panel for panel in chart.panels if shown[panel]]
     if not panels:
         return None
+    colour_of = dict(legend(runs))
     colours = _THEMES[theme]
     figure = Figure(figsize=(5.0, 3.1 if len(panels) == 1 else 4.4), dpi=160, layout="constrained")
     figure.set_facecolor(colours["page"])
@@ -95,9 +94,9 @@ def draw(chart: Chart, runs: Sequence[Curves], theme: str) -> bytes | None:
     for ax, panel in zip(axes, panels, strict=True):
         _style(ax, colours)
         if panel.stacked:
-            _stack(ax, chart, panel, runs[0], colours)
+            _stack(ax, chart, panel, shown[panel][0], colours)
         else:
-            _lines(ax, chart, panel, runs, colours)
+            _lines(ax, chart, panel, shown[panel], colour_of, colours)
         _finish(ax, panel)
     if chart.x == "agent_steps":
         axes[-1].set_xlim(0, max(1.0, *(float(np.nanmax(run[chart.x], initial=1.0)) for run in runs)))
@@ -112,30 +111,35 @@ def legend(runs: Sequence[Curves]) -> list[tuple[str, str]]:
     return [(group, _COLOURS[index % len(_COLOURS)]) for index, group in enumerate(_groups(runs))]
 
 
-def _lines(ax: Axes, chart: Chart, panel: Panel, runs: Sequence[Curves], colours: dict[str, str]) -> None:
-    groups = _groups(runs)
-    for index, (_, members) in enumerate(groups.items()):
+def _lines(
+    ax: Axes, chart: Chart, panel: Panel, runs: Sequence[Curves], colour_of: dict[str, str], colours: dict[str, str]
+) -> None:
+    for group, members in _groups(runs).items():
         for number, line in enumerate(panel.lines):
             # One group: colours tell the lines apart. Several: colours tell the groups apart, dashes the lines.
-            colour = _COLOURS[(index if len(groups) > 1 else number) % len(_COLOURS)]
-            style = "--" if line.dashed and len(groups) > 1 else "-"
+            colour = colour_of[group] if len(colour_of) > 1 else _COLOURS[number]
+            style = "--" if line.dashed and len(colour_of) > 1 else "-"
             curves = [_curve(run, chart, line) for run in members]
             curves = [(x, y) for x, y in curves if len(x)]
             for x, y in curves:
-                ax.plot(x, y, style, color=colour, lw=1.0 if len(curves) > 1 else 1.7, alpha=0.4 if len(curves) > 1 else 1)
+                ax.plot(
+                    x, y, style, color=colour, lw=1.0 if len(curves) > 1 else 1.7, alpha=0.4 if len(curves) > 1 else 1
+                )
             if len(curves) > 1:
                 ax.plot(*mean_over_seeds(curves), style, color=colour, lw=2.2)
     if len(panel.lines) > 1:
         for number, line in enumerate(panel.lines):
-            single = len(groups) == 1
-            colour = _COLOURS[number % len(_COLOURS)] if single else colours["ink"]
+            single = len(colour_of) == 1
+            colour = _COLOURS[number] if single else colours["ink"]
             ax.plot([], [], "--" if line.dashed and not single else "-", color=colour, lw=1.7, label=line.label)
         _legend(ax, colours)
 
 
 def _stack(ax: Axes, chart: Chart, panel: Panel, run: Curves, colours: dict[str, str]) -> None:
     curves = [thinned(run[chart.x], np.nan_to_num(line.values(run)), 60) for line in panel.lines]
-    ax.stackplot(curves[0][0], *[y for _, y in curves], colors=_COLOURS, labels=[line.label for line in panel.lines], lw=0)
+    ax.stackplot(
+        curves[0][0], *[y for _, y in curves], colors=_COLOURS, labels=[line.label for line in panel.lines], lw=0
+    )
     _legend(ax, colours)
 
 
@@ -170,7 +174,8 @@ def _groups(runs: Sequence[Curves]) -> dict[str, list[Curves]]:
 
 
 def _has_numbers(run: Curves, chart: Chart, panel: Panel) -> bool:
-    return any(len(_curve(run, chart, line)[0]) for line in panel.lines)
+    visible = run.uses_labels or not panel.of_labels
+    return visible and any(len(_curve(run, chart, line)[0]) for line in panel.lines)
 
 
 def _style(ax: Axes, colours: dict[str, str]) -> None:
@@ -181,8 +186,7 @@ def _style(ax: Axes, colours: dict[str, str]) -> None:
         spine.set_visible(False)
     ax.tick_params(colors=colours["quiet"], length=0, labelsize=10)
     for label in (ax.xaxis.label, ax.yaxis.label):
-        label.set_color(colours["ink"])
-        label.set_size(11)
+        label.set(color=colours["ink"], fontsize=11)
 
 
 def _finish(ax: Axes, panel: Panel) -> None:
@@ -208,8 +212,17 @@ def _is_large(ax: Axes) -> bool:
 
 
 def _legend(ax: Axes, colours: dict[str, str]) -> None:
-    ax.legend(frameon=False, labelcolor=colours["ink"], fontsize=10, ncols=2 if len(ax.collections) else 4, loc="lower left", bbox_to_anchor=(-0.02, 0.98),
-              handlelength=1.3, columnspacing=1.2, borderaxespad=0.2)  # fmt: skip
+    columns = 2 if ax.collections else 4  # areas have longer names
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.98), "borderaxespad": 0.2}
+    ax.legend(
+        frameon=False,
+        labelcolor=colours["ink"],
+        fontsize=10,
+        ncols=columns,
+        handlelength=1.3,
+        columnspacing=1.2,
+        **place,
+    )
 
 
 def _number(value: Any) -> float:

@@ -89,6 +89,8 @@ class Labeling:
     def step(self) -> dict[str, float]:
         metrics = self._query_actor.step()
         answered = self._labeler.step() if self._labeler else 0
+        metrics["labels"] += answered
+        metrics["queries_open"] -= answered
         return {**metrics, "waiting": float(metrics["queries_asked"] + answered == 0)}
 
     def forget(self) -> None:

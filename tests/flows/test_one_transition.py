@@ -24,6 +24,7 @@ from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.snapshot import RewardSnapshot, SnapshotReader
 
 HORIZON = 4
+ONE_UNIT = EnsembleConfig(members=2, hidden=(1,))
 
 
 class Counter(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -62,13 +63,11 @@ def _task() -> Task:
 
 
 def ensemble_that_pays_twice_the_observation(task: Task) -> RewardEnsemble:
-    ensemble = RewardEnsemble(EnsembleConfig(members=2, hidden=()), task.observation_shape, task.action)
+    ensemble = RewardEnsemble(ONE_UNIT, task.observation_shape, task.action)
     state = ensemble.state_dict()
-    for name, tensor in state.items():
-        if tensor.shape[:2] == (2, 2):  # the only weights [E, O + A, 1]: observation, action
-            state[name] = torch.tensor([[[2.0], [0.0]]] * 2)
-        elif "bias" in name:
-            state[name] = torch.zeros_like(tensor)
+    state["weights.0"] = torch.tensor([[[1.0], [0.0]]] * 2)  # [E, O + A, 1]: the observation, not the action
+    state["weights.1"] = torch.full((2, 1, 1), 2.0)
+    state["biases.0"] = state["biases.1"] = torch.zeros(2, 1, 1)
     ensemble.load_state_dict(state)
     return ensemble
 
@@ -94,7 +93,7 @@ def test_a_transition_from_the_environment_to_the_gradient(task: Task) -> None:
     snapshot = RewardSnapshot.capture(ensemble, version=7, num_labels=1)
     reader = SnapshotReader(
         OneSnapshot(snapshot.to_bytes()),
-        RewardEnsemble(EnsembleConfig(members=2, hidden=()), task.observation_shape, task.action),
+        RewardEnsemble(ONE_UNIT, task.observation_shape, task.action),
     )
     relabeler = Relabeler(reader, task.action)
     assert relabeler.refresh()

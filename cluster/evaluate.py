@@ -1,0 +1,123 @@
+"""evaluate: how good the trained policy is, by the true reward and by the environment's own, and what it looks like.
+
+The newest checkpoint's policy acts without noise: its most likely action at every step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from actors.environments import EnvironmentFailure, make_environments, make_gymnasium
+from actors.policy import ActorCritic
+from actors.tasks import Task
+from cluster.config import ConfigError
+from cluster.run_folder import RunFolder
+from cluster.video import Recording, write_video
+from learners.checkpoint import CheckpointError, load_checkpoint
+
+Array = np.ndarray
+
+_AT_ONCE = 32
+
+
+def evaluate(folder: RunFolder, episodes: int, seed: int, video: Path | None) -> dict[str, Any]:
+    """What `evaluate --json` prints, and `video_problem`: "" or why there is no video. Raises CheckpointError."""
+    if episodes < 1:
+        raise ConfigError(f"--episodes must be at least 1, got {episodes}")
+    torch.set_num_threads(1)
+    task = folder.config.make_task()
+    step, policy = load_policy(folder, task)
+    true_returns, fixed = true_episodes(task, policy, episodes, seed)
+    standard_returns, standard = standard_episodes(task, policy, episodes, seed)
+    problem = ""
+    if video is not None:
+        problem = write_video(task, fixed if fixed.states.shape[1] else standard, video)
+    return {
+        "task": task.name,
+        "run": str(folder.path),
+        "agent_steps": step,
+        "episodes": episodes,
+        "true_return_mean": float(true_returns.mean()),
+        "true_return_std": float(true_returns.std()),
+        "standard_return_mean": float(standard_returns.mean()),
+        "standard_return_std": float(standard_returns.std()),
+        "video": str(video) if video is not None and not problem else None,
+        "video_problem": problem,
+    }
+
+
+def load_policy(folder: RunFolder, task: Task) -> tuple[int, ActorCritic]:
+    """The newest checkpoint's step and policy, on the CPU."""
+    step, state = load_checkpoint(folder.checkpoints)
+    policy = ActorCritic(folder.config.policy, task.observation_shape, task.action)
+    try:
+        policy.load_state_dict(state["learner"]["policy"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the checkpoint in {folder.checkpoints} holds no policy of this run's configuration; "
+            "name the folder of the run that wrote it"
+        ) from error
+    return step, policy.eval()
+
+
+def true_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int) -> tuple[Array, Recording]:
+    """True returns [episodes] over episodes of full length, and a recording of the first."""
+    returns: list[Array] = []
+    recording: Recording | None = None
+    for begin in range(0, episodes, _AT_ONCE):
+        world = make_environments(task, min(_AT_ONCE, episodes - begin), seed + begin, stagger=False)
+        try:
+            total, states, actions = np.zeros(world.num_envs), [], []
+            for _ in range(task.horizon):
+                states.append(world.states()[0].copy())
+                action = policy.deterministic(world.observations)
+                actions.append(_to_environment(task, action)[0].copy())
+                total += world.step(action).true_rewards
+        finally:
+            world.close()
+        returns.append(total)
+        recording = recording or Recording(seed, np.stack(actions), np.stack(states))
+    assert recording is not None
+    _refuse_nan(task, np.concatenate(returns))
+    return np.concatenate(returns), recording
+
+
+def standard_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int) -> tuple[Array, Recording]:
+    """The environment's own returns [episodes] in gymnasium, with its own ends, and a recording of the first.
+
+    An environment that never ends itself and has no time limit is stopped after the task's horizon."""
+    env = make_gymnasium(task)
+    limited = env.spec is not None and env.spec.max_episode_steps is not None
+    returns = np.zeros(episodes)
+    first: list[Array] = []
+    try:
+        for episode in range(episodes):
+            observation, _ = env.reset(seed=seed + episode)
+            over, steps = False, 0
+            while not over:
+                action = _to_environment(task, policy.deterministic(np.asarray(observation)[None]))[0]
+                if episode == 0:
+                    first.append(action)
+                observation, reward, terminated, truncated, _ = env.step(task.native_action(action))
+                returns[episode] += float(reward)
+                steps += 1
+                over = terminated or truncated or (not limited and steps >= task.horizon)
+    except Exception as error:
+        raise EnvironmentFailure(f"the environment {task.environment_id} raised {type(error).__name__}: {error}") from error
+    finally:
+        env.close()
+    _refuse_nan(task, returns)
+    return returns, Recording(seed, np.stack(first), np.empty((len(first), 0), np.float32))
+
+
+def _to_environment(task: Task, actions: Array) -> Array:
+    return task.action.to_environment(task.action.executed(actions))
+
+
+def _refuse_nan(task: Task, returns: Array) -> None:
+    if not np.isfinite(returns).all():
+        raise EnvironmentFailure(f"{task.environment_id} paid a reward that is not a finite number; mend the environment")

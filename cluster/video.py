@@ -1,0 +1,145 @@
+"""Draws one episode as MP4, in a process of its own: where a machine has no GL library, the import of a renderer may
+abort the interpreter, and must not take the command with it.
+
+    write_video(task, recording, Path("episode.mp4"))    # -> "" or, where it cannot be done, why not
+
+A MuJoCo episode is drawn from its states; any other is played again in gymnasium, from its seed and its actions.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors.environments import make_gymnasium
+from actors.mujoco import load_model
+from actors.tasks import Task, make_task
+
+Array = np.ndarray
+
+MAX_FPS = 30.0
+MAX_VIDEO_S = 15.0  # a software renderer draws some 20 frames a second
+TIMEOUT_S = 300.0
+_WIDTH, _HEIGHT = 400, 300
+_PLATFORMS = ("egl", "osmesa")  # for a screen there is none to be had
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One episode: seed of its reset, actions [T, *A] in the environment's units, states [T, S] (S = 0: not redrawable)."""
+
+    seed: int
+    actions: Array
+    states: Array
+
+
+def write_video(task: Task, recording: Recording, path: Path) -> str:
+    """Draw the episode, its first MAX_VIDEO_S at most; "" or one reason why that is impossible here."""
+    reasons: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "recording.npz"
+        np.savez(file, seed=recording.seed, actions=recording.actions, states=recording.states)
+        for platform in _PLATFORMS:
+            reason = _draw_apart(task, file, path, platform)
+            if not reason:
+                return ""
+            reasons.append(reason)
+    return _explained(reasons[0])
+
+
+def _explained(reason: str) -> str:
+    if any(word in reason for word in ("EGL", "OpenGL", "GLError", "eglQuery", "OSMesa", "libGL")):
+        return f"this machine has no GL library that works ({reason}): `apt-get install libegl1` gives it one"
+    return reason
+
+
+def _draw_apart(task: Task, file: Path, path: Path, platform: str) -> str:
+    command = [sys.executable, "-m", "cluster.video", task.name, str(file), str(path.absolute())]
+    environment = {**os.environ, "MUJOCO_GL": platform, "SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"drawing took more than {TIMEOUT_S:.0f} s"
+    if done.returncode == 0 and path.exists():
+        return ""
+    path.unlink(missing_ok=True)
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"the renderer ended with exit code {done.returncode}"
+
+
+def main(task_name: str, file: str, path: str) -> None:
+    """What the other process does."""
+    import imageio_ffmpeg
+
+    task = make_task(task_name)
+    with np.load(file) as data:
+        recording = Recording(int(data["seed"]), data["actions"], data["states"])
+    # As fast as life, or slower where a step is shorter than a frame can be shown: then steps are left out.
+    stride = max(1, round(1.0 / (task.step_s * MAX_FPS)))
+    fps = 1.0 / (task.step_s * stride)
+    frames = _mujoco_frames(task, recording) if recording.states.shape[1] else _gymnasium_frames(task, recording)
+    writer: Any = None
+    for index, frame in enumerate(frames):
+        if index >= MAX_VIDEO_S / task.step_s:
+            break
+        if index % stride:
+            continue
+        if writer is None:
+            size = frame.shape[1], frame.shape[0]
+            writer = imageio_ffmpeg.write_frames(path, size, fps=fps, macro_block_size=2, output_params=["-movflags", "faststart"])
+            writer.send(None)
+        writer.send(np.ascontiguousarray(frame))
+    if writer is not None:
+        writer.close()
+
+
+def _mujoco_frames(task: Task, recording: Recording) -> Iterator[Array]:
+    import mujoco
+
+    assert task.mujoco_model is not None
+    model = load_model(task.mujoco_model)
+    library: Any = mujoco
+    data = library.MjData(model)
+    model.vis.global_.offwidth, model.vis.global_.offheight = _WIDTH, _HEIGHT
+    renderer = library.Renderer(model, _HEIGHT, _WIDTH)
+    camera = library.MjvCamera()
+    camera.type = library.mjtCamera.mjCAMERA_TRACKING if model.nbody > 2 else library.mjtCamera.mjCAMERA_FREE
+    library.mjv_defaultFreeCamera(model, camera)
+    camera.azimuth, camera.elevation, camera.distance = 90.0, -15.0, 1.4 * float(model.stat.extent)
+    for flag in (library.mjtRndFlag.mjRND_SHADOW, library.mjtRndFlag.mjRND_REFLECTION):
+        renderer.scene.flags[flag] = False  # half of a software renderer's time
+    try:
+        for state in recording.states:
+            data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq :]
+            library.mj_forward(model, data)
+            camera.lookat[0] = data.subtree_com[1, 0]
+            renderer.update_scene(data, camera)
+            yield renderer.render()
+    finally:
+        renderer.close()
+
+
+def _gymnasium_frames(task: Task, recording: Recording) -> Iterator[Array]:
+    env = make_gymnasium(task, render_mode="rgb_array")
+    try:
+        env.reset(seed=recording.seed)
+        for action in recording.actions:
+            frame: Any = env.render()
+            yield np.asarray(frame, np.uint8)[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+            env.step(task.native_action(action))
+    finally:
+        with suppress(Exception):
+            env.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,139 @@
+"""The run on a real local Ray, and what happens when parts of it are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.run_folder import RunFolder
+from cluster.runner import Interrupted
+from tests.cluster.runs import small_config, train
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.ray,
+    pytest.mark.timeout(240),
+    pytest.mark.filterwarnings("ignore"),  # Ray's own
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        left = [c for c in psutil.Process().children(recursive=True) if c.pid not in before and _lives(c)]
+        if not left:
+            return
+        time.sleep(0.2)
+    pytest.fail(f"processes left behind: {left}")
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def find(title: str) -> psutil.Process | None:
+    """The Ray process whose title begins with ray::`title`."""
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if any(title in part for part in child.cmdline()[:1]):
+                return child
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def when_steps_reach(path: Path, steps: int, action: Callable[[], None]) -> threading.Thread:
+    """Run `action` once metrics.jsonl of the run has reached `steps`."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline:
+            if (path / "config.toml").exists():
+                rows = RunFolder.open(path).read_metrics()
+                if rows and rows[-1]["agent_steps"] >= steps:
+                    action()
+                    return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def ray_config(**settings: Any) -> Any:
+    return small_config(in_process=False, workers=1, **{"steps": 16384, **settings})
+
+
+def test_the_three_loops_run_at_once(tmp_path: Path) -> None:
+    summary = train(tmp_path / "run", ray_config(steps=8192))
+    assert summary["steps"] >= 8192
+    assert summary["policy_lag_max"] == 1
+    assert summary["reward_version"] > 1
+    rows = RunFolder.open(tmp_path / "run").read_metrics()
+    assert rows[-1]["labels"] > rows[0]["labels"] >= 6
+
+
+def test_a_killed_rollout_worker_is_replaced(tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        worker = find("RolloutHost")
+        assert worker is not None
+        killed.append(worker.pid)
+        os.kill(worker.pid, signal.SIGKILL)
+
+    watcher = when_steps_reach(tmp_path / "run", 2048, kill)
+    summary = train(tmp_path / "run", ray_config())
+    watcher.join()
+    assert killed
+    assert summary["steps"] >= 16384
+    assert RunFolder.open(tmp_path / "run").read_metrics()[-1]["workers_replaced"] >= 1
+
+
+def test_a_killed_reward_service_comes_back_and_publishes_on(tmp_path: Path) -> None:
+    versions: list[float] = []
+
+    def kill() -> None:
+        # Both services are ServiceHosts; each must survive this, so kill both.
+        while (host := find("ServiceHost")) is not None and len(versions) < 2:
+            versions.append(RunFolder.open(tmp_path / "run").read_metrics()[-1]["reward_version"])
+            os.kill(host.pid, signal.SIGKILL)
+            host.wait(5)
+
+    watcher = when_steps_reach(tmp_path / "run", 2048, kill)
+    summary = train(tmp_path / "run", ray_config(steps=65536))
+    watcher.join()
+    assert len(versions) == 2
+    assert summary["reward_version"] > versions[-1]
+    rows = RunFolder.open(tmp_path / "run").read_metrics()
+    assert rows[-1]["services_restarted"] >= 2
+    assert summary["labels"] >= 20
+
+
+def test_ctrl_c_checkpoints_and_the_run_resumes(tmp_path: Path) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    watcher = when_steps_reach(tmp_path / "run", 2048, lambda: signal.pthread_kill(main, signal.SIGINT))
+    with pytest.raises(Interrupted, match=r"twoclips train pendulum --run .* --resume"):
+        train(tmp_path / "run", ray_config(steps=50_000_000))
+    watcher.join()
+    folder = RunFolder.open(tmp_path / "run")
+    stopped_at = folder.read_metrics()[-1]["agent_steps"]
+    text = (tmp_path / "run" / "config.toml").read_text()
+    (tmp_path / "run" / "config.toml").write_text(text.replace("steps = 50000000", f"steps = {stopped_at + 2048}"))
+    summary = train(tmp_path / "run")
+    assert summary["steps"] >= stopped_at + 2048

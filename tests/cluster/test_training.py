@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cluster.training as training_module
+from cluster.config import save_config
+from cluster.run_folder import RunFolder
+from cluster.runner import Interrupted
+from tests.cluster.runs import small_config, train
+
+pytestmark = pytest.mark.redis
+
+CLOCKS = {"wall_s", "steps_per_second", "gather_wait_s", "relabel_s", "learn_s"}
+
+
+def curve(path: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl without what a clock measured."""
+    return [{k: v for k, v in row.items() if k not in CLOCKS} for row in RunFolder.open(path).read_metrics()]
+
+
+def test_the_same_seed_gives_the_same_metrics_bit_for_bit(tmp_path: Path) -> None:
+    first = train(tmp_path / "a", small_config(seed=3))
+    train(tmp_path / "b", small_config(seed=3))
+    assert len(curve(tmp_path / "a")) == 8
+    assert curve(tmp_path / "a") == curve(tmp_path / "b")
+    assert first["labels"] == 24
+    assert first["policy_lag_max"] == 1
+    assert first["reward_version"] > 1
+
+
+def test_another_seed_gives_other_metrics(tmp_path: Path) -> None:
+    train(tmp_path / "a", small_config(seed=3, steps=512))
+    train(tmp_path / "b", small_config(seed=4, steps=512))
+    assert curve(tmp_path / "a") != curve(tmp_path / "b")
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "trpo", "a2c"])
+def test_resumed_equals_never_stopped(tmp_path: Path, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_config(seed=3, algorithm=algorithm)
+    train(tmp_path / "whole", config)
+
+    save = training_module.save_checkpoint
+    with monkeypatch.context() as patch:
+
+        def save_then_press_ctrl_c(folder: Path, step: int, state: dict[str, Any]) -> Path:
+            path = save(folder, step, state)
+            if step == 1024 and not (folder / "pressed").exists():
+                (folder / "pressed").touch()
+                raise KeyboardInterrupt
+            return path
+
+        patch.setattr(training_module, "save_checkpoint", save_then_press_ctrl_c)
+        with pytest.raises(Interrupted, match="--resume"):
+            train(tmp_path / "stopped", config)
+    train(tmp_path / "stopped")
+    assert curve(tmp_path / "stopped") == curve(tmp_path / "whole")
+
+
+def test_the_baseline_needs_no_redis_and_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.runner.PrivateRedis", None)
+    summary = train(tmp_path / "run", small_config(labeler="none", steps=1024))
+    assert (summary["labels"], summary["reward_version"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "ablation",
+    [
+        {"query.selection": "random"},
+        {"reward.members": 1},
+        {"query.offline": True},
+        {"reward.regularise": False},
+        {"clip_steps": 1},
+        {"reward.target": "returns"},
+    ],
+    ids=str,
+)
+def test_each_ablation_of_the_paper_runs(tmp_path: Path, ablation: dict[str, Any]) -> None:
+    config = small_config(steps=512, **{name.replace(".", "__"): value for name, value in ablation.items()})
+    summary = train(tmp_path / "run", config)
+    assert summary["reward_version"] > 0
+    rows = RunFolder.open(tmp_path / "run").read_metrics()
+    if "query.offline" in ablation:
+        assert rows[0]["labels"] == 24  # all of them before the first update
+    else:
+        assert rows[0]["labels"] < 24
+
+
+def test_two_runs_share_a_given_redis_undisturbed(tmp_path: Path, redis_url: str) -> None:
+    alone = small_config(seed=3, steps=1024)
+    train(tmp_path / "alone", alone)
+    shared = dataclasses.replace(alone, redis=redis_url)
+    train(tmp_path / "first", shared)
+    train(tmp_path / "second", shared)
+    assert curve(tmp_path / "first") == curve(tmp_path / "second") == curve(tmp_path / "alone")
+
+
+def test_a_run_can_be_repeated_from_its_config_file(tmp_path: Path) -> None:
+    config = small_config(seed=5, steps=512)
+    save_config(config, tmp_path / "config.toml")
+    from cluster.config import load_config
+
+    assert load_config(tmp_path / "config.toml") == config
