@@ -123,7 +123,9 @@ _MUJOCO = {
     "reacher": _mujoco("Reacher-v5", 50, 15, "The tip of the arm should be near the target, steadily."),
     # The paper's curve reaches 1,370 where a step pays at most 1: its episodes have about 1,400 steps.
     "pendulum": _mujoco("InvertedPendulum-v5", 1400, 15, _BALANCE),
-    "double-pendulum": _mujoco("InvertedDoublePendulum-v5", 1000, 15, "Both poles should stand upright, near the middle."),
+    "double-pendulum": _mujoco(
+        "InvertedDoublePendulum-v5", 1000, 15, "Both poles should stand upright, near the middle."
+    ),
 }
 _REGISTERED: dict[str, tuple[str, Preset]] = {
     "cart-pole": ("CartPole-v1", Preset(500, 25, 10.0, _BALANCE)),

@@ -1,1 +1,1 @@
-"""Composes a run: configuration, command line, Ray topology, supervision, reports. The only package that imports ray."""
+"""Composes a run: configuration, command line, Ray topology, supervision, reports. Only this package imports ray."""

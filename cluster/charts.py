@@ -99,7 +99,8 @@ def draw(chart: Chart, runs: Sequence[Curves], theme: str) -> bytes | None:
             _lines(ax, chart, panel, shown[panel], colour_of, colours)
         _finish(ax, panel)
     if chart.x == "agent_steps":
-        axes[-1].set_xlim(0, max(1.0, *(float(np.nanmax(run[chart.x], initial=1.0)) for run in runs)))
+        drawn = shown[panels[0]][:1] if panels[0].stacked else runs
+        axes[-1].set_xlim(0, max(1.0, *(float(np.nanmax(run[chart.x], initial=1.0)) for run in drawn)))
     axes[-1].set_xlabel(chart.x_label)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

@@ -20,7 +20,12 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting, e.g. ppo.entropy=0.01. May be repeated.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, e.g. ppo.entropy=0.01. May be repeated."
+    ),
+]
 
 
 def main() -> None:
@@ -42,7 +47,9 @@ def tasks(json_: Json = False) -> None:
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Argument(help="A task of `twoclips tasks`, or any gymnasium id (CartPole-v1, my_pkg:MyEnv-v0).")],
+    task: Annotated[
+        str, typer.Argument(help="A task of `twoclips tasks`, or any gymnasium id (CartPole-v1, my_pkg:MyEnv-v0).")
+    ],
     labeler: Annotated[str, typer.Option(help="synthetic, human, or none (true reward: the baseline).")] = "synthetic",
     labels: Annotated[int, typer.Option(help="Comparisons to learn from.")] = 700,
     steps: Annotated[int, typer.Option(help="Agent steps to train for.")] = 2_000_000,
@@ -50,16 +57,27 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/TASK-sSEED-TIME]")] = None,
     workers: Annotated[int, typer.Option(help="Rollout workers; 0: one for every core but one.")] = 0,
     algorithm: Annotated[str, typer.Option(help="ppo, trpo or a2c.")] = "ppo",
-    in_process: Annotated[bool, typer.Option("--in-process", help="No Ray: everything in one process, deterministic.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run from its last checkpoint.")] = False,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="No Ray: everything in one process, deterministic.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --run from its last checkpoint.")
+    ] = False,
     address: Annotated[str, typer.Option(help="Address of a running Ray cluster. [default: a local one]")] = "",
     redis: Annotated[str, typer.Option(help="URL of a Redis server. [default: a private one]")] = "",
     selection: Annotated[str, typer.Option(help="Which pairs to ask about: disagreement or random.")] = "disagreement",
     members: Annotated[int, typer.Option(help="Reward networks in the ensemble.")] = 3,
     offline: Annotated[bool, typer.Option("--offline", help="Ablation: all labels at the start.")] = False,
-    no_regularisation: Annotated[bool, typer.Option("--no-regularisation", help="Ablation: no adaptive L2, no noise.")] = False,
+    no_regularisation: Annotated[
+        bool, typer.Option("--no-regularisation", help="Ablation: no adaptive L2, no noise.")
+    ] = False,
     clip_steps: Annotated[int, typer.Option(help="Steps in a clip; 1 is the paper's ablation. 0: the task's own.")] = 0,
-    target: Annotated[str, typer.Option(help="comparisons, or returns (ablation: regression on true clip returns).")] = "comparisons",
+    target: Annotated[
+        str, typer.Option(help="comparisons, or returns (ablation: regression on true clip returns).")
+    ] = "comparisons",
+    comparisons: Annotated[
+        Path | None, typer.Option(help="Start on the comparisons of a file of `twoclips export`; they count as labels.")
+    ] = None,
     set_: SetOption = None,
     json_: Json = False,
 ) -> None:
@@ -76,7 +94,9 @@ def train(
 
         if resume:
             if run is None:
-                raise RunFolderError("--resume needs --run with the folder of the run to continue; `ls runs` shows them")
+                raise RunFolderError(
+                    "--resume needs --run with the folder of the run to continue; `ls runs` shows them"
+                )
             folder = RunFolder.open(run)
         else:
             given = {
@@ -97,9 +117,13 @@ def train(
                 "reward.target": target,
             }
             config = make_config(make_task(task), {**given, **parse_settings(set_ or [])})
+            if comparisons is not None:
+                from cluster.comparisons import check_rows
+
+                check_rows(comparisons, config.make_task())  # before anything is begun
             folder = RunFolder.create(run or default_folder(config.task, seed), config)
         with Progress(folder.config) as progress:
-            summary = run_training(folder, resume, progress, progress.say)
+            summary = run_training(folder, resume, progress, progress.say, comparisons)
         from cluster.report import write_report
 
         report = write_report([folder])
@@ -108,11 +132,165 @@ def train(
             typer.echo(json.dumps(summary))
 
 
+@app.command()
+def status(run: RunArgument, json_: Json = False) -> None:
+    """What a run is doing, and whether it still lives.
+
+    Example: twoclips status runs/half-cheetah-s1
+    """
+    with plain_errors():
+        from cluster.run_folder import RunFolder
+        from cluster.run_status import read_status, table_rows
+
+        found = read_status(RunFolder.open(run))
+        _print_table(table_rows(found), json_)
+        if json_:
+            typer.echo(json.dumps(found))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs; several are drawn together.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file. [default: RUN/report.html]")] = None,
+    json_: Json = False,
+) -> None:
+    """One HTML file with charts, and the charts as PNG files. Several runs: curves over each other, means over seeds.
+
+    Example: twoclips report runs/half-cheetah-s1 runs/half-cheetah-s2 --out seeds.html
+    """
+    with plain_errors():
+        from cluster.report import write_report
+        from cluster.run_folder import RunFolder
+
+        written = write_report([RunFolder.open(run) for run in runs], out)
+        typer.echo(f"report  {written}", err=json_)
+        if json_:
+            typer.echo(json.dumps({"report": str(written), "runs": [str(run) for run in runs]}))
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    episodes: Annotated[int, typer.Option(help="Episodes of each kind.")] = 10,
+    video: Annotated[Path | None, typer.Option(help="The MP4 file. [default: RUN/episode.mp4]")] = None,
+    no_video: Annotated[bool, typer.Option("--no-video", help="Draw nothing.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 1,
+    json_: Json = False,
+) -> None:
+    """True and standard return of the trained policy, acting without noise; and a video of an episode.
+
+    Example: twoclips evaluate runs/half-cheetah-s1 --episodes 10
+    """
+    with plain_errors():
+        from cluster.evaluate import evaluate as evaluate_run
+        from cluster.evaluate import evaluation_lines
+        from cluster.run_folder import RunFolder
+
+        folder = RunFolder.open(run)
+        found = evaluate_run(folder, episodes, seed, None if no_video else video or folder.path / "episode.mp4")
+        for line in evaluation_lines(found):
+            typer.echo(line, err=json_)
+        if json_:
+            typer.echo(json.dumps(found))
+
+
+@app.command("export")
+def export_(
+    run: RunArgument,
+    format_: Annotated[str, typer.Option("--format", help="jsonl or parquet. [default: as --out ends, or jsonl]")] = "",
+    out: Annotated[Path | None, typer.Option(help="The file. [default: RUN/comparisons.jsonl]")] = None,
+    json_: Json = False,
+) -> None:
+    """Write a run's comparisons, with their clips, to a file. The run may be at work.
+
+    Example: twoclips export runs/half-cheetah-s1 --format parquet --out comparisons.parquet
+    """
+    with plain_errors():
+        from cluster.comparisons import export_run
+        from cluster.run_folder import RunFolder
+
+        written, count = export_run(RunFolder.open(run), out, format_)
+        typer.echo(f"{count:,} comparisons written to {written}", err=json_)
+        if json_:
+            typer.echo(json.dumps({"file": str(written), "comparisons": count, "run": str(run)}))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `twoclips export`.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a new run (or of one that exists).")],
+    redis: Annotated[str, typer.Option(help="URL of the Redis server that the run will use. [default: its own]")] = "",
+    json_: Json = False,
+) -> None:
+    """Read comparisons into a new run, on which `twoclips train TASK --run RUN` then starts.
+
+    Example: twoclips import comparisons.parquet runs/second
+    """
+    with plain_errors():
+        from cluster.comparisons import import_file
+
+        count = import_file(file, run, redis)
+        typer.echo(f"{count:,} comparisons read; `twoclips train TASK --run {run}` starts on them", err=json_)
+        if json_:
+            typer.echo(json.dumps({"file": str(file), "comparisons": count, "run": str(run)}))
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """What this machine has and lacks, each with its remedy. Exits with 1 where something needed is missing.
+
+    Example: twoclips doctor
+    """
+    with plain_errors():
+        from dataclasses import asdict
+
+        from cluster.doctor import examine
+
+        checks = examine(Path.cwd())
+        for check in checks:
+            remedy = f": {check.remedy}" if check.remedy else ""
+            typer.echo(f"{check.status:4}  {check.name:13}  {check.detail}{remedy}", err=json_)
+        ready = all(check.status != "fail" for check in checks)
+        if json_:
+            typer.echo(json.dumps({"ready": ready, "checks": [asdict(check) for check in checks]}))
+    if not ready:
+        raise SystemExit(1)
+
+
+@app.command()
+def bench(
+    task: Annotated[str, typer.Option(help="The task to measure with.")] = "half-cheetah",
+    device: Annotated[str, typer.Option(help="cpu or cuda, for learner and reward model.")] = "cpu",
+    json_: Json = False,
+) -> None:
+    """Throughput of every stage on this machine, beside the limit that the machine sets. Takes less than a minute.
+
+    Example: twoclips bench --task half-cheetah --json
+    """
+    with plain_errors():
+        from actors.tasks import make_task
+        from cluster.bench import bench as measure
+        from cluster.bench import table_rows
+
+        found = measure(make_task(task), device, lambda text: typer.echo(text, err=True))
+        _print_table(table_rows(found), json_)
+        if json_:
+            typer.echo(json.dumps(found))
+
+
+def _print_table(rows: list[tuple[str, str]], to_stderr: bool) -> None:
+    """Names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name:{width}}  {value}", err=to_stderr)
+
+
 def _verdict(summary: dict[str, Any]) -> str:
     source = "the true reward" if summary["labeler"] == "none" else f"{summary['labels']} comparisons"
     value = summary["true_return"]
     text = "no episode ended" if value is None else f"true return {value:,.0f}"
-    return f"{summary['task']} learned from {source}: {text} after {summary['steps']:,} steps ({summary['steps_per_second']:,.0f} per second)"
+    steps = f"{summary['steps']:,} steps ({summary['steps_per_second']:,.0f} per second)"
+    return f"{summary['task']} learned from {source}: {text} after {steps}"
 
 
 @contextlib.contextmanager

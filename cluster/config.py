@@ -116,17 +116,26 @@ def validate(config: RunConfig, task: Task) -> None:
             f"--labels must be at least 4, got {config.labels}: fewer cannot be split into training and validation; "
             "use --labeler none to train on the true reward",
         ),
-        (clip_steps <= horizon, f"a clip of {clip_steps} steps is longer than an episode of {horizon} steps of {task.name}; lower --clip-steps"),
+        (
+            clip_steps <= horizon,
+            f"a clip of {clip_steps} steps is longer than an episode of {task.name}, which has {horizon}; lower --clip-steps",
+        ),
         (config.clip_steps >= 0, f"--clip-steps must be at least 1, got {config.clip_steps}"),
         (
             not config.uses_labels or clip_steps <= config.rollout.steps,
             f"a clip of {clip_steps} steps does not fit into rollouts of {config.rollout.steps} steps; "
             f"raise rollout.steps (`--set rollout.steps={2 * clip_steps}`)",
         ),
-        (config.rollout.num_envs >= 1 and config.rollout.steps >= 1, "rollout.num_envs and rollout.steps must be at least 1"),
+        (
+            config.rollout.num_envs >= 1 and config.rollout.steps >= 1,
+            "rollout.num_envs and rollout.steps must be at least 1",
+        ),
         (0 < config.learner.gamma <= 1, f"learner.gamma must be in (0, 1], got {config.learner.gamma}"),
         (0 < config.loop.reward_share <= 1, f"loop.reward_share must be in (0, 1], got {config.loop.reward_share}"),
-        (config.ppo.minibatch <= steps, f"ppo.minibatch={config.ppo.minibatch} is more than the {steps} steps of an update"),
+        (
+            config.ppo.minibatch <= steps,
+            f"ppo.minibatch={config.ppo.minibatch} is more than the {steps} steps of an update",
+        ),
         (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
         (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),
     ]

@@ -5,10 +5,11 @@ Anything else is a defect of ours and keeps its traceback.
 
 from __future__ import annotations
 
-_USAGE = {"ConfigError", "UnknownTaskError", "UnsupportedSpaceError", "RunFolderError"}
+_USAGE = {"BadIdError", "ConfigError", "UnknownTaskError", "UnsupportedSpaceError", "RunFolderError"}
 _FAILURES = {
     "CheckpointError",
     "CodecError",
+    "ComparisonsError",
     "ComponentFailure",
     "DatabaseError",
     "EnvironmentFailure",
@@ -44,5 +45,6 @@ def sentence(error: BaseException) -> str:
             "with --resume"
         )
     if isinstance(error, OSError) and type(error).__name__ not in _USAGE | _FAILURES:
-        return f"{error.strerror or error} ({error.filename or 'no file'}); free space or choose another --run, then use --resume"
+        what = f"{error.strerror or error} ({error.filename or 'no file'})"
+        return f"{what}; free space or choose another --run, then use --resume"
     return str(error)

@@ -50,6 +50,21 @@ def evaluate(folder: RunFolder, episodes: int, seed: int, video: Path | None) ->
     }
 
 
+def evaluation_lines(found: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    lines = [
+        f"true return      {found['true_return_mean']:,.1f} ± {found['true_return_std']:,.1f}",
+        f"standard return  {found['standard_return_mean']:,.1f} ± {found['standard_return_std']:,.1f}",
+        f"                 mean ± standard deviation of {found['episodes']} episodes of {found['task']}, after "
+        f"{found['agent_steps']:,} steps of training",
+    ]
+    if found["video"]:
+        lines.append(f"video            {found['video']}")
+    if found["video_problem"]:
+        lines.append(f"no video: {found['video_problem']}")
+    return lines
+
+
 def load_policy(folder: RunFolder, task: Task) -> tuple[int, ActorCritic]:
     """The newest checkpoint's step and policy, on the CPU."""
     step, state = load_checkpoint(folder.checkpoints)
@@ -107,7 +122,9 @@ def standard_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int)
                 steps += 1
                 over = terminated or truncated or (not limited and steps >= task.horizon)
     except Exception as error:
-        raise EnvironmentFailure(f"the environment {task.environment_id} raised {type(error).__name__}: {error}") from error
+        raise EnvironmentFailure(
+            f"the environment {task.environment_id} raised {type(error).__name__}: {error}"
+        ) from error
     finally:
         env.close()
     _refuse_nan(task, returns)
@@ -120,4 +137,6 @@ def _to_environment(task: Task, actions: Array) -> Array:
 
 def _refuse_nan(task: Task, returns: Array) -> None:
     if not np.isfinite(returns).all():
-        raise EnvironmentFailure(f"{task.environment_id} paid a reward that is not a finite number; mend the environment")
+        raise EnvironmentFailure(
+            f"{task.environment_id} paid a reward that is not a finite number; mend the environment"
+        )

@@ -45,8 +45,7 @@ def connect_ray(address: str) -> None:
         log_to_driver=False,
         namespace="twoclips",
         object_store_memory=OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-        _system_config={"prestart_worker_first_driver": False},
+        _system_config={"prestart_worker_first_driver": False, "worker_niceness": 0},
     )
 
 
@@ -136,7 +135,12 @@ class ServiceHost:
             self._service.forget()
 
     def status(self) -> dict[str, Any]:
-        return {"metrics": self._metrics, "failure": self._failure, "disconnects": self._disconnects, "pid": os.getpid()}
+        return {
+            "metrics": self._metrics,
+            "failure": self._failure,
+            "disconnects": self._disconnects,
+            "pid": os.getpid(),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         with self._lock:
@@ -177,6 +181,7 @@ class RayPool:
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, Exception) else error from None
             except RayError as error:
+                _raise_if_unbuildable("rollout worker", error)
                 self.replaced += 1
                 if self.replaced > self.GIVE_UP_AFTER * len(self._workers):
                     raise ComponentFailure(
@@ -194,7 +199,7 @@ class RayPool:
 
 
 class RayServices:
-    """The service hosts, watched. A host that dies is started again; one whose service failed ends the run. A `Services`.
+    """The service hosts, watched: one that dies is started again, one whose service failed ends the run. A `Services`.
 
     Nothing here waits for a host: an observation is dropped while the one before is still being taken in."""
 
@@ -228,19 +233,22 @@ class RayServices:
             self._status[name] = ray.get(self._asking[name])
         except RayActorError as error:
             self._revive(name, error)
-        except RayTaskError as error:
-            raise ComponentFailure(f"the {name} could not start: {error.cause}") from error
+            return
         failure = self._status.get(name, {}).get("failure")
         if failure:
             raise ComponentFailure(f"the {name} stopped: {failure}; continue with --resume when that is mended")
         self._asking[name] = self._hosts[name].status.remote()
 
     def _revive(self, name: str, error: Exception) -> None:
+        _raise_if_unbuildable(name, error)
         self.restarts += 1
         if self.restarts > self.GIVE_UP_AFTER:
-            raise ComponentFailure(f"the {name} died {self.restarts} times ({error}); continue with --resume") from error
+            raise ComponentFailure(
+                f"the {name} died {self.restarts} times ({error}); continue with --resume"
+            ) from error
         self._hosts[name] = self._start[name]()
         self._observing[name] = None
+        self._asking[name] = self._hosts[name].status.remote()
 
     def metrics(self) -> dict[str, float]:
         merged: dict[str, float] = {"services_restarted": float(self.restarts)}
@@ -256,11 +264,26 @@ class RayServices:
             host.forget.remote()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: ray.get(host.state_dict.remote()) for name, host in self._hosts.items()}
+        return {name: self._call(name, "state_dict") for name in self._hosts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, host in self._hosts.items():
-            ray.get(host.load_state_dict.remote(state[name]))
+        for name in self._hosts:
+            self._call(name, "load_state_dict", state[name])
+
+    def _call(self, name: str, method: str, *args: Any) -> Any:
+        """Call a host and wait; where it has died, ask the one that takes its place."""
+        while True:
+            try:
+                return ray.get(getattr(self._hosts[name], method).remote(*args))
+            except RayActorError as error:
+                self._revive(name, error)
+
+
+def _raise_if_unbuildable(name: str, error: Exception) -> None:
+    """A process whose component cannot even be built would die again and again: say why, once."""
+    if getattr(error, "actor_init_failed", False):
+        reason = str(error).strip().splitlines()[-1]
+        raise ComponentFailure(f"the {name} could not start: {reason}") from error
 
 
 def _is_done(reference: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What `train` shows while it works: a live table on a terminal, a line every ten seconds elsewhere. On standard error."""
+"""What `train` shows while it works, on standard error: a live table on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 

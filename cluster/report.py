@@ -157,7 +157,17 @@ def _group_names(folders: list[RunFolder]) -> list[str]:
     if all(each == settings[0] for each in settings):
         return [folders[0].config.task] * len(folders)
     differing = [name for name in settings[0] if any(each[name] != settings[0][name] for each in settings)]
-    return [", ".join(f"{name.split('.')[-1]} {each[name]}" for name in differing) for each in settings]
+    main = [name for name in differing if "." not in name]
+    # The rest mostly follows from the task's preset; it is named only where the main settings do not tell runs apart.
+    tells_apart = len({_values(each, main) for each in settings}) == len(
+        {_values(each, differing) for each in settings}
+    )
+    shown = main if tells_apart else differing
+    return [", ".join(f"{name} {each[name]}" for name in shown) for each in settings]
+
+
+def _values(settings: dict[str, Any], names: list[str]) -> str:
+    return repr([settings[name] for name in names])
 
 
 def _flatten(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -39,14 +39,18 @@ class RunFolder:
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
             save_config(config, path / "config.toml")
         except OSError as error:
-            raise RunFolderError(f"cannot write the run folder {path} ({error.strerror}); name another with --run") from error
+            raise RunFolderError(
+                f"cannot write the run folder {path} ({error.strerror}); name another with --run"
+            ) from error
         return cls(path, config)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """An existing run. Raises RunFolderError where the folder holds none."""
         if not (path / "config.toml").exists():
-            raise RunFolderError(f"{path} holds no run (it has no config.toml); `ls runs` shows the runs in this folder")
+            raise RunFolderError(
+                f"{path} holds no run (it has no config.toml); `ls runs` shows the runs in this folder"
+            )
         return cls(path, load_config(path / "config.toml"))
 
     @property

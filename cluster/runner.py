@@ -1,17 +1,21 @@
-"""Runs one training from its folder: starts what it stands on, cleans up behind it, and turns what breaks into a sentence."""
+"""Runs one training from its folder: starts what it stands on, and leaves no process behind."""
 
 from __future__ import annotations
 
 import math
+import os
+import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cluster.components import RunSpec
+from cluster.comparisons import import_comparisons
+from cluster.components import RunSpec, build_database
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.redis_server import PrivateRedis
@@ -28,12 +32,19 @@ class Interrupted(RuntimeError):
     """The run was stopped by Ctrl-C, after a checkpoint."""
 
 
-def run_training(folder: RunFolder, resume: bool, show: Show, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train to the end and return the summary that `train --json` prints. Raises Interrupted after Ctrl-C."""
+def run_training(
+    folder: RunFolder, resume: bool, show: Show, say: Callable[[str], None], comparisons: Path | None = None
+) -> dict[str, Any]:
+    """Train to the end and return the summary that `train --json` prints. `comparisons`: a file to start on.
+
+    Raises Interrupted after Ctrl-C."""
     torch.set_num_threads(1)
     config = folder.config
     with ExitStack() as stack:
         spec = RunSpec(config, config.make_task(), _redis_url(config, folder, stack, say), folder.run_id)
+        if comparisons is not None:
+            count = import_comparisons(comparisons, build_database(spec), spec.task)
+            say(f"starting on {count:,} comparisons of {comparisons}")
         status = StatusFile(folder)
         pool, services = _components(spec, stack)
         training = Training(spec, folder, pool, services, status.watch(show))
@@ -43,7 +54,8 @@ def run_training(folder: RunFolder, resume: bool, show: Show, say: Callable[[str
             say(f"resuming at {step:,} agent steps")
         folder.log_event(f"{'resumed' if resume else 'started'}: {config.task}, {config.algorithm}, seed {config.seed}")
         try:
-            training.run()
+            with _terminated_like_interrupted():
+                training.run()
         except KeyboardInterrupt:
             _stop_cleanly(training, folder, say)
         finally:
@@ -92,6 +104,9 @@ def _redis_url(config: RunConfig, folder: RunFolder, stack: ExitStack, say: Call
 def _components(spec: RunSpec, stack: ExitStack) -> tuple[RolloutPool, Services | None]:
     if spec.config.in_process:
         return LocalPool(spec), LocalServices(spec) if spec.config.uses_labels else None
+    if not spec.config.address:
+        # Ray takes the machine's outward address even where it is told 127.0.0.1; this makes it stay on loopback.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray  # here, not above: a run in one process never waits for it
 
     from cluster.launch import connect_ray, topology
@@ -99,6 +114,19 @@ def _components(spec: RunSpec, stack: ExitStack) -> tuple[RolloutPool, Services 
     stack.callback(ray.shutdown)
     connect_ray(spec.config.address)
     return topology(spec)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM, which cluster managers send, stops a run as Ctrl-C does. Only a main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop_cleanly(training: Training, folder: RunFolder, say: Callable[[str], None]) -> None:

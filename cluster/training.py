@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 
 from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
@@ -123,11 +124,10 @@ class Training:
         return {
             "agent_steps": self.agent_steps,
             "environment_steps": self._environment_steps,
-            **self._episodes.summary(),
+            **self._returns(collected, rewards),
             **learned,
             "policy_lag_max": self._lag_max,
             "reward_version": self._relabeler.reward_version if self._relabeler else 0,
-            "segment_correlation": segment_correlation(collected, rewards, self._spec.task.preset.clip_steps),
             **(self._services.metrics() if self._services else {}),
             "workers_replaced": self._pool.replaced,
             "wall_s": wall_s,
@@ -136,6 +136,15 @@ class Training:
             "relabel_s": relabelled - gathered,
             "learn_s": done - relabelled,
         }
+
+    def _returns(self, collected: Collected, rewards: list[np.ndarray]) -> dict[str, Any]:
+        """What the charts compare. A baseline predicts nothing: what it is paid is the true reward itself."""
+        summary = self._episodes.summary()
+        if self._relabeler is None:
+            del summary["predicted_return"]
+            return summary
+        clip_steps = self._spec.task.preset.clip_steps
+        return {**summary, "segment_correlation": segment_correlation(collected, rewards, clip_steps)}
 
     def _rewards(self, collected: Collected) -> list[np.ndarray]:
         if self._relabeler is None:
@@ -168,6 +177,10 @@ class Training:
     def _act_untrained(self) -> None:
         self._submit()
         collected = self._pool.gather()
+        if self._environment_steps == 0:
+            self._folder.log_event(
+                f"first rollout {time.time() - psutil.Process().create_time():.1f} s after the command"
+            )
         self._environment_steps += sum(rollout.num_steps for rollout, _ in collected)
         self._learner.observe([rollout for rollout, _ in collected])
         if self._services:
@@ -176,7 +189,8 @@ class Training:
 
     def _reward_model_is_ready(self) -> bool:
         """The first labels are in, and the reward model has been fitted to them."""
-        assert self._services is not None and self._relabeler is not None
+        assert self._services is not None
+        assert self._relabeler is not None
         config = self._spec.config
         self._relabeler.refresh()
         self._show({"phase": "first labels", "environment_steps": self._environment_steps, **self._service_metrics()})
@@ -193,7 +207,9 @@ class Training:
         return self._services.metrics() if self._services else {}
 
     def _due_for_checkpoint(self) -> bool:
-        return self.agent_steps // self._checkpoint_steps > self._generation and self.agent_steps < self._spec.config.steps
+        return (
+            self.agent_steps // self._checkpoint_steps > self._generation and self.agent_steps < self._spec.config.steps
+        )
 
     def checkpoint(self) -> None:
         """Write everything that a resume needs. A checkpoint is a clean cut: episodes start anew and recent clips are

@@ -9,6 +9,7 @@ A MuJoCo episode is drawn from its states; any other is played again in gymnasiu
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,12 +31,24 @@ MAX_FPS = 30.0
 MAX_VIDEO_S = 15.0  # a software renderer draws some 20 frames a second
 TIMEOUT_S = 300.0
 _WIDTH, _HEIGHT = 400, 300
+_CAMERAS = {  # distance in m, elevation in degrees, height in m of what it looks at
+    "hopper": (3.5, -10.0, 0.9),
+    "walker": (4.0, -10.0, 0.9),
+    "half-cheetah": (4.0, -15.0, 0.4),
+    "swimmer": (4.0, -50.0, 0.0),
+    "ant": (5.0, -30.0, 0.4),
+    "reacher": (0.8, -90.0, 0.0),
+    "pendulum": (2.6, -5.0, 0.3),
+    "double-pendulum": (4.5, -5.0, 0.7),
+}
+_FIXED = ("reacher", "pendulum", "double-pendulum")
 _PLATFORMS = ("egl", "osmesa")  # for a screen there is none to be had
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One episode: seed of its reset, actions [T, *A] in the environment's units, states [T, S] (S = 0: not redrawable)."""
+    """One episode: the seed of its reset, actions [T, *A] in the environment's units, states [T, S]; S = 0 where it
+    must be played again."""
 
     seed: int
     actions: Array
@@ -48,9 +61,12 @@ def write_video(task: Task, recording: Recording, path: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recording.npz"
         np.savez(file, seed=recording.seed, actions=recording.actions, states=recording.states)
+        drawn = Path(folder) / "episode.mp4"
         for platform in _PLATFORMS:
-            reason = _draw_apart(task, file, path, platform)
+            reason = _draw_apart(task, file, drawn, platform)
             if not reason:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(drawn, path)
                 return ""
             reasons.append(reason)
     return _explained(reasons[0])
@@ -63,7 +79,7 @@ def _explained(reason: str) -> str:
 
 
 def _draw_apart(task: Task, file: Path, path: Path, platform: str) -> str:
-    command = [sys.executable, "-m", "cluster.video", task.name, str(file), str(path.absolute())]
+    command = [sys.executable, "-m", "cluster.video", task.name, str(file), str(path)]
     environment = {**os.environ, "MUJOCO_GL": platform, "SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -71,7 +87,6 @@ def _draw_apart(task: Task, file: Path, path: Path, platform: str) -> str:
         return f"drawing took more than {TIMEOUT_S:.0f} s"
     if done.returncode == 0 and path.exists():
         return ""
-    path.unlink(missing_ok=True)
     lines = done.stderr.strip().splitlines()
     return lines[-1] if lines else f"the renderer ended with exit code {done.returncode}"
 
@@ -88,6 +103,7 @@ def main(task_name: str, file: str, path: str) -> None:
     fps = 1.0 / (task.step_s * stride)
     frames = _mujoco_frames(task, recording) if recording.states.shape[1] else _gymnasium_frames(task, recording)
     writer: Any = None
+    library: Any = imageio_ffmpeg  # which says that a rate is whole, and takes any
     for index, frame in enumerate(frames):
         if index >= MAX_VIDEO_S / task.step_s:
             break
@@ -95,7 +111,9 @@ def main(task_name: str, file: str, path: str) -> None:
             continue
         if writer is None:
             size = frame.shape[1], frame.shape[0]
-            writer = imageio_ffmpeg.write_frames(path, size, fps=fps, macro_block_size=2, output_params=["-movflags", "faststart"])
+            writer = library.write_frames(
+                path, size, fps=fps, macro_block_size=2, output_params=["-movflags", "faststart"]
+            )
             writer.send(None)
         writer.send(np.ascontiguousarray(frame))
     if writer is not None:
@@ -112,16 +130,17 @@ def _mujoco_frames(task: Task, recording: Recording) -> Iterator[Array]:
     model.vis.global_.offwidth, model.vis.global_.offheight = _WIDTH, _HEIGHT
     renderer = library.Renderer(model, _HEIGHT, _WIDTH)
     camera = library.MjvCamera()
-    camera.type = library.mjtCamera.mjCAMERA_TRACKING if model.nbody > 2 else library.mjtCamera.mjCAMERA_FREE
-    library.mjv_defaultFreeCamera(model, camera)
-    camera.azimuth, camera.elevation, camera.distance = 90.0, -15.0, 1.4 * float(model.stat.extent)
+    distance, elevation, height = _CAMERAS[task.mujoco_model]
+    camera.azimuth, camera.elevation, camera.distance = 90.0, elevation, distance
+    camera.lookat[2] = height
+    follow = slice(0, 0 if task.mujoco_model in _FIXED else 2)
     for flag in (library.mjtRndFlag.mjRND_SHADOW, library.mjtRndFlag.mjRND_REFLECTION):
         renderer.scene.flags[flag] = False  # half of a software renderer's time
     try:
         for state in recording.states:
             data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq :]
             library.mj_forward(model, data)
-            camera.lookat[0] = data.subtree_com[1, 0]
+            camera.lookat[follow] = data.subtree_com[1, follow]
             renderer.update_scene(data, camera)
             yield renderer.render()
     finally:

@@ -30,7 +30,9 @@ def candidate_pairs(random: np.random.Generator, num_clips: int, count: int) -> 
     return np.stack((first, second), axis=1)
 
 
-def select_pairs(candidates: Array, score: Callable[[Array], Array] | None, count: int, by_disagreement: bool) -> Selection:
+def select_pairs(
+    candidates: Array, score: Callable[[Array], Array] | None, count: int, by_disagreement: bool
+) -> Selection:
     """Choose `count` of the candidate pairs [C, 2], no unordered pair twice.
 
     `score` gives the disagreement [C] of pairs; without it (no reward model yet) every choice is as good as another.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,7 @@ class PPO:
         config = self._config
         fraction = 1.0 - (1.0 - config.final_learning_rate) * progress
         self._optimiser.param_groups[0]["lr"] = config.learning_rate * fraction
+        batch = dataclasses.replace(batch, advantages=standardise(batch.advantages))
         epochs = 0
         while epochs < config.epochs:
             order = torch.randperm(batch.size, generator=self._random).to(batch.log_probs.device)
@@ -70,9 +72,8 @@ class PPO:
     def _surrogate_gradient(self, batch: Batch, log_probs: Tensor) -> Tensor:
         """d(-min(ratio A, clip(ratio) A)) / d log_prob [N]: zero where the clip holds."""
         ratio = torch.exp(log_probs - batch.log_probs)
-        advantages = standardise(batch.advantages)
-        gain = ratio * advantages
-        held = gain > ratio.clamp(1 - self._config.clip, 1 + self._config.clip) * advantages
+        gain = ratio * batch.advantages
+        held = gain > ratio.clamp(1 - self._config.clip, 1 + self._config.clip) * batch.advantages
         return gain.masked_fill_(held, 0.0).neg_()
 
     def _clipped(self, batch: Batch) -> float:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from actors.environments import make_environments, make_gymnasium
-from actors.mujoco import MODELS, MujocoSimulator, load_model
+from actors.mujoco import MODELS, MujocoSimulator, load_model, without_deprecation
 from actors.tasks import make_task
 
 TASKS = sorted(MODELS)
@@ -136,3 +136,17 @@ def test_nothing_ever_terminates_however_it_falls(name):
     assert world.states().shape == (2, load_model(name).nq + load_model(name).nv)
     assert world.states().dtype == np.float32
     world.close()
+
+
+def test_only_the_deprecation_of_gymnasiums_own_model_is_silenced(capsys):
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(None)
+    try:
+        with without_deprecation():
+            warn = mujoco.get_mju_user_warning()
+            warn("compiler attribute 'settotalmass' is deprecated and will be removed")
+            warn("Nan, Inf or huge value in QACC")
+        assert mujoco.get_mju_user_warning() is None
+    finally:
+        mujoco.set_mju_user_warning(before)
+    assert capsys.readouterr().err == "WARNING: Nan, Inf or huge value in QACC\n"

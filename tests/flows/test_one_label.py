@@ -23,7 +23,9 @@ ACTION = ActionSpec(size=1, num_choices=0, low=(-1.0,), high=(1.0,))
 def clip(name: str, value: float) -> Clip:
     """A clip that always sees `value`, and truly returns three times that."""
     observations = np.full((STEPS, 1), value, np.float32)
-    return Clip(name, Segment(observations, np.zeros((STEPS, 1), np.float32)), np.empty((STEPS, 0), np.float32), 3 * value, 5)
+    return Clip(
+        name, Segment(observations, np.zeros((STEPS, 1), np.float32)), np.empty((STEPS, 0), np.float32), 3 * value, 5
+    )
 
 
 def trainer_on(database: ComparisonDatabase) -> RewardTrainer:

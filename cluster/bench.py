@@ -1,0 +1,266 @@
+"""bench: how fast every stage is on this machine, each beside the limit that the machine itself sets, measured in the
+same run. One torch thread. What is compared takes turns in short rounds, and medians are given: other load on the
+machine then falls on both.
+
+Limits: acting is bounded by the bare simulator on the same thread; learning, reward training, prediction and scoring by
+the arithmetic that they cannot do without, at the rate of one large matrix product; writes by bare SETs to the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from actors.clips import cut_clips
+from actors.environments import make_gymnasium
+from actors.mujoco import MODELS, load_model
+from actors.policy import ActorCritic
+from actors.tasks import Task
+from actors.trajectory import Clip, Hidden, Rollout
+from cluster.bench_writes import CLIENTS, measure_writes
+from cluster.components import RunSpec, build_learner, build_worker
+from cluster.config import ConfigError, RunConfig, make_config
+from labeling.selection import candidate_pairs
+from reward_service.comparisons import Answer, Comparison, Label
+from reward_service.dataset import ComparisonDataset
+from reward_service.ensemble import EnsembleConfig, RewardEnsemble, disagreement
+from reward_service.fitting import EnsembleFit
+
+Say = Callable[[str], None]
+
+ROUNDS = 15
+PAIRS = 10_000
+LABELS = 700
+GRADIENT_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One measurement; `limit` in the same unit, `share` of it that is reached (1 is perfect)."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+    share: float | None = None
+    limited_by: str = ""
+
+
+def bench(task: Task, device: str, say: Say) -> dict[str, Any]:
+    """What `bench --json` prints: task, device, and the stages by name. Raises ConfigError for a device not here."""
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(f"there is no device {device!r} here; use --device cpu")
+    torch.set_num_threads(1)
+    begin = time.monotonic()
+    config = make_config(task, {"loop.device": device, "in_process": True, "workers": 1})
+    stages: list[Stage] = []
+
+    def add(measured: list[Stage]) -> None:
+        stages.extend(measured)
+        for stage in measured:
+            say(f"measured {stage.name}, {time.monotonic() - begin:.0f} s")
+
+    add(acting(config, task))
+    blocks = _some_rollouts(config, task)
+    peak = matrix_product_rate(torch.device(device))
+    add(learning(config, task, [rollout for rollout, _ in blocks][:1], peak))
+    add(rewarding(config, task, blocks, torch.device(device), peak))
+    answers, bare = measure_writes()
+    unit = f"per second, {CLIENTS} clients"
+    add([Stage("comparison_writes", answers, unit, bare, answers / bare, "bare SETs, fsync always")])
+    return {
+        "task": task.name,
+        "device": device,
+        "torch_threads": torch.get_num_threads(),
+        "wall_s": time.monotonic() - begin,
+        "stages": {stage.name: {k: v for k, v in asdict(stage).items() if k != "name"} for stage in stages},
+    }
+
+
+def table_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The same for people: name and value of each stage."""
+    return [
+        (name, f"{_figure(stage['value'])} {stage['unit']}{_of_limit(stage)}")
+        for name, stage in found["stages"].items()
+    ]
+
+
+def _of_limit(stage: dict[str, Any]) -> str:
+    if stage["share"] is None:
+        return ""
+    return f", {stage['share']:.0%} of what {stage['limited_by']} would allow ({_figure(stage['limit'])})"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def acting(config: RunConfig, task: Task) -> list[Stage]:
+    """The bare simulator and the rollout worker, in turns."""
+    worker = build_worker(_spec(config, task), 0)
+    weights = ActorCritic(config.policy, task.observation_shape, task.action).export(0)
+    bare = _bare_mujoco(config, task) if task.mujoco_model else _bare_gymnasium(config, task)
+    steps = config.rollout.num_envs * config.rollout.steps
+    worker.step(weights)
+    bare()
+    rounds = [(steps / _seconds(bare), steps / _seconds(lambda: worker.step(weights))) for _ in range(ROUNDS)]
+    limit = median(rate for rate, _ in rounds)
+    rate = median(rate for _, rate in rounds)
+    share = median(rate / bare_rate for bare_rate, rate in rounds)  # of neighbours: other load has fallen on both
+    return [
+        Stage("simulator", limit, "steps/s, 1 thread"),
+        Stage("rollout_worker", rate, "steps/s, 1 thread", limit, share, "the bare simulator"),
+    ]
+
+
+def _bare_mujoco(config: RunConfig, task: Task) -> Callable[[], object]:
+    from mujoco.batch import Batch
+
+    assert task.mujoco_model is not None
+    batch = Batch(load_model(task.mujoco_model), config.rollout.num_envs, 1)
+    control = batch.bind("ctrl")
+    random = np.random.default_rng(0)
+    spread = config.policy.initial_std
+    sampled = spread * random.standard_normal((config.rollout.steps, *control.shape)).astype(np.float32)
+    actions = task.action.to_environment(task.action.executed(sampled))
+    frame_skip = MODELS[task.mujoco_model].frame_skip
+
+    def run() -> None:
+        for action in actions:
+            control[:] = action
+            batch.step(nstep=frame_skip)
+
+    return run
+
+
+def _bare_gymnasium(config: RunConfig, task: Task) -> Callable[[], object]:
+    env = make_gymnasium(task)
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    actions = [env.action_space.sample() for _ in range(config.rollout.num_envs * config.rollout.steps)]
+
+    def run() -> None:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    return run
+
+
+def learning(config: RunConfig, task: Task, rollouts: list[Rollout], peak: float) -> list[Stage]:
+    """One policy update with the algorithm and the settings of the task."""
+    learner = build_learner(_spec(config, task))
+    random = np.random.default_rng(0)
+    rewards = [random.standard_normal(rollout.log_probs.shape).astype(np.float32) for rollout in rollouts]
+    metrics = learner.step(rollouts, rewards, 0.0)
+    seconds = median(_seconds(lambda: learner.step(rollouts, rewards, 0.0)) for _ in range(ROUNDS))
+    steps = sum(rollout.num_steps for rollout in rollouts)
+    passes = float(metrics.get("epochs", 1.0))
+    weights = sum(p.numel() for p in learner.policy.parameters() if p.dim() > 1)
+    # Forward, gradient of the inputs, gradient of the weights: a multiplication and an addition per weight each.
+    limit_us = 1e6 * passes * 6 * weights / peak
+    value_us = 1e6 * seconds / steps
+    return [
+        Stage("learner_update", value_us, "us per step", limit_us, limit_us / value_us, "its arithmetic"),
+        Stage("learner_passes", steps * passes / seconds, "samples and passes per second"),
+    ]
+
+
+def rewarding(
+    config: RunConfig, task: Task, blocks: list[tuple[Rollout, Hidden]], device: torch.device, peak: float
+) -> list[Stage]:
+    """Prediction for a rollout, a gradient step on 700 comparisons, and the scoring of 10,000 candidate pairs."""
+    reward, clip_steps = config.reward, task.preset.clip_steps
+    networks = EnsembleConfig(reward.members, tuple(reward.hidden))
+    ensemble = RewardEnsemble(networks, task.observation_shape, task.action).to(device)
+    weights = sum(weight.numel() for weight in ensemble.weights)
+    rollout = blocks[0][0]
+    observations = torch.from_numpy(rollout.observations[:-1].copy()).to(device)
+    actions = torch.from_numpy(task.action.executed(rollout.actions).copy()).to(device)
+    clips = [clip for block in blocks for clip in cut_clips(*block, clip_steps, task.action)]
+    clips = clips[: config.query.recent_clips]
+
+    @torch.inference_mode()
+    def predict() -> None:
+        ensemble(observations, actions).cpu()
+
+    predicted = rollout.num_steps / median(_seconds(predict) for _ in range(5 * ROUNDS))
+    dataset = _comparisons(config, task, clips)
+    fit = EnsembleFit(reward, ensemble, torch.Generator().manual_seed(0))
+    trained_ms = 1e3 * median(_seconds(lambda: _gradient_steps(fit, dataset)) for _ in range(ROUNDS)) / GRADIENT_STEPS
+    trained_limit_ms = 1e3 * 6 * weights * reward.batch_pairs * 2 * clip_steps / peak
+    pairs = candidate_pairs(np.random.default_rng(0), len(clips), PAIRS)
+
+    @torch.inference_mode()
+    def score() -> None:
+        seen = torch.from_numpy(np.stack([clip.segment.observations for clip in clips])).to(device)
+        done = torch.from_numpy(np.stack([clip.segment.actions for clip in clips])).to(device)
+        returns = ensemble.clip_returns(seen, done)
+        disagreement(returns[:, torch.from_numpy(pairs)]).cpu()
+
+    score()
+    scored_ms = 1e3 * median(_seconds(score) for _ in range(ROUNDS)) * PAIRS / len(pairs)
+    scored_limit_ms = 1e3 * 2 * weights * len(clips) * clip_steps / peak
+    scored_unit = f"ms per {PAIRS:,} pairs of {len(clips)} clips"
+    limits = (peak / (2 * weights), trained_limit_ms, scored_limit_ms)
+    shares = (predicted / limits[0], limits[1] / trained_ms, limits[2] / scored_ms)
+    return [
+        Stage("reward_prediction", predicted, "steps/s", limits[0], shares[0], "its arithmetic"),
+        Stage("reward_training", trained_ms, "ms per gradient step", limits[1], shares[1], "its arithmetic"),
+        Stage("candidate_scoring", scored_ms, scored_unit, limits[2], shares[2], "its arithmetic"),
+    ]
+
+
+def _gradient_steps(fit: EnsembleFit, dataset: ComparisonDataset) -> None:
+    for _ in range(GRADIENT_STEPS):
+        fit.gradient_step(dataset)
+
+
+def matrix_product_rate(device: torch.device) -> float:
+    """Floating point operations per second of a large float32 matrix product: what the arithmetic could be done at."""
+    size = 1024 if device.type == "cpu" else 4096
+    left, right = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
+
+    def product() -> None:
+        (left @ right)[0, 0].item()  # waits for the device
+
+    product()
+    return 2 * size**3 / min(_seconds(product) for _ in range(10))
+
+
+def _some_rollouts(config: RunConfig, task: Task) -> list[tuple[Rollout, Hidden]]:
+    """Enough of the untrained policy for as many clips as the query actor looks at; at least one."""
+    worker = build_worker(_spec(config, task), 0)
+    weights = ActorCritic(config.policy, task.observation_shape, task.action).export(0)
+    clips_each = config.rollout.num_envs * max(1, config.rollout.steps // task.preset.clip_steps)
+    return [worker.step(weights) for _ in range(-(-config.query.recent_clips // clips_each) + 1)]
+
+
+def _comparisons(config: RunConfig, task: Task, clips: list[Clip]) -> ComparisonDataset:
+    reward = config.reward
+    dataset = ComparisonDataset(reward.members, 0, task.preset.clip_steps, task.observation_shape, task.action)
+    for index, (left, right) in enumerate(candidate_pairs(np.random.default_rng(1), len(clips), LABELS)):
+        one, other = clips[left], clips[right]
+        answer = Answer.LEFT if one.true_return > other.true_return else Answer.RIGHT
+        label = Label("", f"l{index}", f"q{index}", "bench", answer, "", 0.0)
+        dataset.add(Comparison(label, one.segment, other.segment, one.true_return, other.true_return))
+    return dataset
+
+
+def _spec(config: RunConfig, task: Task) -> RunSpec:
+    return RunSpec(config, task, redis_url="", run_id="bench")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin

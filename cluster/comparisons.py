@@ -1,0 +1,134 @@
+"""Comparisons out of a run and into one: export writes its whole log to a file, import reads such a file.
+
+What an import cannot keep is where in the old log a row stood, and how its query was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from actors.tasks import Task
+from cluster.comparison_file import FORMATS, ComparisonsError, Row, read_rows, write_rows
+from cluster.config import ConfigError
+from cluster.redis_server import PrivateRedis
+from cluster.run_folder import RunFolder, RunFolderError
+from reward_service.database import START, ComparisonDatabase, check_writable, connect
+
+_BATCH = 256
+
+
+@contextmanager
+def open_database(path: Path, config_redis: str = "") -> Iterator[ComparisonDatabase]:
+    """The comparisons of the run in `path`, whether it runs (its server is asked) or not (a server of our own reads
+    the folder, and is stopped again). Raises RedisServerError, DatabaseError."""
+    running = _running_url(path)
+    if config_redis or running:
+        client = connect(config_redis or running)
+        try:
+            check_writable(client)
+            yield ComparisonDatabase(client, path.resolve().name)
+        finally:
+            client.close()
+        return
+    with PrivateRedis(path) as url:
+        client = connect(url)
+        try:
+            yield ComparisonDatabase(client, path.resolve().name)
+        finally:
+            client.close()
+
+
+def export_run(folder: RunFolder, out: Path | None = None, form: str = "") -> tuple[Path, int]:
+    """Write all comparisons of a run, by default to <run>/comparisons.jsonl; the file and its number of rows."""
+    if not folder.config.uses_labels:
+        raise ComparisonsError(f"{folder.path} learned from the true reward and has no comparisons; export another run")
+    form = form or ("parquet" if out is not None and out.suffix == ".parquet" else "jsonl")
+    if form not in FORMATS:
+        raise ConfigError(f"--format must be {' or '.join(FORMATS)}, got {form!r}")
+    out = out or folder.path / f"comparisons.{form}"
+    with open_database(folder.path, folder.config.redis) as database:
+        if not database.labels_since(START, 1)[0]:
+            raise ComparisonsError(f"{folder.path} has no comparisons yet; export it when somebody has answered")
+        count = write_rows(out, form, rows_of(database))
+    return out, count
+
+
+def import_file(file: Path, path: Path, config_redis: str = "") -> int:
+    """Read a file into the run in `path`: a new one that `twoclips train TASK --run PATH` then starts on, or one that
+    exists. Repeating it changes nothing. Returns how many rows were new."""
+    task = None
+    if (path / "config.toml").exists():
+        folder = RunFolder.open(path)
+        task, config_redis = folder.config.make_task(), config_redis or folder.config.redis
+    elif path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path} is a file; name the folder of a run, or a new one")
+    check_rows(file, task)
+    with open_database(path, config_redis) as database:
+        return import_comparisons(file, database)
+
+
+def import_comparisons(file: Path, database: ComparisonDatabase, task: Task | None = None) -> int:
+    """Read a file into a database, every row or, where one is damaged or does not fit the task, none; the number of
+    new ones. For `train --comparisons FILE`: before the components are built."""
+    check_rows(file, task)
+    return sum(database.import_comparison(row.left, row.right, row.label) for row in read_rows(file))
+
+
+def check_rows(file: Path, task: Task | None = None) -> None:
+    """Raises ComparisonsError for a damaged file, one without rows, and one whose clips do not fit the task or one
+    another."""
+    expected = None
+    if task is not None:
+        steps = task.preset.clip_steps
+        expected = ((steps, *task.observation_shape), (steps, *task.action.shape))
+    for row in read_rows(file):
+        for clip in (row.left, row.right):
+            shapes = (clip.segment.observations.shape, clip.segment.actions.shape)
+            expected = expected or shapes
+            if shapes != expected:
+                raise ComparisonsError(
+                    f"a clip of label {row.label.label_id} in {file} has observations and actions of shapes "
+                    f"{shapes[0]} and {shapes[1]}, where {expected[0]} and {expected[1]} are expected; use "
+                    "comparisons of the same task, and the same --clip-steps"
+                )
+    if expected is None:
+        raise ComparisonsError(f"{file} holds no comparisons; export them from a run that has some")
+
+
+def rows_of(database: ComparisonDatabase) -> Iterator[Row]:
+    """All rows of the log, in order."""
+    cursor = START
+    while True:
+        labels, cursor = database.labels_since(cursor, _BATCH)
+        if not labels:
+            return
+        sides = database.sides_of({label.query_id for label in labels})
+        clips = database.get_clips({clip_id for pair in sides.values() for clip_id in pair})
+        for label in labels:
+            left, right = sides[label.query_id]
+            if left not in clips or right not in clips:
+                raise ComparisonsError(
+                    f"the database lacks a clip of label {label.label_id}: it was changed from outside; restore "
+                    "the run's redis folder from a backup"
+                )
+            yield Row(label, clips[left], clips[right])
+
+
+def _running_url(path: Path) -> str:
+    """Address of the run's own server where it answers, else ""; a file that a crash left behind says nothing."""
+    try:
+        url = (path / "redis" / "url").read_text(encoding="utf-8").strip()
+        client = connect(url)
+    except (OSError, RuntimeError):
+        return ""
+    try:
+        client.ping()
+    except redis.RedisError:
+        return ""
+    finally:
+        client.close()
+    return url

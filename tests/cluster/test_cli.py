@@ -1,0 +1,124 @@
+"""The command line as a user meets it: fast help, plain sentences, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.run_folder import RunFolder
+
+Call = Callable[..., Any]
+
+COMMANDS = ("tasks", "train", "status", "report", "evaluate", "export", "import", "doctor", "bench")
+
+
+def ends_with_one_sentence(done: Any, code: int) -> str:
+    """The last line of standard error, having checked that nothing else went wrong."""
+    assert done.code == code, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("twoclips: ")
+    return last
+
+
+@pytest.mark.parametrize(
+    "command", [(), *((name,) for name in COMMANDS)], ids=lambda words: " ".join(words) or "twoclips"
+)
+def test_help_is_fast_and_needs_no_torch(command: tuple[str, ...]):
+    script = (
+        "import sys, contextlib, io, time\n"
+        f"sys.argv = ['twoclips', *{command!r}, '--help']\n"
+        "from cluster.cli import main\n"
+        "text = io.StringIO()\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(text): main()\n"
+        "heavy = [name for name in ('torch', 'ray', 'mujoco', 'matplotlib', 'numpy') if name in sys.modules]\n"
+        "print(time.process_time(), heavy, text.getvalue())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    seconds, _, rest = done.stdout.partition(" ")
+    assert rest.startswith("[]")
+    assert float(seconds) <= 0.5
+    assert "Example: twoclips" in rest if command else "preferences" in rest
+
+
+def test_an_unknown_task_is_answered_with_near_names(twoclips: Call):
+    message = ends_with_one_sentence(twoclips("train", "half-cheeta"), 2)
+    assert "did you mean half-cheetah" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--labels", "3"], "at least 4"),
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--clip-steps", "5000"], "longer than an episode"),
+        (["--set", "ppo.entropi=1"], "did you mean ppo.entropy"),
+        (["--set", "ppo.entropy"], "section.key=value"),
+        (["--labeler", "nobody"], "labeler"),
+        (["--resume"], "--run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_impossible_settings_are_one_sentence(twoclips: Call, tmp_path: Path, arguments: list[str], expected: str):
+    assert expected in ends_with_one_sentence(twoclips("train", "cart-pole", "--in-process", *arguments), 2)
+    assert not list(tmp_path.iterdir()), "nothing was begun"
+
+
+def test_a_folder_with_a_run_is_not_overwritten(twoclips: Call, finished_run: RunFolder):
+    before = (finished_run.path / "config.toml").read_text()
+    message = ends_with_one_sentence(twoclips("train", "cart-pole", "--run", finished_run.path), 2)
+    assert "--resume" in message
+    assert (finished_run.path / "config.toml").read_text() == before
+
+
+@pytest.mark.parametrize("command", ["status", "report", "evaluate", "export"])
+def test_a_folder_without_a_run_is_named(twoclips: Call, tmp_path: Path, command: str):
+    (tmp_path / "elsewhere").mkdir()
+    assert "holds no run" in ends_with_one_sentence(twoclips(command, "elsewhere"), 2)
+
+
+def test_an_unknown_option_is_bad_usage(twoclips: Call):
+    assert twoclips("status", "--nonsense").code == 2
+
+
+def test_a_missing_file_of_comparisons_is_one_sentence(twoclips: Call, tmp_path: Path):
+    assert "cannot read" in ends_with_one_sentence(twoclips("import", "missing.jsonl", "new"), 1)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unreachable_redis_is_one_sentence(twoclips: Call, finished_run: RunFolder, tmp_path: Path):
+    twoclips("export", finished_run.path, "--out", tmp_path / "rows.jsonl")
+    message = ends_with_one_sentence(twoclips("import", "rows.jsonl", "new", "--redis", "redis://127.0.0.1:1"), 1)
+    assert "cannot be reached" in message
+
+
+def test_json_is_the_last_line_of_standard_output(twoclips: Call, finished_run: RunFolder, tmp_path: Path):
+    calls = {
+        "status": [finished_run.path],
+        "evaluate": [finished_run.path, "--episodes", "2", "--no-video"],
+        "export": [finished_run.path, "--out", tmp_path / "rows.jsonl"],
+        "import": [tmp_path / "rows.jsonl", tmp_path / "new"],
+        "report": [finished_run.path],
+        "tasks": [],
+    }
+    for command, arguments in calls.items():
+        done = twoclips(command, *arguments, "--json")
+        assert done.code == 0, done.stderr
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+        assert found
+    assert list((tmp_path / "new" / "redis").iterdir())
+
+
+def test_a_mujoco_task_is_made_without_a_deprecation_warning(tmp_path: Path):
+    # MuJoCo writes past sys.stderr, so it takes a process of its own to see what a user sees.
+    command = [sys.executable, "-m", "cluster.cli", "tasks"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True)
+    assert "half-cheetah" in done.stdout
+    assert done.stderr == ""
+    assert not list(tmp_path.iterdir()), "no MUJOCO_LOG.TXT"

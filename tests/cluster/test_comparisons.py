@@ -1,0 +1,187 @@
+"""Export, import, export: the same rows; and a run that learns from what was imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from actors.tasks import make_task
+from actors.trajectory import Clip, Segment
+from cluster.comparison_file import FORMATS, ComparisonsError, Row, read_rows, write_rows
+from cluster.comparisons import check_rows, export_run, import_comparisons, import_file, open_database, rows_of
+from cluster.config import ConfigError
+from cluster.run_folder import RunFolder
+from cluster.runner import run_training
+from labeling.queue import QueryQueue
+from reward_service.comparisons import Answer, Label, Query
+from reward_service.database import ComparisonDatabase
+
+
+def clip(number: int, steps: int = 10) -> Clip:
+    random = np.random.default_rng(number)
+    segment = Segment(random.normal(size=(steps, 4)).astype(np.float32), random.integers(2, size=steps))
+    return Clip(f"clip{number}", segment, random.normal(size=(steps, 3)).astype(np.float32), 1 / (number + 3), number)
+
+
+def fill(database: ComparisonDatabase) -> None:
+    """Answers of every kind, a surplus one, and one taken back."""
+    database.put_clips([clip(number) for number in range(8)])
+    queue = QueryQueue(database.client, database.run_id)
+    for index, answer in enumerate(Answer):
+        database.offer([Query(f"q{index}", f"clip{2 * index}", f"clip{2 * index + 1}", 0.1, 1, 0.0)])
+        ours, theirs = queue.claim("ann"), None
+        assert ours is not None
+        if index == 0:
+            ours = dataclasses.replace(ours)
+            queue.lease_s = 1e-3
+            queue.heartbeat(ours)
+            theirs = wait_for_claim(queue)
+            queue.lease_s = 60.0
+        queue.complete(ours, answer, f"label{index}")
+        if theirs:
+            queue.complete(theirs, answer, "late")
+    queue.retract("ann", "label1", "oops")
+
+
+def wait_for_claim(queue: QueryQueue):
+    for _ in range(1000):
+        if lease := queue.claim("bob"):
+            return lease
+    raise AssertionError("the lease never ran out")
+
+
+def same(one: Row, other: Row) -> bool:
+    pairs = [(one.left, other.left), (one.right, other.right)]
+    return dataclasses.replace(one.label, cursor="") == dataclasses.replace(other.label, cursor="") and all(
+        (a.clip_id, a.true_return, a.policy_version) == (b.clip_id, b.true_return, b.policy_version)
+        and all(
+            x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+            for x, y in (
+                (a.segment.observations, b.segment.observations),
+                (a.segment.actions, b.segment.actions),
+                (a.states, b.states),
+            )
+        )
+        for a, b in pairs
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_export_import_export_gives_the_same_rows(database: ComparisonDatabase, tmp_path: Path, form: str):
+    fill(database)
+    first, second = tmp_path / f"first.{form}", tmp_path / f"second.{form}"
+    assert write_rows(first, form, rows_of(database)) == 6
+    with open_database(tmp_path / "new") as other:
+        assert import_comparisons(first, other) == 6
+        assert import_comparisons(first, other) == 0, "repeating it changes nothing"
+        assert other.num_labels() == database.num_labels() == 3
+        write_rows(second, form, rows_of(other))
+    before, after = list(read_rows(first)), list(read_rows(second))
+    assert len(before) == len(after) == 6
+    assert all(same(one, other) for one, other in zip(before, after, strict=True))
+    assert {row.label.surplus for row in before} == {True, False}
+    assert [row.label.retracts for row in before if row.label.retracts] == ["label1"]
+    if form == "jsonl":
+        assert first.read_text() == second.read_text()
+
+
+floats = arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_nan=False))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@given(observations=floats, true_return=st.floats(allow_nan=False), width=st.integers(0, 2), at=st.floats(0, 2e9))
+@settings(max_examples=20, deadline=None)
+def test_numbers_survive_a_file_exactly(
+    tmp_path_factory: pytest.TempPathFactory,
+    form: str,
+    observations: np.ndarray,
+    true_return: float,
+    width: int,
+    at: float,
+):
+    file = tmp_path_factory.mktemp("file") / f"rows.{form}"
+    segment = Segment(observations, np.arange(3, dtype=np.int64))
+    left, right = (Clip(name, segment, np.ones((3, width), np.float32), true_return, 2) for name in "ab")
+    row = Row(Label("", "l", "q", "ann", Answer.TIE, "", at, False), left, right)
+    write_rows(file, form, [row])
+    (back,) = read_rows(file)
+    assert same(row, back)
+
+
+def test_a_stopped_run_is_exported_and_its_server_ends(finished_run: RunFolder, tmp_path: Path):
+    file, count = export_run(finished_run, tmp_path / "rows.parquet")
+    assert count == len(list(read_rows(file))) == 20
+    assert not (finished_run.path / "redis" / "url").exists()
+
+
+def test_a_running_run_is_exported_through_its_own_server(finished_run: RunFolder, tmp_path: Path):
+    with open_database(finished_run.path) as running:
+        _, count = export_run(finished_run, tmp_path / "rows.jsonl")
+        assert count == 20
+        assert running.num_labels() == 20, "it was left running"
+
+
+def test_a_run_started_on_imported_comparisons_learns_from_them(finished_run: RunFolder, tmp_path: Path):
+    file, _ = export_run(finished_run, tmp_path / "rows.jsonl")
+    assert import_file(file, tmp_path / "second") == 20
+    folder = RunFolder.create(tmp_path / "second", finished_run.config)
+    run_training(folder, False, lambda _: None, lambda _: None)
+    rows = folder.read_metrics()
+    assert rows[0]["num_labels"] >= 19, "all of them are there before the first update (less ties kept as labels)"
+    assert rows[-1]["labels"] == 20, "none was asked for again"
+
+
+def test_an_empty_run_and_a_baseline_have_nothing_to_export(
+    baseline_run: RunFolder, finished_run: RunFolder, tmp_path: Path
+):
+    with pytest.raises(ComparisonsError, match="true reward"):
+        export_run(baseline_run)
+    with pytest.raises(ComparisonsError, match="no comparisons yet"):
+        export_run(RunFolder.create(tmp_path / "new", finished_run.config))
+    with pytest.raises(ConfigError, match="jsonl or parquet"):
+        export_run(finished_run, form="csv")
+
+
+def test_damaged_files_are_refused_whole(database: ComparisonDatabase, tmp_path: Path):
+    fill(database)
+    whole = tmp_path / "whole.jsonl"
+    write_rows(whole, "jsonl", rows_of(database))
+    lines = whole.read_text().splitlines()
+    record = json.loads(lines[1])
+    record["answer"] = "maybe"
+    damages = {
+        "cut": "\n".join(lines)[:-200],
+        "answer": "\n".join([lines[0], json.dumps(record)]),
+        "foreign": "clip,answer\n1,left\n",
+        "empty": "",
+        "binary": "PAR1 but no more",
+    }
+    for name, text in damages.items():
+        (tmp_path / name).write_text(text)
+        with open_database(tmp_path / "new") as other, pytest.raises(ComparisonsError, match=name):
+            import_comparisons(tmp_path / name, other)
+        with open_database(tmp_path / "new") as other:
+            assert other.num_labels() == 0
+    with pytest.raises(ComparisonsError, match="cannot read"):
+        check_rows(tmp_path / "missing")
+
+
+def test_comparisons_of_another_task_are_refused(database: ComparisonDatabase, tmp_path: Path):
+    fill(database)
+    write_rows(tmp_path / "rows.jsonl", "jsonl", rows_of(database))
+    with pytest.raises(ComparisonsError, match="same task"):
+        check_rows(tmp_path / "rows.jsonl", make_task("reacher"))
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(database: ComparisonDatabase, tmp_path: Path):
+    fill(database)
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ComparisonsError, match="cannot write"):
+        write_rows(tmp_path / "taken" / "rows.jsonl", "jsonl", rows_of(database))

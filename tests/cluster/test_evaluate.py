@@ -1,0 +1,96 @@
+"""Evaluation: returns against a slow twin, and a command that survives a machine without GL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from actors.policy import ActorCritic, PolicyConfig
+from actors.tasks import make_task
+from cluster import video
+from cluster.config import ConfigError
+from cluster.evaluate import evaluate, load_policy, standard_episodes, true_episodes
+from cluster.run_folder import RunFolder
+from cluster.video import Recording, write_video
+from learners.checkpoint import CheckpointError
+
+
+def test_standard_returns_are_those_of_gymnasium(finished_run: RunFolder):
+    task = make_task("cart-pole")
+    _, policy = load_policy(finished_run, task)
+    returns, recording = standard_episodes(task, policy, 3, seed=5)
+    env = gymnasium.make("CartPole-v1")
+    expected = []
+    for episode in range(3):
+        observation, _ = env.reset(seed=5 + episode)
+        total, over = 0.0, False
+        while not over:
+            action = int(policy.deterministic(observation[None])[0])
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total += float(reward)
+            over = terminated or truncated
+        expected.append(total)
+    env.close()
+    assert returns.tolist() == expected
+    assert len(recording.actions) == expected[0]
+
+
+def test_true_returns_are_over_episodes_of_full_length(finished_run: RunFolder):
+    task = make_task("cart-pole")
+    _, policy = load_policy(finished_run, task)
+    returns, recording = true_episodes(task, policy, 3, seed=5)
+    assert len(recording.actions) == task.horizon == 500
+    # one for each step, less ten for each time the pole fell, at most every eight steps
+    assert ((500 - returns) % 10 == 0).all()
+    assert (returns >= 500 - 10 * 500 / 8).all()
+
+
+def test_the_json_fields(finished_run: RunFolder):
+    found = evaluate(finished_run, episodes=2, seed=1, video=None)
+    assert (found["task"], found["episodes"], found["video"], found["agent_steps"]) == ("cart-pole", 2, None, 1600)
+    for name in ("true_return_mean", "true_return_std", "standard_return_mean", "standard_return_std"):
+        assert np.isfinite(found[name])
+
+
+def test_no_episode_is_no_evaluation(finished_run: RunFolder):
+    with pytest.raises(ConfigError, match="at least 1"):
+        evaluate(finished_run, episodes=0, seed=1, video=None)
+
+
+def test_a_run_without_checkpoint_says_so(finished_run: RunFolder, tmp_path: Path):
+    (tmp_path / "config.toml").write_text((finished_run.path / "config.toml").read_text())
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        evaluate(RunFolder.open(tmp_path), 1, 1, None)
+
+
+def test_a_machine_without_gl_gets_its_returns_and_a_sentence(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(video, "_PLATFORMS", ("nonsense",))
+    kept = tmp_path / "old.mp4"
+    kept.write_bytes(b"an earlier video")
+    task = make_task("reacher")
+    policy = ActorCritic(PolicyConfig(), task.observation_shape, task.action)
+    _, recording = true_episodes(task, policy, 1, seed=1)
+    problem = write_video(task, recording, kept)
+    assert "nonsense" in problem
+    assert "\n" not in problem
+    assert kept.read_bytes() == b"an earlier video"
+
+
+def test_a_mujoco_episode_is_drawn_from_its_states(tmp_path: Path):
+    task = make_task("reacher")
+    policy = ActorCritic(PolicyConfig(), task.observation_shape, task.action)
+    _, recording = true_episodes(task, policy, 1, seed=1)
+    short = Recording(1, recording.actions[:5], recording.states[:5])
+    problem = write_video(task, short, tmp_path / "episode.mp4")
+    if "no GL library" in problem:
+        pytest.skip(problem)
+    assert problem == ""
+    frames = imageio_ffmpeg.read_frames(tmp_path / "episode.mp4")
+    assert next(frames)["size"] == (400, 300)
+    frames.close()

@@ -1,0 +1,86 @@
+"""What `twoclips status` says of runs that live, ended, died, or never were."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.run_folder import RunFolder, RunFolderError
+from cluster.run_status import read_status, table_rows
+
+
+def told(run: RunFolder, path: Path, **changes: Any) -> RunFolder:
+    """A run whose status.json says what this process could have said."""
+    path.mkdir()
+    (path / "config.toml").write_text((run.path / "config.toml").read_text())
+    process = psutil.Process()
+    status = {
+        "state": "running",
+        "process_id": os.getpid(),
+        "process_started_s": process.create_time(),
+        "updated_at_s": time.time(),
+        "memory_bytes": 1,
+        "metrics": {"agent_steps": 400, "true_return": None, "labels": 7.0, "policy_version": 3.0},
+    }
+    (path / "status.json").write_text(json.dumps(status | changes))
+    return RunFolder.open(path)
+
+
+def test_a_living_run(finished_run: RunFolder, tmp_path: Path):
+    status = read_status(told(finished_run, tmp_path / "run"))
+    assert (status["state"], status["process_id"]) == ("running", os.getpid())
+    assert status["memory_bytes"] > 10_000_000
+    rows = dict(table_rows(status))
+    assert rows["agent steps"] == "400 of 1,600"
+    assert (rows["labels"], rows["policy version"]) == ("7", "3")
+    assert "true return" not in rows, "it has not got one yet"
+
+
+def test_a_finished_run(finished_run: RunFolder):
+    status = read_status(finished_run)
+    assert (status["state"], status["process_id"], status["memory_bytes"]) == ("finished", None, None)
+    assert "the newest checkpoint-000000001600" in dict(table_rows(status))["checkpoints"]
+    json.dumps(status)
+
+
+@pytest.mark.parametrize("state", ["stopped", "running"])
+def test_a_run_that_ended_early_says_how_to_go_on(finished_run: RunFolder, tmp_path: Path, state: str):
+    folder = told(finished_run, tmp_path / "run", state=state, process_id=_ended_process())
+    status = read_status(folder)
+    assert status["state"] == ("stopped" if state == "stopped" else "died")
+    assert f"twoclips train cart-pole --run {folder.path} --resume" in dict(table_rows(status))["state"]
+
+
+def test_a_reused_process_number_is_not_taken_for_the_run(finished_run: RunFolder, tmp_path: Path):
+    assert read_status(told(finished_run, tmp_path / "run", process_started_s=1.0))["state"] == "died"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_run_that_said_nothing_sensible(finished_run: RunFolder, tmp_path: Path, text: str):
+    folder = told(finished_run, tmp_path / "run")
+    (folder.path / "status.json").write_text(text)
+    assert read_status(folder)["state"] == "unknown"
+
+
+def test_warm_up_shows_its_phase(finished_run: RunFolder, tmp_path: Path):
+    status = read_status(told(finished_run, tmp_path / "run", metrics={"phase": "warm-up", "environment_steps": 5}))
+    assert dict(table_rows(status))["phase"] == "warm-up"
+
+
+def test_a_folder_without_a_run(tmp_path: Path):
+    with pytest.raises(RunFolderError, match="holds no run"):
+        RunFolder.open(tmp_path)
+
+
+def _ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
