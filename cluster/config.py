@@ -118,7 +118,7 @@ def validate(config: RunConfig, task: Task) -> None:
         ),
         (
             clip_steps <= horizon,
-            f"a clip of {clip_steps} steps is longer than an episode of {task.name}, which has {horizon}; lower --clip-steps",
+            f"a clip of {clip_steps} steps is longer than an episode of {task.name} ({horizon}); lower --clip-steps",
         ),
         (config.clip_steps >= 0, f"--clip-steps must be at least 1, got {config.clip_steps}"),
         (

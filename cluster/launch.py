@@ -95,7 +95,7 @@ class ServiceHost:
     A step that had nothing to do (`waiting`) is followed by a short sleep.
     """
 
-    IDLE_S = 0.02
+    IDLE_S = 0.1
 
     def __init__(self, spec: RunSpec, build: Callable[[RunSpec], Service], share: float) -> None:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What `train` shows while it works, on standard error: a live table on a terminal, a line every ten seconds elsewhere."""
+"""What `train` shows on standard error while it works: a live table on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 

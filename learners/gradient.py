@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class TanhMLP:
@@ -56,7 +57,7 @@ class FlatParameters:
         starts = [0]
         for parameter in parameters:
             starts.append(starts[-1] + -(-parameter.numel() // self.LINE) * self.LINE)
-        self.vector = nn.Parameter(torch.zeros(starts[-1], device=parameters[0].device))
+        self.vector = nn.Parameter(parameters[0].new_zeros(starts[-1]).detach())
         self.gradient = torch.zeros_like(self.vector)
         self.vector.grad = self.gradient
         for start, parameter in zip(starts[:-1], parameters, strict=True):
@@ -64,6 +65,11 @@ class FlatParameters:
             self.vector.data[span] = parameter.detach().reshape(-1)
             parameter.data = self.vector.data[span].view_as(parameter)
             parameter.grad = self.gradient[span].view_as(parameter)
+
+    def flatten(self, tensors: Iterable[Tensor]) -> Tensor:
+        """Tensors shaped like the parameters, laid out as the vector is; differentiable."""
+        padded = (F.pad(tensor.reshape(-1), (0, -tensor.numel() % self.LINE)) for tensor in tensors)
+        return torch.cat(list(padded))
 
     def clip_gradient(self, limit: float) -> None:
         """Scale the gradient down to a norm of at most `limit`."""

@@ -68,8 +68,8 @@ class TRPO:
             return (ratio * advantages).mean() + config.entropy * policy.entropy(head).mean()
 
         before = surrogate(head)
-        gradient = self._flatten(torch.autograd.grad(before, self._policy_parameters, retain_graph=True))
-        kl_gradient = self._flatten(
+        gradient = self._flat.flatten(torch.autograd.grad(before, self._policy_parameters, retain_graph=True))
+        kl_gradient = self._flat.flatten(
             torch.autograd.grad(
                 policy.kl(old_head, old_log_std, head).mean(), self._policy_parameters, create_graph=True
             )
@@ -78,7 +78,7 @@ class TRPO:
         def fisher(direction: Tensor) -> Tensor:
             """(F + damping) direction: the KL's gradient is 0 here, so its Hessian is the Fisher matrix."""
             product = torch.autograd.grad(kl_gradient @ direction, self._policy_parameters, retain_graph=True)
-            return self._flatten(product).detach() + config.cg_damping * direction
+            return self._flat.flatten(product).detach() + config.cg_damping * direction
 
         direction = conjugate_gradient(fisher, gradient, config.cg_iterations)
         curvature = float(direction @ fisher(direction))
@@ -95,9 +95,6 @@ class TRPO:
                     return {"kl_step": kl, "line_search_steps": float(tried + 1)}
             vector.copy_(old_vector)
         return {"kl_step": 0.0, "line_search_steps": float(config.backtracks + 1)}
-
-    def _flatten(self, tensors: tuple[Tensor, ...]) -> Tensor:
-        return torch.cat([t.reshape(-1) for t in tensors])
 
     def _fit_critic(self, batch: Batch) -> None:
         for _ in range(self._config.value_epochs):
