@@ -159,9 +159,9 @@ def make_task(name: str) -> Task:
         environment_id, preset = _REGISTERED[name]
         return _inspect(name, environment_id, preset, {})
     spec = _find_spec(name)
-    for registered, (environment_id, preset) in _REGISTERED.items():
+    for environment_id, preset in _REGISTERED.values():
         if environment_id == name:
-            return _inspect(registered, environment_id, preset, {})
+            return _inspect(name, environment_id, preset, {})  # by the name that any other process can find, too
     horizon = spec.max_episode_steps or 1000
     preset = Preset(horizon=horizon, clip_steps=min(25, max(1, horizon // 4)))
     return _inspect(name, name, preset, {})

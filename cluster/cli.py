@@ -28,6 +28,17 @@ SetOption = Annotated[
 ]
 
 
+_SETTINGS = {
+    **{name: name for name in ("labeler", "labels", "steps", "seed", "workers", "algorithm", "in_process")},
+    **{name: name for name in ("address", "redis", "clip_steps")},
+    "selection": "query.selection",
+    "offline": "query.offline",
+    "members": "reward.members",
+    "target": "reward.target",
+}
+"""Options of `train` that are settings of a run, by the dotted name of the setting."""
+
+
 def main() -> None:
     """Entry point of `twoclips`."""
     app()
@@ -47,6 +58,7 @@ def tasks(json_: Json = False) -> None:
 
 @app.command()
 def train(
+    context: typer.Context,
     task: Annotated[
         str, typer.Argument(help="A task of `twoclips tasks`, or any gymnasium id (CartPole-v1, my_pkg:MyEnv-v0).")
     ],
@@ -98,30 +110,21 @@ def train(
                     "--resume needs --run with the folder of the run to continue; `ls runs` shows them"
                 )
             folder = RunFolder.open(run)
+            if folder.config.task != task:
+                raise RunFolderError(f"the run in {run} is of {folder.config.task}, not of {task}; name that task")
         else:
+            # Only what was really asked for: a default of ours must not overrule a task's preset.
             given = {
-                "labeler": labeler,
-                "labels": labels,
-                "steps": steps,
-                "seed": seed,
-                "workers": workers,
-                "algorithm": algorithm,
-                "in_process": in_process,
-                "address": address,
-                "redis": redis,
-                "clip_steps": clip_steps,
-                "query.selection": selection,
-                "query.offline": offline,
-                "reward.members": members,
-                "reward.regularise": not no_regularisation,
-                "reward.target": target,
+                setting: context.params[option] for option, setting in _SETTINGS.items() if _was_given(context, option)
             }
-            config = make_config(make_task(task), {**given, **parse_settings(set_ or [])})
+            if no_regularisation:
+                given["reward.regularise"] = False
+            config = make_config(make_task(task), {**parse_settings(set_ or []), **given})
             if comparisons is not None:
                 from cluster.comparisons import check_rows
 
                 check_rows(comparisons, config.make_task())  # before anything is begun
-            folder = RunFolder.create(run or default_folder(config.task, seed), config)
+            folder = RunFolder.create(run or default_folder(config.task, config.seed), config)
         with Progress(folder.config) as progress:
             summary = run_training(folder, resume, progress, progress.say, comparisons)
         from cluster.report import write_report
@@ -283,6 +286,11 @@ def _print_table(rows: list[tuple[str, str]], to_stderr: bool) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:{width}}  {value}", err=to_stderr)
+
+
+def _was_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _verdict(summary: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from actors.tasks import Task
 from cluster.comparison_file import FORMATS, ComparisonsError, Row, read_rows, write_rows
 from cluster.config import ConfigError
 from cluster.redis_server import PrivateRedis
-from cluster.run_folder import RunFolder, RunFolderError
+from cluster.run_folder import RunFolder, RunFolderError, run_identity
 from reward_service.database import START, ComparisonDatabase, check_writable, connect
 
 _BATCH = 256
@@ -30,14 +30,14 @@ def open_database(path: Path, config_redis: str = "") -> Iterator[ComparisonData
         client = connect(config_redis or running)
         try:
             check_writable(client)
-            yield ComparisonDatabase(client, path.resolve().name)
+            yield ComparisonDatabase(client, run_identity(path))
         finally:
             client.close()
         return
     with PrivateRedis(path) as url:
         client = connect(url)
         try:
-            yield ComparisonDatabase(client, path.resolve().name)
+            yield ComparisonDatabase(client, run_identity(path))
         finally:
             client.close()
 

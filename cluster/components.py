@@ -26,7 +26,7 @@ from learners.ppo import PPO
 from learners.relabel import Relabeler
 from learners.trpo import TRPO
 from reward_service.database import ComparisonDatabase, connect
-from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+from reward_service.ensemble import RewardEnsemble
 from reward_service.snapshot import RewardSnapshot, SnapshotReader
 from reward_service.trainer import RewardTrainer
 
@@ -147,8 +147,9 @@ def build_labeling(spec: RunSpec) -> Labeling:
 
 def build_reader(spec: RunSpec, database: ComparisonDatabase, device: str | torch.device) -> SnapshotReader:
     reward = spec.config.reward
-    networks = EnsembleConfig(reward.members, tuple(reward.hidden))
-    ensemble = RewardEnsemble(networks, spec.task.observation_shape, spec.task.action, reward_std=reward.reward_std)
+    ensemble = RewardEnsemble(
+        reward.networks, spec.task.observation_shape, spec.task.action, reward_std=reward.reward_std
+    )
     return SnapshotReader(database, ensemble.to(device).eval())
 
 
@@ -174,7 +175,12 @@ def num_workers(config: RunConfig) -> int:
     """Rollout workers of this run: as configured, else one for every core but the learner's."""
     if config.workers:
         return config.workers
-    return 1 if config.in_process else max(1, len(os.sched_getaffinity(0)) - 1)
+    return 1 if config.in_process else max(1, num_cores() - 1)
+
+
+def num_cores() -> int:
+    """Cores that this process may use; not every system can say which they are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rollout_steps(config: RunConfig, task: Task, workers: int) -> int:

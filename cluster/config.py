@@ -136,12 +136,32 @@ def validate(config: RunConfig, task: Task) -> None:
             config.ppo.minibatch <= steps,
             f"ppo.minibatch={config.ppo.minibatch} is more than the {steps} steps of an update",
         ),
+        (
+            not config.address or bool(config.redis) or not config.uses_labels,
+            "--address needs --redis: a run on a cluster cannot keep its labels on a socket of this machine; give the "
+            "URL of a Redis server that every node reaches",
+        ),
+        (
+            not config.address.startswith("ray://"),
+            f"--address {config.address} is Ray Client, far too slow for rollouts; run the command on the head node of "
+            "the cluster with --address auto, or submit it with `ray job submit`",
+        ),
+        (
+            config.reward.max_labels is None or config.reward.max_labels >= initial_labels(config),
+            f"reward.max_labels={config.reward.max_labels} is fewer than the {initial_labels(config)} labels that are "
+            "wanted before the first update; raise it, or lower query.initial_fraction",
+        ),
         (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
         (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),
     ]
     for holds, message in rules:
         if not holds:
             raise ConfigError(message)
+
+
+def initial_labels(config: RunConfig) -> int:
+    """Labels wanted from the untrained policy."""
+    return config.labels if config.query.offline else round(config.query.initial_fraction * config.labels)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

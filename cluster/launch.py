@@ -24,7 +24,15 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
-from cluster.components import RunSpec, Service, build_labeling, build_reward_service, build_worker, num_workers
+from cluster.components import (
+    RunSpec,
+    Service,
+    build_labeling,
+    build_reward_service,
+    build_worker,
+    num_cores,
+    num_workers,
+)
 from cluster.training import Collected
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
@@ -40,7 +48,7 @@ def connect_ray(address: str) -> None:
         ray.init(address=address, log_to_driver=False, namespace="twoclips")
         return
     ray.init(
-        num_cpus=len(os.sched_getaffinity(0)),
+        num_cpus=num_cores(),
         include_dashboard=False,
         log_to_driver=False,
         namespace="twoclips",
@@ -115,7 +123,7 @@ class ServiceHost:
             try:
                 with self._lock:
                     self._metrics = self._service.step()
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):
                 self._disconnects += 1
                 self._stop.wait(0.5)
             except Exception as error:
@@ -217,8 +225,22 @@ class RayServices:
     def observe(self, collected: Collected, agent_steps: int) -> None:
         del collected  # the hosts fetch the same rollouts from the object store themselves
         for name, host in self._hosts.items():
-            if self._observing[name] is None or _is_done(self._observing[name]):
+            if self._has_observed(name):
                 self._observing[name] = host.observe.remote(agent_steps, *self._pool.references)
+
+    def _has_observed(self, name: str) -> bool:
+        """Whether the host has taken in what it was given last. Raises ComponentFailure for what it could not."""
+        if self._observing[name] is None:
+            return True
+        if not _is_done(self._observing[name]):
+            return False
+        try:
+            ray.get(self._observing[name])
+        except RayActorError:
+            pass  # `advance` will notice, and start another
+        except RayTaskError as error:
+            raise ComponentFailure(f"the {name} could not take in a rollout: {error.cause}") from error
+        return True
 
     def advance(self) -> None:
         if time.monotonic() - self._asked_s < 0.2:

@@ -35,7 +35,7 @@ def write_report(folders: list[RunFolder], out: Path | None = None) -> Path:
     rows = [folder.read_metrics() for folder in folders]
     names = _group_names(folders)
     runs = [
-        Curves.of_rows(lines, folder.run_id, group, folder.config.uses_labels)
+        Curves.of_rows(lines, folder.name, group, folder.config.uses_labels)
         for folder, lines, group in zip(folders, rows, names, strict=True)
     ]
     single = len(folders) == 1
@@ -90,7 +90,7 @@ def _verdict(folder: RunFolder, last: dict[str, Any]) -> str:
     source = f"{_format(last.get('labels'))} comparisons" if config.uses_labels else "the true reward"
     state = "finished" if steps >= config.steps else f"{steps / config.steps:.0%} of {config.steps:,} steps done"
     return (
-        f"{folder.run_id}: learned from {source} with {config.algorithm}, seed {config.seed}; true return "
+        f"{folder.name}: learned from {source} with {config.algorithm}, seed {config.seed}; true return "
         f"{_format(last.get('true_return'))} after {steps:,} steps ({state})."
     )
 
@@ -127,7 +127,7 @@ def _tiles(folder: RunFolder, last: dict[str, Any]) -> str:
 def _table(folders: list[RunFolder], latest: list[dict[str, Any]]) -> str:
     head = "".join(f"<th>{title}</th>" for title, _ in _FIGURES)
     rows = "".join(
-        f"<tr><th>{_text(folder.run_id)}</th>"
+        f"<tr><th>{_text(folder.name)}</th>"
         + "".join(f"<td>{_format(_figure_of(folder, last, name), name)}</td>" for _, name in _FIGURES)
         + "</tr>"
         for folder, last in zip(folders, latest, strict=True)
@@ -137,7 +137,7 @@ def _table(folders: list[RunFolder], latest: list[dict[str, Any]]) -> str:
 
 def _settings(folders: list[RunFolder]) -> str:
     return "".join(
-        f"<details><summary>Settings of {_text(folder.run_id)}</summary><pre>"
+        f"<details><summary>Settings of {_text(folder.name)}</summary><pre>"
         f"{_text((folder.path / 'config.toml').read_text(encoding='utf-8'))}</pre></details>"
         for folder in folders
     )

@@ -1,4 +1,5 @@
-"""A run is a folder: config.toml, metrics.jsonl, checkpoints/, redis/, report.html, events.log.
+"""A run is a folder: config.toml, run_id, metrics.jsonl, status.json, events.log, checkpoints/, redis/, charts/,
+report.html.
 
 Everything in it can be read without twoclips.
 """
@@ -7,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ class RunFolderError(RuntimeError):
 
 
 class RunFolder:
-    """Paths of one run, and its two logs. Open it with `create`, `reopen` or, for reading, `open`."""
+    """Paths of one run, and its two logs. Made with `create`, found again with `open`."""
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
@@ -54,14 +57,18 @@ class RunFolder:
         return cls(path, load_config(path / "config.toml"))
 
     @property
+    def name(self) -> str:
+        """What people call the run: the folder's name."""
+        return self.path.resolve().name
+
+    @property
     def run_id(self) -> str:
         """Name of the run in Redis."""
-        return self.path.resolve().name
+        return run_identity(self.path)
 
     def append_metrics(self, metrics: dict[str, Any]) -> None:
         """One line of metrics.jsonl. What is not a number is written as null, as JSON wants it."""
-        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in metrics.items()}
-        _append(self.metrics_path, json.dumps(clean))
+        _append(self.metrics_path, json.dumps(as_json(metrics)))
 
     def log_event(self, text: str) -> None:
         """One dated line of events.log."""
@@ -83,6 +90,29 @@ class RunFolder:
         """Forget metrics beyond a checkpoint that the run goes back to."""
         rows = [row for row in self.read_metrics() if row["agent_steps"] <= agent_steps]
         self.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def as_json(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics with None for what is not a number: JSON has no NaN."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in metrics.items()}
+
+
+def run_identity(path: Path) -> str:
+    """The run's name in Redis, made once and kept in the file run_id: folders of one name may share a server, and a
+    folder that is renamed keeps its labels."""
+    file = path / "run_id"
+    if file.exists():
+        return file.read_text().strip()
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", path.resolve().name)[:64]
+    identity = f"{name}-{uuid.uuid4().hex[:8]}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file.write_text(identity + "\n")
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write the run folder {path} ({error.strerror}); name another with --run"
+        ) from error
+    return identity
 
 
 def default_folder(task: str, seed: int) -> Path:

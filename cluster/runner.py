@@ -41,17 +41,20 @@ def run_training(
     torch.set_num_threads(1)
     config = folder.config
     with ExitStack() as stack:
-        spec = RunSpec(config, config.make_task(), _redis_url(config, folder, stack, say), folder.run_id)
+        url, heal = _redis(config, folder, stack, say)
+        spec = RunSpec(config, config.make_task(), url, folder.run_id)
         if comparisons is not None:
             count = import_comparisons(comparisons, build_database(spec), spec.task)
             say(f"starting on {count:,} comparisons of {comparisons}")
         status = StatusFile(folder)
         pool, services = _components(spec, stack)
-        training = Training(spec, folder, pool, services, status.watch(show))
-        if resume:
+        training = Training(spec, folder, pool, services, status.watch(show), heal)
+        if resume and any(folder.checkpoints.glob("checkpoint-*")):
             step, state = load_checkpoint(folder.checkpoints)
             training.resume(state)
             say(f"resuming at {step:,} agent steps")
+        elif resume:
+            say("nothing was learned yet: starting from the beginning, with the labels that were given")
         folder.log_event(f"{'resumed' if resume else 'started'}: {config.task}, {config.algorithm}, seed {config.seed}")
         try:
             with _terminated_like_interrupted():
@@ -89,16 +92,30 @@ def summary(config: RunConfig, last: dict[str, Any], path: Path) -> dict[str, An
     }
 
 
-def _redis_url(config: RunConfig, folder: RunFolder, stack: ExitStack, say: Callable[[str], None]) -> str:
-    """The given server, checked, or a private one that ends with the run; "" for a baseline, which needs none."""
+def _redis(
+    config: RunConfig, folder: RunFolder, stack: ExitStack, say: Callable[[str], None]
+) -> tuple[str, Callable[[], None]]:
+    """Address of the given server, checked, or of a private one that ends with the run; and what may help when it no
+    longer answers. A baseline needs none."""
     if not config.uses_labels:
-        return ""
-    url = config.redis or stack.enter_context(PrivateRedis(folder.path))
+        return "", lambda: None
+    url, private = config.redis, None
+    if not url:
+        private = PrivateRedis(folder.path)
+        url = stack.enter_context(private)
+
+    def heal() -> None:
+        if private is None:
+            time.sleep(0.5)
+        else:
+            private.start()  # does nothing to a server that answers
+        folder.log_event("Redis did not answer; acting and learning go on")
+
     client = connect(url)
     stack.callback(client.close)
     for warning in check_writable(client):
         say(f"warning: {warning}")
-    return url
+    return url, heal
 
 
 def _components(spec: RunSpec, stack: ExitStack) -> tuple[RolloutPool, Services | None]:
@@ -130,12 +147,10 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def _stop_cleanly(training: Training, folder: RunFolder, say: Callable[[str], None]) -> None:
-    say("stopping: writing a checkpoint")
-    begin = time.monotonic()
     if training.agent_steps:
+        say("stopping: writing a checkpoint")
         training.checkpoint()
     folder.log_event(f"interrupted at {training.agent_steps} agent steps")
-    say(f"checkpoint written in {time.monotonic() - begin:.1f} s")
     raise Interrupted(
         f"stopped at {training.agent_steps:,} agent steps; go on with `twoclips train {folder.config.task} "
         f"--run {folder.path} --resume`"

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from cluster.run_folder import RunFolder
+from cluster.run_folder import RunFolder, as_json
 
 FILE_NAME = "status.json"
 
@@ -48,7 +48,7 @@ class StatusFile:
             "process_started_s": process.create_time(),
             "updated_at_s": time.time(),
             "memory_bytes": process.memory_info().rss,
-            "metrics": self._latest,
+            "metrics": as_json(self._latest),
         }
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(status))

@@ -15,12 +15,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import psutil
+import redis
 
 from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
-from cluster.components import RunSpec, build_database, build_learner, build_relabeler
+from cluster.components import RunSpec, build_database, build_learner, build_relabeler, num_workers
+from cluster.config import initial_labels
 from cluster.metrics import EpisodeLog, segment_correlation
-from cluster.run_folder import RunFolder
+from cluster.run_folder import RunFolder, as_json
 from learners.checkpoint import save_checkpoint
 
 Collected = list[tuple[Rollout, Hidden]]
@@ -71,18 +73,23 @@ class Training:
         pool: RolloutPool,
         services: Services | None,
         show: Callable[[dict[str, Any]], None],
+        heal_redis: Callable[[], None] = lambda: None,
     ) -> None:
         self._spec, self._folder, self._pool, self._services, self._show = spec, folder, pool, services, show
+        self._heal_redis = heal_redis
         self._learner = build_learner(spec)
         self._relabeler = build_relabeler(spec, build_database(spec)) if services else None
         self._episodes = EpisodeLog(spec.task.horizon)
         self.agent_steps = 0
         self._environment_steps = 0
         self._generation = 0
+        self._redis_failures = 0
         self._lag_max = 0.0
         self._started_s = self._spent_s = 0.0
         config = spec.config
-        self._checkpoint_steps = config.loop.checkpoint_steps or max(1, config.steps // 10)
+        # Episodes start anew at a checkpoint, so that between two there must be time for whole ones.
+        whole_episodes = 2 * spec.task.horizon * config.rollout.num_envs * num_workers(config)
+        self._checkpoint_steps = config.loop.checkpoint_steps or max(config.steps // 10, whole_episodes)
         self.last: dict[str, Any] = {}
 
     def run(self) -> None:
@@ -98,7 +105,28 @@ class Training:
             if self._due_for_checkpoint():
                 self.checkpoint()
                 self._submit()
+        self._take_last_labels()
         self.checkpoint()
+
+    def _take_last_labels(self) -> None:
+        """The last labels fall due with the last steps: let a synthetic labeler answer them before the run ends."""
+        if not self._services or self._spec.config.labeler != "synthetic" or not self.last:
+            return
+        deadline_s = time.monotonic() + 3.0
+        while self.last.get("labels", 0) < self._spec.config.labels and time.monotonic() < deadline_s:
+            self._despite_redis(self._services.advance)
+            self.last.update(self._services.metrics())
+            if not self._spec.config.in_process:
+                time.sleep(0.1)
+
+    def _despite_redis(self, work: Callable[[], object]) -> None:
+        """Do what needs Redis. Where it does not answer, count that and go on acting and learning with the reward
+        model at hand, after `heal_redis` has had its chance."""
+        try:
+            work()
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._redis_failures += 1
+            self._heal_redis()
 
     def _submit(self) -> None:
         self._pool.submit(self._learner.weights())
@@ -111,7 +139,7 @@ class Training:
         gathered = time.monotonic()
         if self._services:
             self._services.observe(collected, self.agent_steps + sum(r.num_steps for r, _ in collected))
-            self._services.advance()
+            self._despite_redis(self._services.advance)
         rewards = self._rewards(collected)
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
@@ -130,6 +158,7 @@ class Training:
             "reward_version": self._relabeler.reward_version if self._relabeler else 0,
             **(self._services.metrics() if self._services else {}),
             "workers_replaced": self._pool.replaced,
+            "redis_failures": self._redis_failures,
             "wall_s": wall_s,
             "steps_per_second": self.agent_steps / wall_s,
             "gather_wait_s": gathered - begin,
@@ -149,7 +178,7 @@ class Training:
     def _rewards(self, collected: Collected) -> list[np.ndarray]:
         if self._relabeler is None:
             return [hidden.true_rewards for _, hidden in collected]
-        self._relabeler.refresh()
+        self._despite_redis(self._relabeler.refresh)
         return [self._relabeler.relabel(rollout) for rollout, _ in collected]
 
     def _count(self, collected: Collected, rewards: list[np.ndarray]) -> None:
@@ -168,7 +197,7 @@ class Training:
             self._act_untrained()
         asked_s = time.monotonic()
         while self._services and not self._reward_model_is_ready():
-            self._services.advance()
+            self._despite_redis(self._services.advance)
             # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
             if time.monotonic() - asked_s > 2.0 and not self._spec.config.in_process:
                 self._act_untrained()
@@ -192,14 +221,13 @@ class Training:
         assert self._services is not None
         assert self._relabeler is not None
         config = self._spec.config
-        self._relabeler.refresh()
+        self._despite_redis(self._relabeler.refresh)
         self._show({"phase": "first labels", "environment_steps": self._environment_steps, **self._service_metrics()})
         metrics = self._relabeler.snapshot_metrics
-        wanted = config.labels if config.query.offline else round(config.query.initial_fraction * config.labels)
         judged = metrics.get("num_labels", 0) + metrics.get("num_incomparable", 0)
-        if judged >= wanted and metrics.get("gradient_steps", 0) >= config.loop.pretrain_steps:
+        if judged >= initial_labels(config) and metrics.get("gradient_steps", 0) >= config.loop.pretrain_steps:
             return True
-        if not config.in_process:
+        if not config.in_process or config.labeler == "human":
             time.sleep(0.05)
         return False
 
@@ -229,6 +257,7 @@ class Training:
                 "generation": self._generation,
                 "lag_max": self._lag_max,
                 "wall_s": self._wall_s(),
+                "last": as_json(self.last),
             },
         )
         self._folder.log_event(f"checkpoint at {self.agent_steps} agent steps")
@@ -246,6 +275,7 @@ class Training:
         self._spent_s = state["wall_s"]
         self._started_s = time.monotonic()
         self._folder.cut_metrics(self.agent_steps)
+        self.last = state["last"]
         self._cut()
 
     def _cut(self) -> None:

@@ -68,6 +68,12 @@ class RewardTrainerConfig(FitConfig):
         if self.max_labels is not None and self.max_labels < 1:
             raise ValueError(f"max_labels must be at least 1, or None to keep all labels, got {self.max_labels}")
 
+    @property
+    def networks(self) -> EnsembleConfig:
+        """The ensemble that trainer and readers alike must build; without regularisation there is no input noise."""
+        noise = self.input_noise if self.regularise else 0.0
+        return EnsembleConfig(self.members, tuple(self.hidden), input_noise=noise)
+
 
 class RewardTrainer:
     """Feed it with `observe`, run it with `step`; it owns the ensemble that it trains."""
@@ -85,10 +91,8 @@ class RewardTrainer:
         self._database = database
         self._data_args = (config.members, config.seed, clip_steps, observation_shape, action_spec, config.max_labels)
         self._generator = torch.Generator().manual_seed(config.seed)
-        noise = config.input_noise if config.regularise else 0.0
-        networks = EnsembleConfig(config.members, tuple(config.hidden), input_noise=noise)
         self.ensemble = RewardEnsemble(
-            networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
+            config.networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
         ).to(device)
         self.dataset = ComparisonDataset(*self._data_args)
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)

@@ -124,6 +124,24 @@ def test_a_killed_reward_service_comes_back_and_publishes_on(tmp_path: Path) -> 
     assert summary["labels"] >= 20
 
 
+def test_a_killed_redis_is_started_again_and_no_label_is_lost(tmp_path: Path) -> None:
+    labels_before: list[float] = []
+
+    def kill() -> None:
+        labels_before.append(RunFolder.open(tmp_path / "run").read_metrics()[-1]["labels"])
+        for child in psutil.Process().children(recursive=True):
+            if any(str(tmp_path) in part and "redis.sock" in part for part in child.cmdline()):
+                os.kill(child.pid, signal.SIGKILL)
+
+    watcher = when_steps_reach(tmp_path / "run", 2048, kill)
+    summary = train(tmp_path / "run", ray_config())
+    watcher.join()
+    rows = RunFolder.open(tmp_path / "run").read_metrics()
+    assert rows[-1]["redis_failures"] >= 1
+    assert summary["steps"] >= 16384
+    assert summary["labels"] == 24 > labels_before[0]
+
+
 def test_ctrl_c_checkpoints_and_the_run_resumes(tmp_path: Path) -> None:
     main = threading.main_thread().ident
     assert main is not None

@@ -60,6 +60,31 @@ def test_resumed_equals_never_stopped(tmp_path: Path, algorithm: str, monkeypatc
     assert curve(tmp_path / "stopped") == curve(tmp_path / "whole")
 
 
+def test_a_finished_run_that_is_resumed_says_what_it_was(tmp_path: Path) -> None:
+    first = train(tmp_path / "run", small_config(steps=512))
+    again = train(tmp_path / "run")
+    assert {k: v for k, v in again.items() if k not in CLOCKS} == {k: v for k, v in first.items() if k not in CLOCKS}
+
+
+def test_a_run_stopped_before_its_first_update_resumes_with_its_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Training, "_update", press_ctrl_c)
+        with pytest.raises(Interrupted, match="stopped at 0 agent steps"):
+            train(tmp_path / "run", small_config(steps=512))
+    summary = train(tmp_path / "run")
+    assert summary["steps"] == 512
+    assert summary["labels"] == 24
+
+
+def test_input_noise_is_the_trainers_and_the_readers_alike(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", small_config(steps=512, reward__input_noise=0.1))["reward_version"] > 0
+
+
 def test_the_baseline_needs_no_redis_and_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.runner.PrivateRedis", None)
     summary = train(tmp_path / "run", small_config(labeler="none", steps=1024))

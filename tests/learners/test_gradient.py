@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -48,7 +49,8 @@ def test_ppo_gradient_agrees_with_autograd(policy, batch):
     expected = flat(torch.autograd.grad(loss, list(policy.parameters())))
     ppo = PPO(config, policy, seed=0)
     with torch.no_grad():
-        ppo._gradient.compute(batch, lambda log_probs: ppo._surrogate_gradient(batch, log_probs))
+        standard = dataclasses.replace(batch, advantages=advantages)
+        ppo._gradient.compute(standard, lambda log_probs: ppo._surrogate_gradient(standard, log_probs))
     torch.testing.assert_close(gradients(policy), expected, atol=1e-6, rtol=1e-4)
 
 
@@ -65,7 +67,9 @@ def test_log_likelihood_gradient_agrees_with_autograd(policy, batch):
     gradient = LossGradient(policy, entropy=0.01, value_coefficient=0.5)
     with torch.no_grad():
         gradient.compute(batch, lambda _: -batch.advantages)
-    torch.testing.assert_close(gradient.parameters.gradient, flat([p.grad for p in policy.parameters()]))
+    torch.testing.assert_close(
+        gradient.parameters.gradient, gradient.parameters.flatten(p.grad for p in policy.parameters())
+    )
     torch.testing.assert_close(gradients(policy), expected, atol=1e-6, rtol=1e-4)
 
 
@@ -81,7 +85,9 @@ def test_flat_parameters_are_the_modules_own():
 
 @pytest.mark.parametrize(("norm", "expected"), [(10.0, 0.5), (0.1, 0.1)])
 def test_a_gradient_is_clipped_to_a_norm_and_a_small_one_is_left_alone(norm, expected):
-    parameters = FlatParameters(nn.Linear(3, 1).parameters())
-    parameters.gradient.fill_(norm / math.sqrt(4))
+    layer = nn.Linear(3, 1)
+    parameters = FlatParameters(layer.parameters())
+    for parameter in layer.parameters():
+        parameter.grad.fill_(norm / math.sqrt(4))
     parameters.clip_gradient(0.5)
     assert parameters.gradient.norm().item() == pytest.approx(expected, rel=1e-4)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.tasks import make_task
+from cluster.config import ConfigError, load_config, make_config, parse_settings, save_config
+from cluster.run_folder import RunFolder, RunFolderError, run_identity
+
+
+def config_of(task: str = "hopper", **settings: Any) -> Any:
+    return make_config(make_task(task), {name.replace("__", "."): value for name, value in settings.items()})
+
+
+def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
+    assert config_of("swimmer").learner.gamma == 0.999
+    assert config_of("swimmer", learner__gamma=0.9).learner.gamma == 0.9
+    assert config_of("cart-pole").learner.gamma == 0.99
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"labels": 3}, "at least 4"),
+        ({"steps": 0}, "--steps"),
+        ({"clip_steps": 2000}, "longer than an episode"),
+        ({"clip_steps": 200}, "does not fit into rollouts"),
+        ({"workers": -1}, "--workers"),
+        ({"learner__gamma": 1.5}, "gamma"),
+        ({"loop__reward_share": 0.0}, "reward_share"),
+        ({"address": "auto"}, "--redis"),
+        ({"address": "ray://head:10001", "redis": "redis://r"}, "Ray Client"),
+        ({"reward__max_labels": 10}, "max_labels"),
+        ({"ppo__entropi": 0.1}, "did you mean ppo.entropy"),
+        ({"learner": 1}, "learner"),
+        ({"algorithm": "dqn"}, "'ppo' or 'trpo' or 'a2c'"),
+        ({"labels": "many"}, "labels must be int"),
+        ({"oracle__error_rate": 2.0}, "between 0 and 1"),
+    ],
+    ids=str,
+)
+def test_what_no_run_can_have_is_refused_in_one_sentence(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        config_of(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_are_read_as_toml_where_that_works() -> None:
+    found = parse_settings(["a.b=0.1", "c=true", "d=auto", "e=[1, 2]", "f=none"])
+    assert found == {"a.b": 0.1, "c": True, "d": "auto", "e": [1, 2], "f": "none"}
+    with pytest.raises(ConfigError, match=r"section\.key=value"):
+        parse_settings(["nonsense"])
+
+
+def test_a_config_file_is_complete(tmp_path: Path) -> None:
+    config = config_of("ant", seed=5, reward__max_labels=500, policy__hidden=[32, 32], query__selection="random")
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml") == config
+
+
+@pytest.mark.parametrize("text", ["", "not toml [", 'task = "hopper"\nunknown = 1\n'])
+def test_a_damaged_config_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(ConfigError):
+        load_config(tmp_path / "config.toml")
+
+
+def test_a_run_keeps_its_identity_when_its_folder_is_renamed(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "my run", config_of())
+    identity = folder.run_id
+    assert identity.startswith("my-run-")
+    (tmp_path / "my run").rename(tmp_path / "other")
+    assert RunFolder.open(tmp_path / "other").run_id == identity
+    assert run_identity(tmp_path / "elsewhere" / "my run") != identity
+
+
+def test_a_folder_with_a_run_is_not_taken_again(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", config_of())
+    with pytest.raises(RunFolderError, match="--resume"):
+        RunFolder.create(tmp_path / "run", config_of())
+
+
+def test_a_torn_last_line_of_the_metrics_is_left_out(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", config_of())
+    folder.append_metrics({"agent_steps": 1, "true_return": float("nan")})
+    with folder.metrics_path.open("a") as file:
+        file.write('{"agent_st')
+    assert folder.read_metrics() == [{"agent_steps": 1, "true_return": None}]
