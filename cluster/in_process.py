@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.policy import PolicyWeights
 from cluster.components import RunSpec, Service, build_labeling, build_reward_service, build_worker, num_workers
-from cluster.training import Collected
+from cluster.interfaces import Collected
 
 
 class LocalPool:
@@ -55,6 +55,9 @@ class LocalServices:
 
     def metrics(self) -> dict[str, float]:
         return {name: value for name, value in self._metrics.items() if name != "waiting"}
+
+    def hurry(self, hurried: bool) -> None:
+        """Nobody waits for anybody here."""
 
     def forget(self) -> None:
         self._labeling.forget()

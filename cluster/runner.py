@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from cluster.comparisons import import_comparisons
 from cluster.components import RunSpec, build_database
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
+from cluster.interfaces import RolloutPool, Services
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.status import StatusFile
-from cluster.training import RolloutPool, Services, Training
+from cluster.training import Training
 from learners.checkpoint import load_checkpoint
 from reward_service.database import check_writable, connect
 
@@ -44,6 +44,8 @@ def run_training(
         url, heal = _redis(config, folder, stack, say)
         spec = RunSpec(config, config.make_task(), url, folder.run_id)
         if comparisons is not None:
+            from cluster.comparisons import import_comparisons  # here, not above: it brings pyarrow
+
             count = import_comparisons(comparisons, build_database(spec), spec.task)
             say(f"starting on {count:,} comparisons of {comparisons}")
         status = StatusFile(folder)

@@ -1,4 +1,4 @@
-"""Training: the loop of a run, and the two interfaces behind which Ray, or nothing at all, may stand.
+"""Training: the loop of a run.
 
     training = Training(spec, folder, pool, services, progress)
     training.run()
@@ -11,56 +11,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import psutil
 import redis
 
-from actors.policy import PolicyWeights
-from actors.trajectory import Hidden, Rollout
 from cluster.components import RunSpec, build_database, build_learner, build_relabeler, num_workers
 from cluster.config import initial_labels
+from cluster.interfaces import Collected, RolloutPool, Services
 from cluster.metrics import EpisodeLog, segment_correlation
 from cluster.run_folder import RunFolder, as_json
 from learners.checkpoint import save_checkpoint
-
-Collected = list[tuple[Rollout, Hidden]]
-
-
-class RolloutPool(Protocol):
-    """All rollout workers. `submit` starts one rollout on each; `gather` returns them, in worker order."""
-
-    def submit(self, weights: PolicyWeights) -> None: ...
-
-    def gather(self) -> Collected: ...
-
-    def restart(self, generation: int) -> None:
-        """Drop what is in flight and start all episodes anew, with seeds that follow from `generation`."""
-        ...
-
-    @property
-    def replaced(self) -> int:
-        """Workers that died and were replaced so far."""
-        ...
-
-
-class Services(Protocol):
-    """Reward service and labeling, wherever they run."""
-
-    def observe(self, collected: Collected, agent_steps: int) -> None: ...
-
-    def advance(self) -> None:
-        """Let them work where they do not work by themselves; raise what they failed with."""
-        ...
-
-    def metrics(self) -> dict[str, float]: ...
-
-    def forget(self) -> None: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Training:
@@ -140,19 +102,19 @@ class Training:
         if self._services:
             self._services.observe(collected, self.agent_steps + sum(r.num_steps for r, _ in collected))
             self._despite_redis(self._services.advance)
-        rewards = self._rewards(collected)
+        rewards, predicted = self._rewards(collected)
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
         progress = min(1.0, self.agent_steps / self._spec.config.steps)
         learned = self._learner.step(rollouts, rewards, progress)
         done = time.monotonic()
-        self._count(collected, rewards)
+        self._count(collected, predicted)
         self._lag_max = max(self._lag_max, learned["policy_lag"])
         wall_s = self._wall_s()
         return {
             "agent_steps": self.agent_steps,
             "environment_steps": self._environment_steps,
-            **self._returns(collected, rewards),
+            **self._returns(collected, predicted),
             **learned,
             "policy_lag_max": self._lag_max,
             "reward_version": self._relabeler.reward_version if self._relabeler else 0,
@@ -166,24 +128,27 @@ class Training:
             "learn_s": done - relabelled,
         }
 
-    def _returns(self, collected: Collected, rewards: list[np.ndarray]) -> dict[str, Any]:
+    def _returns(self, collected: Collected, predicted: list[np.ndarray]) -> dict[str, Any]:
         """What the charts compare. A baseline predicts nothing: what it is paid is the true reward itself."""
         summary = self._episodes.summary()
         if self._relabeler is None:
             del summary["predicted_return"]
             return summary
         clip_steps = self._spec.task.preset.clip_steps
-        return {**summary, "segment_correlation": segment_correlation(collected, rewards, clip_steps)}
+        return {**summary, "segment_correlation": segment_correlation(collected, predicted, clip_steps)}
 
-    def _rewards(self, collected: Collected) -> list[np.ndarray]:
+    def _rewards(self, collected: Collected) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """For each rollout the rewards [T, B] that the agent is paid, and those that charts compare with the truth."""
         if self._relabeler is None:
-            return [hidden.true_rewards for _, hidden in collected]
+            true_rewards = [hidden.true_rewards for _, hidden in collected]
+            return true_rewards, true_rewards
         self._despite_redis(self._relabeler.refresh)
-        return [self._relabeler.relabel(rollout) for rollout, _ in collected]
+        relabelled = [self._relabeler.relabel(rollout) for rollout, _ in collected]
+        return [paid for paid, _ in relabelled], [raw for _, raw in relabelled]
 
-    def _count(self, collected: Collected, rewards: list[np.ndarray]) -> None:
-        for (rollout, hidden), predicted in zip(collected, rewards, strict=True):
-            self._episodes.add(rollout, hidden.true_rewards, predicted)
+    def _count(self, collected: Collected, predicted: list[np.ndarray]) -> None:
+        for (rollout, hidden), block in zip(collected, predicted, strict=True):
+            self._episodes.add(rollout, hidden.true_rewards, block)
             self.agent_steps += rollout.num_steps
             self._environment_steps += rollout.num_steps
 
@@ -196,12 +161,16 @@ class Training:
         while self._environment_steps < steps:
             self._act_untrained()
         asked_s = time.monotonic()
+        if self._services:
+            self._services.hurry(True)
         while self._services and not self._reward_model_is_ready():
             self._despite_redis(self._services.advance)
             # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
             if time.monotonic() - asked_s > 2.0 and not self._spec.config.in_process:
                 self._act_untrained()
                 asked_s = time.monotonic()
+        if self._services:
+            self._services.hurry(False)
 
     def _act_untrained(self) -> None:
         self._submit()

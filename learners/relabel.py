@@ -16,7 +16,7 @@ Array = np.ndarray
 
 
 class Relabeler:
-    """`relabel(rollout)` -> rewards [T, B] float32 by the newest snapshot that `refresh` has found."""
+    """`relabel(rollout)` -> rewards [T, B] float32, paid and raw, by the newest snapshot that `refresh` has found."""
 
     def __init__(self, reader: SnapshotReader, action: ActionSpec) -> None:
         self._reader, self._action = reader, action
@@ -36,9 +36,12 @@ class Relabeler:
         return self._reader.refresh()
 
     @torch.inference_mode()
-    def relabel(self, rollout: Rollout) -> Array:
-        """Predicted rewards [T, B]: zero mean and constant spread over recent behaviour, as the snapshot says."""
+    def relabel(self, rollout: Rollout) -> tuple[Array, Array]:
+        """Two predicted rewards, [T, B] each: what the agent is paid, at zero mean and constant spread over recent
+        behaviour, as the snapshot says; and the members' raw mean, in log-odds of being preferred, for the charts:
+        a sum of what is re-centred all the time says nothing about progress."""
         device = next(self._reader.ensemble.parameters()).device
         observations = torch.tensor(rollout.observations[:-1], device=device)  # copied: a rollout may be read-only
         actions = torch.tensor(self._action.executed(rollout.actions), device=device)
-        return self._reader.ensemble(observations, actions).float().cpu().numpy()
+        members = self._reader.ensemble.member_rewards(observations, actions)
+        return self._reader.ensemble.pay(members).float().cpu().numpy(), members.mean(0).float().cpu().numpy()

@@ -139,7 +139,11 @@ class RewardEnsemble(nn.Module):
         """The reward that the agent is paid [...]: the mean of the normalised members, at zero mean and
         deviation `reward_std` over recent data. A mean of members that disagree varies less than each of
         them, so it is scaled once more (paper, section 2.2.3 and appendix A.1)."""
-        mean = self.normalised(observations, actions).mean(0)
+        return self.pay(self.member_rewards(observations, actions))
+
+    def pay(self, member_rewards: Tensor) -> Tensor:
+        """The same from raw outputs [E, ...] that are there already."""
+        mean = self._standardise(member_rewards).mean(0)
         return (mean - self.output_mean).mul_(self.reward_std / self.output_std)
 
     def clip_returns(self, observations: Tensor, actions: Tensor) -> Tensor:

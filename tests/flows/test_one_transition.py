@@ -98,7 +98,8 @@ def test_a_transition_from_the_environment_to_the_gradient(task: Task) -> None:
     relabeler = Relabeler(reader, task.action)
     assert relabeler.refresh()
     assert relabeler.reward_version == 7
-    rewards = relabeler.relabel(rollout)
+    rewards, raw = relabeler.relabel(rollout)
+    np.testing.assert_allclose(raw, rewards, rtol=1e-5)  # statistics of this snapshot: mean 0, deviation 1
     np.testing.assert_allclose(rewards, 2 * rollout.observations[:-1, :, 0], rtol=1e-5)
 
     # 3. Advantages bootstrap through the truncation: with V = 0 and gamma = lambda = 1 they are sums to come.

@@ -1,0 +1,101 @@
+"""What a process of a run is built around: one rollout worker, or one service that works by itself.
+
+Plain classes: `cluster.launch` says in which processes they live.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import torch
+
+from actors.policy import PolicyWeights
+from actors.trajectory import Hidden, Rollout
+from cluster.components import RunSpec, Service, build_worker
+
+
+class RolloutHost:
+    """One RolloutWorker in a process of its own."""
+
+    def __init__(self, spec: RunSpec, worker: int, generation: int) -> None:
+        torch.set_num_threads(1)
+        self._spec, self._index = spec, worker
+        self._worker = build_worker(spec, worker, generation)
+
+    def step(self, weights: dict[str, Any]) -> tuple[Rollout, Hidden]:
+        return self._worker.step(PolicyWeights(weights["version"], weights["vector"]))
+
+    def restart(self, generation: int) -> None:
+        self._worker = build_worker(self._spec, self._index, generation)
+
+
+class ServiceHost:
+    """Runs one service's `step` for ever on a thread of its own, using at most `share` of one core.
+
+    A lost connection to Redis is waited out and counted; any other error ends the loop and is reported by `status`.
+    A step that had nothing to do (`waiting`) is followed by a short sleep.
+    """
+
+    IDLE_S = 0.1
+
+    def __init__(self, spec: RunSpec, build: Callable[[RunSpec], Service], share: float) -> None:
+        torch.set_num_threads(1)
+        os.nice(5)  # acting comes first where cores are few
+        self._service, self._share, self._hurried = build(spec), share, False
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._metrics: dict[str, float] = {}
+        self._failure = ""
+        self._disconnects = 0
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            begin = time.thread_time()
+            try:
+                with self._lock:
+                    self._metrics = self._service.step()
+            except (redis.ConnectionError, redis.TimeoutError):
+                self._disconnects += 1
+                self._stop.wait(0.5)
+            except Exception as error:
+                self._failure = f"{type(error).__name__}: {error}"
+                return
+            used_s = time.thread_time() - begin
+            idle_s = self.IDLE_S if self._metrics.get("waiting") else 0.0
+            share = 1.0 if self._hurried else self._share
+            self._stop.wait(max(idle_s, used_s * (1 / share - 1)))
+
+    def observe(self, agent_steps: int, *collected: tuple[Rollout, Hidden]) -> None:
+        with self._lock:
+            for rollout, hidden in collected:
+                self._service.observe(rollout, hidden, agent_steps)
+
+    def hurry(self, hurried: bool) -> None:
+        self._hurried = hurried
+
+    def forget(self) -> None:
+        with self._lock:
+            self._service.forget()
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "metrics": self._metrics,
+            "failure": self._failure,
+            "disconnects": self._disconnects,
+            "pid": os.getpid(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        with self._lock:
+            return self._service.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        with self._lock:
+            self._service.load_state_dict(state)

@@ -1,0 +1,49 @@
+"""The two interfaces behind which Ray, or nothing at all, may stand: `cluster.launch` and `cluster.in_process`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from actors.policy import PolicyWeights
+from actors.trajectory import Hidden, Rollout
+
+Collected = list[tuple[Rollout, Hidden]]
+
+
+class RolloutPool(Protocol):
+    """All rollout workers. `submit` starts one rollout on each; `gather` returns them, in worker order."""
+
+    def submit(self, weights: PolicyWeights) -> None: ...
+
+    def gather(self) -> Collected: ...
+
+    def restart(self, generation: int) -> None:
+        """Drop what is in flight and start all episodes anew, with seeds that follow from `generation`."""
+        ...
+
+    @property
+    def replaced(self) -> int:
+        """Workers that died and were replaced so far."""
+        ...
+
+
+class Services(Protocol):
+    """Reward service and labeling, wherever they run."""
+
+    def observe(self, collected: Collected, agent_steps: int) -> None: ...
+
+    def advance(self) -> None:
+        """Let them work where they do not work by themselves; raise what they failed with."""
+        ...
+
+    def metrics(self) -> dict[str, float]: ...
+
+    def hurry(self, hurried: bool) -> None:
+        """While hurried they need not leave the machine to acting and learning, for these wait."""
+        ...
+
+    def forget(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
