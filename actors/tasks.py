@@ -185,8 +185,13 @@ def _find_spec(name: str) -> Any:
 def _inspect(
     name: str, environment_id: str, preset: Preset, kwargs: Mapping[str, Any], mujoco_model: str | None = None
 ) -> Task:
-    with without_deprecation():
-        env = gymnasium.make(environment_id, disable_env_checker=True, **kwargs)
+    try:
+        with without_deprecation():
+            env = gymnasium.make(environment_id, disable_env_checker=True, **kwargs)
+    except Exception as error:  # whatever an environment of anybody's may raise
+        raise UnknownTaskError(
+            f"the environment {environment_id} cannot be made: {type(error).__name__}: {error}"
+        ) from error
     try:
         fps = env.metadata.get("render_fps") or 30
         return Task(

@@ -47,7 +47,7 @@ CHARTS = (
     Chart(
         "return-by-steps",
         "Return against agent steps",
-        "Mean of the last 20 episodes. The agent is trained on the prediction, here in log-odds of being preferred; the "
+        "Mean of the last 20 episodes. The agent is trained on the prediction, in log-odds of being preferred; the "
         "true return, in the task's own units, is hidden from it.",
         _RETURNS,
     ),

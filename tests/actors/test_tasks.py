@@ -1,5 +1,6 @@
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -86,3 +87,15 @@ def test_an_unknown_task_is_answered_with_the_nearest_names(wrong, right):
 def test_unsupported_spaces_are_refused_with_a_remedy():
     with pytest.raises(UnsupportedSpaceError, match=r"observation space Discrete\(16\) is not supported"):
         make_task("FrozenLake-v1")
+
+
+def test_an_environment_that_cannot_be_made_is_named():
+    def broken() -> gymnasium.Env:
+        raise RuntimeError("install the simulator first")
+
+    gymnasium.register("Broken-v0", entry_point=broken)
+    try:
+        with pytest.raises(UnknownTaskError, match="Broken-v0 cannot be made: RuntimeError: install the simulator"):
+            make_task("Broken-v0")
+    finally:
+        del gymnasium.registry["Broken-v0"]
