@@ -11,6 +11,7 @@ This is the only module that applies `ray.remote`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -121,9 +122,11 @@ class RayPool:
 class RayServices:
     """The service hosts, watched: one that dies is started again, one whose service failed ends the run. A `Services`.
 
-    Nothing here waits for a host: an observation is dropped while the one before is still being taken in."""
+    Nothing here waits for a host. Once the agent learns, an observation a second is enough for statistics and for
+    clips; more are dropped, and so is one that comes while the one before is still being taken in."""
 
     GIVE_UP_AFTER = 20
+    OBSERVE_EVERY_S = 1.0
 
     def __init__(self, start: dict[str, Callable[[], Any]], pool: RayPool) -> None:
         self._start, self._pool = start, pool
@@ -132,10 +135,15 @@ class RayServices:
         self._asking: dict[str, Any] = {name: host.status.remote() for name, host in self._hosts.items()}
         self._status: dict[str, dict[str, Any]] = {}
         self._asked_s = time.monotonic()
+        self._observed_s = -math.inf
+        self._hurried = False
         self.restarts = 0
 
     def observe(self, collected: Collected, agent_steps: int) -> None:
         del collected  # the hosts fetch the same rollouts from the object store themselves
+        if not self._hurried and time.monotonic() - self._observed_s < self.OBSERVE_EVERY_S:
+            return
+        self._observed_s = time.monotonic()
         for name, host in self._hosts.items():
             if self._has_observed(name):
                 self._observing[name] = host.observe.remote(agent_steps, *self._pool.references)
@@ -194,6 +202,7 @@ class RayServices:
         return {name: status["pid"] for name, status in self._status.items()}
 
     def hurry(self, hurried: bool) -> None:
+        self._hurried = hurried
         for host in self._hosts.values():
             host.hurry.remote(hurried)
 

@@ -158,11 +158,11 @@ class Training:
         Its steps are environment steps but not agent steps: the run's length and the label schedule count from the
         first update."""
         steps = self._spec.config.loop.warmup_steps if self._services else 1
+        if self._services:
+            self._services.hurry(True)
         while self._environment_steps < steps:
             self._act_untrained()
         asked_s = time.monotonic()
-        if self._services:
-            self._services.hurry(True)
         while self._services and not self._reward_model_is_ready():
             self._despite_redis(self._services.advance)
             # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
