@@ -46,6 +46,8 @@ class Service(Protocol):
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None: ...
 
+    def reach(self, agent_steps: int) -> None: ...
+
     def step(self) -> dict[str, float]: ...
 
     def forget(self) -> None: ...
@@ -56,7 +58,7 @@ class Service(Protocol):
 
 
 class RewardService:
-    """The RewardTrainer as a service. One step is the trainer's; `forget` has nothing to forget."""
+    """The RewardTrainer as a service. One step is the trainer's; it has no schedule, and nothing to forget."""
 
     def __init__(self, trainer: RewardTrainer, task: Task) -> None:
         self._trainer, self._task = trainer, task
@@ -64,6 +66,8 @@ class RewardService:
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         del hidden, agent_steps  # the reward model learns from comparisons alone
         self._trainer.observe(rollout.observations[:-1], self._task.action.executed(rollout.actions))
+
+    def reach(self, agent_steps: int) -> None: ...
 
     def step(self) -> dict[str, float]:
         return self._trainer.step()
@@ -85,6 +89,9 @@ class Labeling:
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         self._query_actor.observe(rollout, hidden, agent_steps)
+
+    def reach(self, agent_steps: int) -> None:
+        self._query_actor.reach(agent_steps)
 
     def step(self) -> dict[str, float]:
         metrics = self._query_actor.step()

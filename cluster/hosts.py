@@ -77,6 +77,10 @@ class ServiceHost:
             for rollout, hidden in collected:
                 self._service.observe(rollout, hidden, agent_steps)
 
+    def reach(self, agent_steps: int) -> None:
+        with self._lock:
+            self._service.reach(agent_steps)
+
     def hurry(self, hurried: bool) -> None:
         self._hurried = hurried
 

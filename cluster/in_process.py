@@ -48,6 +48,9 @@ class LocalServices:
             self._labeling.observe(rollout, hidden, agent_steps)
             self._reward.observe(rollout, hidden, agent_steps)
 
+    def reach(self, agent_steps: int) -> None:
+        self._labeling.reach(agent_steps)
+
     def advance(self) -> None:
         self._metrics.update(self._labeling.step())
         for _ in range(self._reward_steps):

@@ -32,6 +32,10 @@ class Services(Protocol):
 
     def observe(self, collected: Collected, agent_steps: int) -> None: ...
 
+    def reach(self, agent_steps: int) -> None:
+        """The run has come to this step, which may make labels due; `observe` says so too, but may be dropped."""
+        ...
+
     def advance(self) -> None:
         """Let them work where they do not work by themselves; raise what they failed with."""
         ...

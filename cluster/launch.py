@@ -201,12 +201,17 @@ class RayServices:
     def process_ids(self) -> dict[str, int]:
         return {name: status["pid"] for name, status in self._status.items()}
 
+    def reach(self, agent_steps: int) -> None:
+        for host in self._hosts.values():
+            host.reach.remote(agent_steps)
+
     def hurry(self, hurried: bool) -> None:
         self._hurried = hurried
         for host in self._hosts.values():
             host.hurry.remote(hurried)
 
     def forget(self) -> None:
+        self._observed_s = -math.inf  # they have nothing now: show them the next rollout at once
         for host in self._hosts.values():
             host.forget.remote()
 

@@ -74,6 +74,7 @@ class Training:
         """The last labels fall due with the last steps: let a synthetic labeler answer them before the run ends."""
         if not self._services or self._spec.config.labeler != "synthetic" or not self.last:
             return
+        self._services.reach(self.agent_steps)
         deadline_s = time.monotonic() + 3.0
         while self.last.get("labels", 0) < self._spec.config.labels and time.monotonic() < deadline_s:
             self._despite_redis(self._services.advance)

@@ -67,6 +67,10 @@ class QueryActor:
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         """Take in the current policy's latest behaviour. The oldest clips are forgotten first."""
         self._clips.extend(cut_clips(rollout, hidden, self._task.preset.clip_steps, self._task.action))
+        self.reach(agent_steps)
+
+    def reach(self, agent_steps: int) -> None:
+        """The run has come to this step: more labels may be due, whether or not its behaviour was shown here."""
         self._agent_steps = max(self._agent_steps, agent_steps)
 
     def forget(self) -> None:

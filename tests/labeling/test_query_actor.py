@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actors.policy import ActorCritic, PolicyConfig
+from actors.rollout import RolloutConfig, RolloutWorker
+from actors.tasks import Task, make_task
+from actors.trajectory import Hidden, Rollout
+from labeling.oracle import OracleConfig, SyntheticLabeler
+from labeling.query_actor import QueryActor, QueryConfig
+from labeling.queue import QueryQueue
+from labeling.schedule import LabelSchedule
+from reward_service.database import ComparisonDatabase
+from reward_service.ensemble import EnsembleConfig, RewardEnsemble, disagreement
+from reward_service.snapshot import RewardSnapshot, SnapshotReader
+
+pytestmark = pytest.mark.redis
+
+NETWORKS = EnsembleConfig(members=3, hidden=(16,))
+SCHEDULE = LabelSchedule(total_labels=40, total_steps=10_000)
+
+
+@pytest.fixture(name="task", scope="module")
+def _task() -> Task:
+    return make_task("pendulum")
+
+
+@pytest.fixture(name="block", scope="module")
+def _block(task: Task) -> tuple[Rollout, Hidden]:
+    worker = RolloutWorker(task, PolicyConfig(), RolloutConfig(num_envs=4, steps=60), worker=0, seed=0)
+    return worker.step(ActorCritic(PolicyConfig(), task.observation_shape, task.action).export(0))
+
+
+def ensemble_of(task: Task) -> RewardEnsemble:
+    random = torch.Generator().manual_seed(0)
+    return RewardEnsemble(NETWORKS, task.observation_shape, task.action, generator=random)
+
+
+def actor_on(database: ComparisonDatabase, task: Task, **config: object) -> QueryActor:
+    reader = SnapshotReader(database, ensemble_of(task))
+    return QueryActor(QueryConfig(**config), task, SCHEDULE, database, reader, seed=0)  # type: ignore[arg-type]
+
+
+def test_it_cannot_ask_before_it_has_seen_two_clips(database: ComparisonDatabase, task: Task) -> None:
+    metrics = actor_on(database, task).step()
+    assert metrics["labels_due"] == 10
+    assert metrics["queries_asked"] == 0
+    assert database.num_queries() == 0
+
+
+def test_it_asks_as_many_as_are_due_and_not_again(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    actor = actor_on(database, task)
+    actor.observe(*block, agent_steps=0)
+    metrics = actor.step()
+    assert metrics["queries_asked"] == metrics["queries_open"] == 10
+    assert math.isnan(metrics["disagreement_asked"])  # no reward model yet
+    assert actor.step()["queries_asked"] == 0  # they wait for a labeler; that is no reason to ask more
+    queue = QueryQueue(database.client, database.run_id)
+    assert SyntheticLabeler(OracleConfig(), queue, database, seed=0).step() == 10
+    assert actor.step()["queries_asked"] == 0
+    actor.reach(10_000)
+    metrics = actor.step()
+    assert metrics["labels"] == 10
+    assert metrics["queries_asked"] == 30
+
+
+def test_no_more_queries_wait_than_max_open(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    actor = actor_on(database, task, max_open=3)
+    actor.observe(*block, agent_steps=0)
+    assert actor.step()["queries_open"] == 3
+    assert actor.step()["queries_asked"] == 0
+
+
+def test_with_a_reward_model_it_asks_where_the_members_disagree(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    ensemble = ensemble_of(task)
+    database.put_snapshot(4, RewardSnapshot.capture(ensemble, 4).to_bytes())
+    actor = actor_on(database, task)
+    actor.observe(*block, agent_steps=0)
+    metrics = actor.step()
+    assert metrics["disagreement_asked"] > metrics["disagreement_unasked"] > 0
+
+    queue = QueryQueue(database.client, database.run_id)
+    lease = queue.claim("ada")
+    assert lease is not None
+    query = database.get_query(lease.query_id)
+    assert query is not None
+    assert query.reward_version == 4
+    clips = database.get_clips([query.left, query.right])
+    # A slow twin: each member's preference for this one pair, and their variance.
+    with torch.no_grad():
+        sums = [
+            ensemble.member_rewards(
+                torch.from_numpy(clips[side].segment.observations), torch.from_numpy(clips[side].segment.actions)
+            ).sum(1)
+            for side in (query.left, query.right)
+        ]
+    preferences = [1 / (1 + math.exp(float(right - left))) for left, right in zip(*sums, strict=True)]
+    expected = disagreement(torch.stack(sums, 1).unsqueeze(1)).item()
+    assert query.disagreement == pytest.approx(expected, rel=1e-4)
+    assert query.disagreement == pytest.approx(float(np.var(preferences)), rel=1e-3)
+
+
+def test_the_same_seed_asks_the_same_and_a_state_goes_on(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden], tmp_path: Path
+) -> None:
+    first, second = actor_on(database, task), actor_on(database, task)
+    first.observe(*block, agent_steps=5)
+    second.load_state_dict(first.state_dict())
+    second.observe(*block, agent_steps=0)
+    assert first.step()["queries_asked"] > 0
+    asked = database.num_queries()
+    second.step()
+    assert database.num_queries() == asked  # ids follow from the pairs: offered twice is one query
+
+
+def test_what_is_forgotten_is_not_asked_about(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    actor = actor_on(database, task)
+    actor.observe(*block, agent_steps=0)
+    actor.forget()
+    assert actor.step()["queries_asked"] == 0

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labeling.selection import candidate_pairs, select_pairs
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 20), st.integers(1, 50))
+def test_candidates_are_pairs_of_different_clips(seed: int, num_clips: int, count: int) -> None:
+    pairs = candidate_pairs(np.random.default_rng(seed), num_clips, count)
+    assert pairs.shape == (count, 2)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    assert pairs.min() >= 0
+    assert pairs.max() < num_clips
+
+
+def test_every_pair_is_as_likely_as_any_other() -> None:
+    pairs = candidate_pairs(np.random.default_rng(0), 4, 120_000)
+    counts = np.zeros((4, 4))
+    np.add.at(counts, tuple(pairs.T), 1)
+    np.testing.assert_allclose(counts[~np.eye(4, dtype=bool)], 10_000, rtol=0.05)
+
+
+def spread(pairs: np.ndarray) -> np.ndarray:
+    """A disagreement that grows with the distance of the two indices."""
+    return np.abs(pairs[:, 0] - pairs[:, 1]).astype(float)
+
+
+def test_the_greatest_disagreement_is_asked_first() -> None:
+    candidates = np.array([[0, 1], [0, 5], [2, 4], [3, 0]])
+    selection = select_pairs(candidates, spread, 2, by_disagreement=True)
+    np.testing.assert_array_equal(selection.pairs, [[0, 5], [3, 0]])
+    np.testing.assert_array_equal(selection.disagreement, [5, 3])
+    assert selection.candidate_disagreement == (1 + 5 + 2 + 3) / 4
+
+
+def test_random_selection_takes_the_first_and_still_measures() -> None:
+    selection = select_pairs(np.array([[0, 1], [0, 5], [2, 4]]), spread, 2, by_disagreement=False)
+    np.testing.assert_array_equal(selection.pairs, [[0, 1], [0, 5]])
+    np.testing.assert_array_equal(selection.disagreement, [1, 5])
+
+
+def test_no_pair_is_asked_twice_not_even_mirrored() -> None:
+    selection = select_pairs(np.array([[0, 1], [1, 0], [0, 1], [2, 0]]), spread, 4, by_disagreement=True)
+    assert len(selection.pairs) == 2
+
+
+def test_without_a_reward_model_there_is_no_disagreement_to_tell() -> None:
+    selection = select_pairs(np.array([[0, 1], [1, 2]]), None, 1, by_disagreement=True)
+    np.testing.assert_array_equal(selection.pairs, [[0, 1]])
+    assert np.isnan(selection.disagreement).all()
+    assert np.isnan(selection.candidate_disagreement)
