@@ -1,14 +1,23 @@
-"""Fixtures that need a Redis server: one private server for the session, one run of its own for each test."""
+"""Fixtures that need a Redis server: one private server for the session, one run of its own for each test.
+
+Under CI hypothesis tries the same examples every time: a change is judged by what it changes, not by luck.
+"""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from cluster.redis_server import PrivateRedis
 from reward_service.database import ComparisonDatabase, connect
+
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("local", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ torch.set_num_threads(1)
 
 def slow_bradley_terry(first: float, second: float, mu: tuple[float, float], floor: float) -> float:
     """One pair at a time, straight from the paper's formula."""
-    p = 1.0 / (1.0 + math.exp(second - first))
-    mixed = [(1 - floor) * p + floor / 2, (1 - floor) * (1 - p) + floor / 2]
+    preferred = [1.0 / (1.0 + math.exp(second - first)), 1.0 / (1.0 + math.exp(first - second))]
+    mixed = [(1 - floor) * p + floor / 2 for p in preferred]
     return -sum(m * math.log(q) for m, q in zip(mu, mixed, strict=True) if m > 0)
 
 
