@@ -84,7 +84,7 @@ class Progress:
         begin_s, begin_steps = self._first_training
         if agent_steps <= begin_steps:
             return "-"
-        left_s = (self._config.steps - agent_steps) * (now - begin_s) / (agent_steps - begin_steps)
+        left_s = max(0, self._config.steps - agent_steps) * (now - begin_s) / (agent_steps - begin_steps)
         return f"{left_s / 60:.0f} min" if left_s > 90 else f"{left_s:.0f} s"
 
     def _table(self, rows: list[tuple[str, str]]) -> Table:
