@@ -29,7 +29,7 @@ from cluster.config import ConfigError, RunConfig, make_config
 from labeling.selection import candidate_pairs
 from reward_service.comparisons import Answer, Comparison, Label
 from reward_service.dataset import ComparisonDataset
-from reward_service.ensemble import EnsembleConfig, RewardEnsemble, disagreement
+from reward_service.ensemble import RewardEnsemble, disagreement
 from reward_service.fitting import EnsembleFit
 
 Say = Callable[[str], None]
@@ -178,8 +178,7 @@ def rewarding(
 ) -> list[Stage]:
     """Prediction for a rollout, a gradient step on 700 comparisons, and the scoring of 10,000 candidate pairs."""
     reward, clip_steps = config.reward, task.preset.clip_steps
-    networks = EnsembleConfig(reward.members, tuple(reward.hidden))
-    ensemble = RewardEnsemble(networks, task.observation_shape, task.action).to(device)
+    ensemble = RewardEnsemble(reward.networks, task.observation_shape, task.action).to(device)
     weights = sum(weight.numel() for weight in ensemble.weights)
     rollout = blocks[0][0]
     observations = torch.from_numpy(rollout.observations[:-1].copy()).to(device)

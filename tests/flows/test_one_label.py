@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from actors.spaces import ActionSpec
 from actors.trajectory import Clip, Segment
@@ -69,6 +70,12 @@ def test_a_label_from_the_key_press_to_the_reward_weights(database: ComparisonDa
     assert reader.refresh()
     assert reader.version == trainer.version
     assert not reader.refresh()
+    seen = torch.stack([torch.full((STEPS, 1), 1.0), torch.full((STEPS, 1), -1.0)])
+    with torch.no_grad():
+        returns = reader.ensemble.clip_returns(seen, torch.zeros(2, STEPS, 1))  # [E, (better, worse)]
+    trained = trainer.dataset.trainable  # a member that holds the one comparison out has learned nothing from it
+    assert trained.any()
+    assert (returns[trained, 0] > returns[trained, 1] + 1).all()
 
 
 def test_an_undone_label_is_taken_out_again(database: ComparisonDatabase) -> None:
