@@ -152,6 +152,45 @@ def status(run: RunArgument, json_: Json = False) -> None:
 
 
 @app.command()
+def label(
+    run: RunArgument,
+    port: Annotated[int | None, typer.Option(help="Port on the loopback address. [default: 8765 if free]")] = None,
+    invite: Annotated[int, typer.Option(metavar="N", help="Print N invite links, each for one labeler, once.")] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
+    simulate: Annotated[
+        str, typer.Option(metavar="KIND:N,...", help="Add simulated people, e.g. perfect:3,mistaken:1,left-biased:1.")
+    ] = "",
+    json_: Json = False,
+) -> None:
+    """The labeling pages of a run, at work or stopped: print their address and open it. Ctrl-C ends what this started.
+
+    Example: twoclips label runs/hopper-s1
+    """
+    with plain_errors():
+        from cluster.label import serve_labeling
+        from cluster.run_folder import RunFolder
+
+        with serve_labeling(RunFolder.open(run), port) as served:
+            typer.echo(f"label at {served.address}", err=json_)
+            typer.echo(served.explanation, err=True)
+            links = served.invites(invite)
+            for link in links:
+                typer.echo(f"invite {link}", err=json_)
+            if simulate:
+                from cluster.simulate import simulate_people
+
+                counts = simulate_people(served, simulate, lambda text: typer.echo(text, err=True))
+                if json_:
+                    typer.echo(json.dumps({"address": served.address, "labels": counts}))
+                return
+            if json_:
+                typer.echo(json.dumps({"address": served.address, "invites": links}))
+            if not no_open:
+                typer.launch(served.address)
+            served.wait()
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs; several are drawn together.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file. [default: RUN/report.html]")] = None,

@@ -2,8 +2,8 @@
 and retractions too), with both its clips:
 
     label_id, query_id, labeler, answer ("left", "right", "tie", "incomparable"; null: a retraction), retracts,
-    answered_at_s, surplus, and for each side (left_..., right_...) clip_id, policy_version, true_return,
-    observations [L, O], actions [L] or [L, A], states [L, S]
+    answered_at_s, surplus, evidence (JSON, or ""), and for each side (left_..., right_...) clip_id, policy_version,
+    true_return, observations [L, O], actions [L] or [L, A], states [L, S]
 
 JSONL: one object a line, arrays as nested lists, their types in `dtypes`. Parquet: the same names, arrays as nested
 lists of their own type. Numbers are written exactly: what is read is what was written.
@@ -163,6 +163,7 @@ def _scalars(row: Row) -> dict[str, Any]:
         "retracts": label.retracts,
         "answered_at_s": label.answered_at_s,
         "surplus": label.surplus,
+        "evidence": label.evidence,
     }
     for side, clip in (("left", row.left), ("right", row.right)):
         record[f"{side}_clip_id"] = clip.clip_id
@@ -187,6 +188,7 @@ def _row(record: dict[str, Any]) -> Row:
         retracts=str(record["retracts"]),
         answered_at_s=float(record["answered_at_s"]),
         surplus=bool(record["surplus"]),
+        evidence=str(record.get("evidence", "")),
     )
     return Row(label, _clip(record, "left"), _clip(record, "right"))
 

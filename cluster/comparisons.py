@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import redis
-
 from actors.tasks import Task
 from cluster.comparison_file import FORMATS, ComparisonsError, Row, read_rows, write_rows
 from cluster.config import ConfigError
-from cluster.redis_server import PrivateRedis
+from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
 from reward_service.database import START, ComparisonDatabase, check_writable, connect
 
@@ -25,7 +23,7 @@ _BATCH = 256
 def open_database(path: Path, config_redis: str = "") -> Iterator[ComparisonDatabase]:
     """The comparisons of the run in `path`, whether it runs (its server is asked) or not (a server of our own reads
     the folder, and is stopped again). Raises RedisServerError, DatabaseError."""
-    running = _running_url(path)
+    running = running_url(path)
     if config_redis or running:
         client = connect(config_redis or running)
         try:
@@ -116,19 +114,3 @@ def rows_of(database: ComparisonDatabase) -> Iterator[Row]:
                     "the run's redis folder from a backup"
                 )
             yield Row(label, clips[left], clips[right])
-
-
-def _running_url(path: Path) -> str:
-    """Address of the run's own server where it answers, else ""; a file that a crash left behind says nothing."""
-    try:
-        url = (path / "redis" / "url").read_text(encoding="utf-8").strip()
-        client = connect(url)
-    except (OSError, RuntimeError):
-        return ""
-    try:
-        client.ping()
-    except redis.RedisError:
-        return ""
-    finally:
-        client.close()
-    return url

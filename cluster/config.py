@@ -21,6 +21,7 @@ import tomli_w
 from actors.policy import PolicyConfig
 from actors.rollout import RolloutConfig
 from actors.tasks import Task, make_task
+from cluster.label_server import LabelServerConfig
 from labeling.oracle import OracleConfig
 from labeling.query_actor import QueryConfig
 from learners.a2c import A2CConfig
@@ -80,6 +81,7 @@ class RunConfig:
     reward: RewardTrainerConfig = field(default_factory=RewardTrainerConfig)
     query: QueryConfig = field(default_factory=QueryConfig)
     oracle: OracleConfig = field(default_factory=OracleConfig)
+    labeling: LabelServerConfig = field(default_factory=LabelServerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def make_task(self) -> Task:
@@ -150,6 +152,11 @@ def validate(config: RunConfig, task: Task) -> None:
             config.reward.max_labels is None or config.reward.max_labels >= initial_labels(config),
             f"reward.max_labels={config.reward.max_labels} is fewer than the {initial_labels(config)} labels that are "
             "wanted before the first update; raise it, or lower query.initial_fraction",
+        ),
+        (
+            config.labeler != "human" or task.mujoco_model is not None,
+            f"clips of {task.name} cannot be shown to people yet: only the MuJoCo tasks of `twoclips tasks` can be "
+            "redrawn; use --labeler synthetic",
         ),
         (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
         (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),

@@ -5,7 +5,14 @@ Anything else is a defect of ours and keeps its traceback.
 
 from __future__ import annotations
 
-_USAGE = {"BadIdError", "ConfigError", "UnknownTaskError", "UnsupportedSpaceError", "RunFolderError"}
+_USAGE = {
+    "BadIdError",
+    "ConfigError",
+    "RunFolderError",
+    "UnknownPersonError",
+    "UnknownTaskError",
+    "UnsupportedSpaceError",
+}
 _FAILURES = {
     "CheckpointError",
     "CodecError",
@@ -14,6 +21,7 @@ _FAILURES = {
     "DatabaseError",
     "EnvironmentFailure",
     "Interrupted",
+    "LabelServerError",
     "LearnerFailure",
     "RedisServerError",
     "RewardDataError",

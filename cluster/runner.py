@@ -18,9 +18,10 @@ from cluster.components import RunSpec, build_database
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
+from cluster.label_server import LabelServer, Served
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
-from cluster.status import StatusFile
+from cluster.status import StatusBoard, StatusFile
 from cluster.training import Training
 from learners.checkpoint import load_checkpoint
 from reward_service.database import check_writable, connect
@@ -48,7 +49,10 @@ def run_training(
 
             count = import_comparisons(comparisons, build_database(spec), spec.task)
             say(f"starting on {count:,} comparisons of {comparisons}")
-        status = StatusFile(folder)
+        if config.labeler == "human":
+            served = Served(config.task, url, folder.run_id)
+            say(f"label at {stack.enter_context(LabelServer(served, folder.path, config.labeling))}")
+        status = StatusFile(folder, StatusBoard(build_database(spec), config)) if url else StatusFile(folder)
         pool, services = _components(spec, stack)
         training = Training(spec, folder, pool, services, status.watch(show), heal)
         if resume and any(folder.checkpoints.glob("checkpoint-*")):

@@ -1,7 +1,10 @@
-"""status.json: what a run is doing now, written beside its metrics so that anyone may read it without Redis or Ray."""
+"""What a run is doing now: status.json beside its metrics, which anyone may read without Redis or Ray; and the same in
+Redis, for the labeling pages, which may run where the folder is not.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -9,18 +12,23 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+import redis
 
+from cluster.config import RunConfig
 from cluster.run_folder import RunFolder, as_json
+from labeling.progress import RUN_STATUS
+from reward_service.database import ComparisonDatabase
 
 FILE_NAME = "status.json"
 
 
 class StatusFile:
-    """Rewrites status.json at most once a second, whole or not at all."""
+    """Rewrites status.json at most once a second, whole or not at all, and tells `tell` the same."""
 
     EVERY_S = 1.0
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        self._tell = tell
         self._path = folder.path / FILE_NAME
         self._written_s = 0.0
         self._latest: dict[str, Any] = {}
@@ -53,3 +61,17 @@ class StatusFile:
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(status))
         temporary.replace(self._path)
+        if state == "running":
+            self._tell(status["metrics"])
+
+
+class StatusBoard:
+    """Tells the labeling pages of a run how it is doing. A Redis that does not answer is told later."""
+
+    def __init__(self, database: ComparisonDatabase, config: RunConfig) -> None:
+        self._database = database
+        self._always = {"labels_wanted": config.labels, "steps": config.steps, "phase": None}
+
+    def __call__(self, metrics: dict[str, Any]) -> None:
+        with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+            self._database.set_status(RUN_STATUS, {**self._always, **metrics})

@@ -24,6 +24,7 @@ import numpy as np
 from actors.environments import make_gymnasium
 from actors.mujoco import load_model
 from actors.tasks import Task, make_task
+from labeling.scenes import AZIMUTH_DEG, CAMERAS, FIXED_CAMERAS
 
 Array = np.ndarray
 
@@ -31,17 +32,6 @@ MAX_FPS = 30.0
 MAX_VIDEO_S = 15.0  # a software renderer draws some 20 frames a second
 TIMEOUT_S = 300.0
 _WIDTH, _HEIGHT = 400, 300
-_CAMERAS = {  # distance in m, elevation in degrees, height in m of what it looks at
-    "hopper": (3.5, -10.0, 0.9),
-    "walker": (4.0, -10.0, 0.9),
-    "half-cheetah": (4.0, -15.0, 0.4),
-    "swimmer": (4.0, -50.0, 0.0),
-    "ant": (5.0, -30.0, 0.4),
-    "reacher": (0.8, -90.0, 0.0),
-    "pendulum": (2.6, -5.0, 0.3),
-    "double-pendulum": (4.5, -5.0, 0.7),
-}
-_FIXED = ("reacher", "pendulum", "double-pendulum")
 _PLATFORMS = ("egl", "osmesa")  # for a screen there is none to be had
 
 
@@ -130,10 +120,10 @@ def _mujoco_frames(task: Task, recording: Recording) -> Iterator[Array]:
     model.vis.global_.offwidth, model.vis.global_.offheight = _WIDTH, _HEIGHT
     renderer = library.Renderer(model, _HEIGHT, _WIDTH)
     camera = library.MjvCamera()
-    distance, elevation, height = _CAMERAS[task.mujoco_model]
-    camera.azimuth, camera.elevation, camera.distance = 90.0, elevation, distance
+    distance, elevation, height = CAMERAS[task.mujoco_model]
+    camera.azimuth, camera.elevation, camera.distance = AZIMUTH_DEG, elevation, distance
     camera.lookat[2] = height
-    follow = slice(0, 0 if task.mujoco_model in _FIXED else 2)
+    follow = slice(0, 0 if task.mujoco_model in FIXED_CAMERAS else 2)
     for flag in (library.mjtRndFlag.mjRND_SHADOW, library.mjtRndFlag.mjRND_REFLECTION):
         renderer.scene.flags[flag] = False  # half of a software renderer's time
     try:

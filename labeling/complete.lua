@@ -1,5 +1,5 @@
 -- Appends an answer to the log and ends its lease.
--- ARGV: token, query, labeler, label id, answer, overlap.
+-- ARGV: token, query, labeler, label id, answer, overlap, evidence.
 -- Returns {status, cursor, surplus}: 'stored'; 'repeated', with the first result; 'conflict', the label id was used for
 -- something else; 'lost', the token was never given for this, or was used up.
 --
@@ -36,7 +36,7 @@ if v[5] == '0' then
   hold(right)
 end
 local entry = {id = label, query = query, labeler = labeler, answer = answer, retracts = '',
-  surplus = surplus and '1' or '0', left = left, right = right}
+  surplus = surplus and '1' or '0', left = left, right = right, evidence = ARGV[7]}
 local cursor = append(entry, now())
 settle(query, overlap)
 return {'stored', cursor, entry.surplus}

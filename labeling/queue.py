@@ -81,6 +81,8 @@ class QueryQueue:
         self._complete = load_script(client, _LUA / "complete.lua", prelude)
         self._retract = load_script(client, _LUA / "retract.lua", prelude)
         self._withdraw = load_script(client, _LUA / "withdraw.lua", prelude)
+        self._give_back = load_script(client, _LUA / "give_back.lua", prelude)
+        self._redis: Any = client
 
     def claim(self, labeler: str, token: str = "") -> Lease | None:
         """The most wanted query for this labeler, or None when there is none for it now.
@@ -100,14 +102,27 @@ class QueryQueue:
         deadline: Any = self._heartbeat([self.prefix], args)
         return None if deadline is None else replace(lease, deadline_s=float(deadline))
 
-    def complete(self, lease: Lease, answer: Answer, label_id: str) -> Completion:
+    def held(self, labeler: str, token: str) -> str | None:
+        """The query that this labeler holds under this token; None when the lease is over or somebody else's."""
+        if self._redis.zscore(f"{self.prefix}leases", checked_id("token", token)) is None:
+            return None
+        query_id, _, owner = text(self._redis.hget(f"{self.prefix}leases:tokens", token)).partition(" ")
+        return query_id if owner == labeler else None
+
+    def give_back(self, lease: Lease) -> bool:
+        """Ends a lease before its time, for others to be asked; False when it is over. A late answer is still kept."""
+        args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), self.overlap]
+        return self._give_back([self.prefix], args) == 1
+
+    def complete(self, lease: Lease, answer: Answer, label_id: str, evidence: str = "") -> Completion:
         """Stores the answer under an id that the caller made, and ends the lease. Stored before it returns.
+        `evidence`, JSON of how the answer was given, is kept beside it.
 
         The same id again returns the first result; with another answer it raises ConflictError. An answer after the
         deadline is kept, and counts if the query still lacks one. Raises LeaseLostError when the token is used up."""
         ids = [checked_id("token", lease.token), checked_id("query id", lease.query_id)]
         ids += [checked_id("labeler", lease.labeler), checked_id("label id", label_id)]
-        reply: Any = self._complete([self.prefix], [*ids, answer.value, self.overlap])
+        reply: Any = self._complete([self.prefix], [*ids, answer.value, self.overlap, evidence])
         return _completion(label_id, reply, f"the lease on query {lease.query_id} is over: claim another query")
 
     def retract(self, labeler: str, label_id: str, retraction_id: str) -> Completion:

@@ -18,7 +18,7 @@ if target.retracted_by then
   return {'repeated', first.cursor, first.surplus}
 end
 local entry = {id = retraction, query = target.query, labeler = labeler, answer = '', retracts = label,
-  surplus = target.surplus, left = target.left, right = target.right}
+  surplus = target.surplus, left = target.left, right = target.right, evidence = ''}
 local cursor = append(entry, now())
 target.retracted_by = retraction
 redis.call('HSET', LABELS, label, cjson.encode(target))

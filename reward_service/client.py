@@ -15,6 +15,9 @@ from redis.retry import Retry
 
 TIMEOUT_S = 5.0
 
+REDIS_VARIABLE = "TWOCLIPS_REDIS"
+"""Environment variable that hands an address, which may hold a password, to a process of ours."""
+
 
 class DatabaseError(RuntimeError):
     """The database cannot be used as it is; the message says what to do."""

@@ -72,12 +72,13 @@ local function put_clip(id, blob, budget)
 end
 
 -- Appends one version of a label to the log and remembers it under its id. `entry` has id, query, labeler, answer
--- ('' for a retraction), retracts, surplus ('0' or '1'), left, right. Returns its cursor.
+-- ('' for a retraction), retracts, surplus ('0' or '1'), left, right, evidence (JSON or ''). Returns its cursor.
 local function append(entry, at)
   local cursor = redis.call('XADD', LOG, '*', 'id', entry.id, 'query', entry.query, 'labeler', entry.labeler,
     'answer', entry.answer, 'retracts', entry.retracts, 'at', seconds(at), 'surplus', entry.surplus,
-    'left', entry.left, 'right', entry.right)
+    'left', entry.left, 'right', entry.right, 'evidence', entry.evidence)
   entry.cursor = cursor
+  entry.evidence = nil -- the log has it; what answers a repeated call need not
   redis.call('HSET', LABELS, entry.id, cjson.encode(entry))
   if entry.retracts ~= '' then
     count('retractions', 1)

@@ -62,6 +62,7 @@ class Label:
     cursor     position in the log, also the trainer's cursor
     retracts   label_id of the version that this one takes back, or ""; a retraction has answer None
     surplus    kept, but not counted: the query had its answers already, or was withdrawn
+    evidence   JSON of how it was given (response time, plays, which side was shown where); "" where nobody looked
     """
 
     cursor: str
@@ -72,6 +73,7 @@ class Label:
     retracts: str
     answered_at_s: float
     surplus: bool = False
+    evidence: str = ""
 
 
 @dataclass(frozen=True, eq=False)

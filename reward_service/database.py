@@ -16,7 +16,8 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     leases             zset    token -> deadline, server time
     leases:tokens      hash    token -> "<query> <labeler>"; outlives the lease, so that a late answer is known
     labels             hash    label -> JSON {query, labeler, answer, retracts, surplus, cursor, retracted_by}
-    log                stream  id, query, labeler, answer, retracts, at, surplus, left, right: nothing is ever deleted
+    log                stream  id, query, labeler, answer, retracts, at, surplus, left, right, evidence (JSON or ""):
+                               nothing is ever deleted
     snapshot           hash    version, payload, at_s
     status             hash    component -> "<server time> <JSON>"
     counters           hash    labels, labels_surplus, labels_incomparable, retractions, queries, queries_refused,
@@ -180,7 +181,7 @@ class ComparisonDatabase:
         with self._redis.pipeline(transaction=True) as pipe:
             for clip in (left, right):
                 self._put_clip([self.prefix], [clip.clip_id, encode_clip(clip), _UNBOUNDED], pipe)
-            args = [*ids, answer, label.retracts, f"{label.answered_at_s:.6f}", int(label.surplus)]
+            args = [*ids, answer, label.retracts, f"{label.answered_at_s:.6f}", int(label.surplus), label.evidence]
             self._import_label([self.prefix], args, pipe)
             status = text(pipe.execute()[-1][0])
         if status == "conflict":
@@ -244,6 +245,11 @@ class ComparisonDatabase:
 
     # ---- statuses
 
+    def now_s(self) -> float:
+        """The server's time, in which leases and labels are dated: seconds since the epoch."""
+        seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
     def set_status(self, component: str, status: dict[str, Any]) -> None:
         """Says what a component is doing; `statuses` adds the server's time as `updated_at_s`."""
         self._set_status([self.prefix], [checked_id("component", component), json.dumps(status)])
@@ -267,4 +273,5 @@ def _label(cursor: str, fields: dict[bytes, bytes]) -> Label:
         retracts=text(fields[b"retracts"]),
         answered_at_s=float(fields[b"at"]),
         surplus=fields[b"surplus"] == b"1",
+        evidence=text(fields.get(b"evidence")),  # a log of before it was kept has none
     )

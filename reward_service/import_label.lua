@@ -1,11 +1,11 @@
 -- Takes in one version of a label from another run, as it was there; its clips are stored in the same transaction.
 -- ARGV: query id, left clip, right clip, label id, labeler, answer ('' for a retraction), retracts, answered at,
---       surplus ('0' or '1').
+--       surplus ('0' or '1'), evidence.
 -- Returns {status, cursor}: 'stored', 'repeated', 'conflict' (the id is used for something else, or what is retracted
 -- is not here).
 local id, left, right = ARGV[1], ARGV[2], ARGV[3]
 local entry = {id = ARGV[4], query = id, labeler = ARGV[5], answer = ARGV[6], retracts = ARGV[7], surplus = ARGV[9],
-  left = left, right = right}
+  left = left, right = right, evidence = ARGV[10]}
 local key = query_key(id)
 local known = redis.call('HGET', LABELS, entry.id)
 if known then

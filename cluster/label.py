@@ -1,0 +1,87 @@
+"""`twoclips label`: finds the labeling pages of a run, or serves them, and the run's Redis where that rests."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.label_server import LabelServer, LabelServerError, Served
+from cluster.redis_server import PrivateRedis, running_url
+from cluster.run_folder import RunFolder
+from labeling.labelers import LabelerPool
+from reward_service.client import check_writable, connect
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where the pages are, and whether they end with this command."""
+
+    address: str
+    redis_url: str
+    run_id: str
+    is_ours: bool
+    explanation: str
+
+    def invites(self, count: int) -> list[str]:
+        """Links that make `count` labelers; each works once, for a week."""
+        client = connect(self.redis_url)
+        try:
+            pool = LabelerPool(client, self.run_id)
+            return [f"{self.address}#invite={pool.invite()}" for _ in range(count)]
+        finally:
+            client.close()
+
+    def wait(self) -> None:
+        """Until Ctrl-C, where the pages are ours; else there is nothing to wait for."""
+        while self.is_ours:
+            try:
+                time.sleep(3600)
+            except KeyboardInterrupt:
+                return
+
+
+@contextmanager
+def serve_labeling(folder: RunFolder, port: int | None = None) -> Iterator[Serving]:
+    """The pages of a run. A run at work that has them is only found; else a server of our own starts beside its Redis,
+    which is started too where the run rests. Raises LabelServerError, RedisServerError."""
+    config = folder.config
+    if not config.uses_labels:
+        raise LabelServerError(f"the run in {folder.path} trains on the true reward and asks nobody: nothing to label")
+    if config.make_task().mujoco_model is None:
+        raise LabelServerError(
+            f"clips of {config.task} cannot be shown to people yet: only the MuJoCo tasks of `twoclips tasks` can be "
+            "redrawn"
+        )
+    with ExitStack() as stack:
+        url = config.redis or running_url(folder.path)
+        at_work = bool(url)
+        if not url:
+            url = stack.enter_context(PrivateRedis(folder.path))
+        client = connect(url)
+        stack.callback(client.close)
+        check_writable(client)
+        if address := _pages_of_run(folder.path):
+            yield Serving(address, url, folder.run_id, False, "the run serves these pages itself")
+            return
+        settings = config.labeling if port is None else dataclasses.replace(config.labeling, port=port)
+        server = LabelServer(Served(config.task, url, folder.run_id), folder.path, settings)
+        explanation = "Ctrl-C stops the pages; every answer is stored" + (
+            "" if at_work else ". The run is not at work: what is asked was asked before it stopped"
+        )
+        yield Serving(stack.enter_context(server), url, folder.run_id, True, explanation)
+
+
+def _pages_of_run(path: Path) -> str:
+    """Address of the pages that a run at work serves, "" where it serves none: a crash may leave the file behind."""
+    try:
+        address = (path / "labeling" / "url").read_text(encoding="utf-8").strip()
+        host, _, port = address.removeprefix("http://").rstrip("/").partition(":")
+        with socket.create_connection((host, int(port)), timeout=2.0):
+            return address
+    except (OSError, ValueError):
+        return ""

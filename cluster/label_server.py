@@ -1,0 +1,177 @@
+"""LabelServer: the labeling pages of a run, served by a process of their own for as long as the run wants them.
+
+    with LabelServer(spec, folder.path, LabelServerConfig()) as address: ...
+
+The listening socket is ours and the serving process inherits it: when that process dies another takes its place on the
+same address, and who connects meanwhile waits a moment instead of being refused. The address is in
+`<folder>/labeling/url` while it runs, its log in `<folder>/labeling/server.log`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from cluster.child import Process, end, spawn
+from reward_service.client import REDIS_VARIABLE
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 5.0
+
+
+class LabelServerError(RuntimeError):
+    """The labeling pages cannot be served; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class LabelServerConfig:
+    """port: of the labeling pages on the loopback address; where it is taken, any free one.
+    lease_s: how long a pair waits for its answer before others are asked. overlap: answers counted for each query."""
+
+    port: int = 8765
+    lease_s: float = 60.0
+    overlap: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536 or self.lease_s <= 0 or self.overlap < 1:
+            raise ValueError(
+                f"labeling needs a port from 0 to 65535, lease_s > 0 and overlap >= 1, got {self.port}, "
+                f"{self.lease_s} and {self.overlap}"
+            )
+
+
+@dataclass(frozen=True)
+class Served:
+    """Which run the pages are of."""
+
+    task: str
+    redis_url: str
+    run_id: str
+
+
+class LabelServer:
+    """Keeps one serving process alive. start() and stop() may be repeated."""
+
+    RESTART_AFTER_S = 0.2
+    SETTLED_S = 10.0  # one that lived that long had started well: the pause before the next is short again
+
+    def __init__(self, served: Served, folder: Path, config: LabelServerConfig) -> None:
+        self._served, self._folder, self._config = served, folder / "labeling", config
+        self._socket: socket.socket | None = None
+        self._process: Process | None = None
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self.restarts = 0
+
+    @property
+    def address(self) -> str:
+        """What a person types into a browser."""
+        assert self._socket is not None, "start() first"
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+
+    @property
+    def process_id(self) -> int | None:
+        """The serving process; None when there is none just now."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> str:
+        """Open the address, start serving, return the address at once: a browser that comes early waits.
+        Raises LabelServerError."""
+        if self._socket is None:
+            self._socket = _listen(self._config.port)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                (self._folder / "url").write_text(self.address + "\n", encoding="utf-8")
+                self._serve()
+            except OSError as error:
+                self.stop()
+                raise LabelServerError(
+                    f"the labeling pages cannot be served from {self._folder} ({error.strerror or error}): make it "
+                    "writable and free some disk space"
+                ) from error
+            self._stopping.clear()
+            self._watcher = threading.Thread(target=self._watch, name="label-server-watcher", daemon=True)
+            self._watcher.start()
+        return self.address
+
+    def stop(self) -> None:
+        """Stop serving; leaves no process and no address behind."""
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._watcher = None
+        if self._process is not None:
+            end(self._process, STOP_TIMEOUT_S)
+            self._process = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        with contextlib.suppress(OSError):
+            (self._folder / "url").unlink(missing_ok=True)
+
+    def __enter__(self) -> str:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _serve(self) -> None:
+        assert self._socket is not None
+        descriptor = self._socket.fileno()
+        served, config = self._served, self._config
+        # -P: a folder called labeling where the command was started must not be taken for ours
+        arguments = [sys.executable, "-P", "-m", "labeling.serve", "--fd", str(descriptor)]
+        arguments += ["--run-id", served.run_id, "--task", served.task]
+        arguments += ["--lease-s", str(config.lease_s), "--overlap", str(config.overlap)]
+        log = os.open(self._folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+        def keep(process: Process) -> None:
+            self._process = process
+
+        try:
+            spawn(arguments, keep, (descriptor,), log, {REDIS_VARIABLE: served.redis_url})
+        finally:
+            os.close(log)
+
+    def _watch(self) -> None:
+        """Starts another process when the present one ends. One that ends again and again is started ever more
+        slowly, at least every 10 seconds: what ails it (a full disk, a lost Redis) may pass."""
+        pause_s = self.RESTART_AFTER_S
+        begun_s = time.monotonic()
+        while not self._stopping.wait(0.1):
+            if self.process_id is not None:
+                continue
+            pause_s = self.RESTART_AFTER_S if time.monotonic() - begun_s > self.SETTLED_S else min(10.0, pause_s * 2)
+            if self._stopping.wait(pause_s):
+                return
+            self.restarts += 1
+            begun_s = time.monotonic()
+            with contextlib.suppress(OSError):
+                self._serve()
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket on the loopback address, on `port` or, where that is taken, on any."""
+    for candidate in (port, 0):
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(("127.0.0.1", candidate))
+            listening.listen(512)
+            return listening
+        except OSError as error:
+            listening.close()
+            reason = error
+    raise LabelServerError(
+        f"no port of the loopback address can be opened for the labeling pages ({reason.strerror}): name a free one "
+        "with --set labeling.port=PORT"
+    )

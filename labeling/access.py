@@ -1,0 +1,144 @@
+"""What every request must be before a route sees it, and what every reply carries: safe by default.
+
+Host must be on the allow-list (DNS rebinding); a POST must come from our own page (Origin), say so in a header that no
+foreign form can send, be JSON and small; each client has a rate. Replies forbid everything that our pages do not need.
+There is no CORS. Written as plain ASGI: a middleware that buffers replies would hold up the live events.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "x-twoclips"
+MAX_BODY_BYTES = 64 * 1024
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_ALWAYS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class RequestRefusedError(Exception):
+    """The request is not one of ours; `status` is its HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Rate:
+    """A token bucket for each client: `burst` requests at once, `per_second` in the long run."""
+
+    _MAX_CLIENTS = 10_000
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second, self._burst, self._clock = per_second, burst, clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def allows(self, client: str) -> bool:
+        now = self._clock()
+        left, since = self._buckets.get(client, (self._burst, now))
+        earned = max(0.0, now - since) * self._per_second  # a clock that jumps back gives nothing
+        left = min(self._burst, left + earned)
+        allowed = left >= 1.0
+        if len(self._buckets) >= self._MAX_CLIENTS and client not in self._buckets:
+            self._buckets.clear()  # who floods us with identities frees everyone's bucket, and no memory runs out
+        self._buckets[client] = (left - 1.0 if allowed else left, now)
+        return allowed
+
+
+class SafeByDefault:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], rate: Rate | None = None) -> None:
+        self._app, self._hosts = app, frozenset(host.lower() for host in hosts)
+        self._rate = rate or Rate(per_second=60.0, burst=240.0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _ALWAYS.items():
+                    headers[name] = value
+                if scope["path"].startswith("/api/"):
+                    headers["cache-control"] = "no-store"
+            await send(message)
+
+        try:
+            self._check(scope)
+        except RequestRefusedError as refusal:
+            await _refuse(refusal, send_safely)
+            return
+        await self._app(scope, _bounded(receive), send_safely)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = _host_name(f"//{headers.get('host', '')}")
+        if host not in self._hosts:
+            raise RequestRefusedError(403, "this address is not on the server's list of hosts; start it with --host")
+        client = f"{(scope.get('client') or ('',))[0]} {headers.get('cookie', '')}"
+        if not self._rate.allows(client):
+            raise RequestRefusedError(429, "too many requests; slow down")
+        if scope["method"] in ("GET", "HEAD"):
+            return
+        if scope["method"] != "POST":
+            raise RequestRefusedError(405, "only GET and POST are served")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+            raise RequestRefusedError(403, "the request comes from another site's page")
+        if headers.get(HEADER) != "1":
+            raise RequestRefusedError(403, f"a POST needs the header {HEADER}: 1")
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise RequestRefusedError(415, "a POST must be application/json")
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            raise RequestRefusedError(413, f"a body may have {MAX_BODY_BYTES} bytes at most")
+
+
+def _host_name(address: str) -> str:
+    try:
+        return (urlsplit(address).hostname or "").lower()
+    except ValueError:  # e.g. an open bracket
+        return ""
+
+
+def _bounded(receive: Receive) -> Receive:
+    """A body without a declared length is bounded while it arrives."""
+    seen = 0
+
+    async def bounded() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MAX_BODY_BYTES:
+            return {"type": "http.disconnect"}
+        return message
+
+    return bounded
+
+
+async def _refuse(refusal: RequestRefusedError, send: Send) -> None:
+    body = json.dumps({"error": str(refusal)}).encode()
+    headers: list[Any] = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if refusal.status == 429:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

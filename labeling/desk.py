@@ -1,0 +1,102 @@
+"""Desk: what a labeler sees and does, without HTTP: pairs with sides drawn by lot, answers as they were shown.
+
+    desk = Desk(queue, database)
+    pair = desk.claim("anna", token)            # None while there is nothing to label
+    desk.answer(Given("anna", token, pair.query_id, label_id, Answer.LEFT), {"response_s": 3.1})
+
+It keeps nothing between two calls, so any number of processes may serve one run. Which clip is shown on which side
+follows from the token of the lease: whoever answers later, after a restart too, is understood as what was on screen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actors.trajectory import Clip
+from labeling.queue import Completion, Lease, QueryQueue
+from reward_service.comparisons import Answer
+from reward_service.database import ComparisonDatabase
+
+_MIRRORED = {Answer.LEFT: Answer.RIGHT, Answer.RIGHT: Answer.LEFT}
+_CLAIM_TRIES = 8  # pairs in a row whose clips are gone; more of them are found at the next claim
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A query in a labeler's hands, its clips on the sides on which they are shown."""
+
+    lease: Lease
+    left: Clip
+    right: Clip
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer as a browser sends it: `answer` in terms of the sides that were shown, `label_id` made there."""
+
+    labeler: str
+    token: str
+    query_id: str
+    label_id: str
+    answer: Answer
+
+
+def is_mirrored(token: str) -> bool:
+    """Whether the query's left clip is shown on the right for this lease: a fair lot, fixed by the token."""
+    return bool(hashlib.blake2b(token.encode(), digest_size=1).digest()[0] & 1)
+
+
+class Desk:
+    """One run's labeling, for any labeler. Errors are the queue's and the connection's."""
+
+    def __init__(self, queue: QueryQueue, database: ComparisonDatabase) -> None:
+        self.queue, self.database = queue, database
+
+    def claim(self, labeler: str, token: str) -> Pair | None:
+        """The most wanted pair for this labeler, or None where there is none now. The same token again gives the same
+        pair. A pair whose clips are gone is withdrawn, and the next one taken."""
+        for _ in range(_CLAIM_TRIES):
+            lease = self.queue.claim(labeler, token)
+            if lease is None:
+                return None
+            clips = self.database.get_clips([lease.left, lease.right])
+            if len(clips) == 2:
+                sides = clips[lease.left], clips[lease.right]
+                return Pair(lease, *(reversed(sides) if is_mirrored(token) else sides))
+            self.queue.withdraw(lease.query_id)
+            self.queue.give_back(lease)
+        return None
+
+    def answer(self, given: Given, evidence: Mapping[str, Any]) -> Completion:
+        """Stores what was said about the pair, and how. Raises the queue's ConflictError and LeaseLostError."""
+        mirrored = is_mirrored(given.token)
+        answer = _MIRRORED.get(given.answer, given.answer) if mirrored else given.answer
+        kept = json.dumps({**evidence, "mirrored": mirrored}, separators=(",", ":"))
+        lease = self._lease(given.labeler, given.token, given.query_id)
+        return self.queue.complete(lease, answer, given.label_id, kept)
+
+    def heartbeat(self, labeler: str, token: str) -> float | None:
+        """The new deadline of a lease, in server time; None where it is over."""
+        lease = self.queue.heartbeat(self._lease(labeler, token))
+        return None if lease is None else lease.deadline_s
+
+    def retract(self, labeler: str, label_id: str, retraction_id: str) -> Completion:
+        """Takes an answer of this labeler back."""
+        return self.queue.retract(labeler, label_id, retraction_id)
+
+    def withdraw(self, labeler: str, token: str) -> bool:
+        """Stops asking a pair that this labeler holds and cannot be shown; False where the lease is over."""
+        query_id = self.queue.held(labeler, token)
+        if query_id is None:
+            return False
+        self.queue.withdraw(query_id)
+        self.queue.give_back(self._lease(labeler, token, query_id))
+        return True
+
+    def _lease(self, labeler: str, token: str, query_id: str = "") -> Lease:
+        """A lease as far as a browser can prove one: the queue checks the token, and needs no more."""
+        return Lease(token, query_id, "", "", labeler, 0.0)

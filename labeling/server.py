@@ -1,0 +1,297 @@
+"""The labeling server: pages and the API under them. Stateless: any number of processes may serve one run.
+
+    app = make_app(PoolConfig(run_id="…", task="hopper"), connect("unix:///…/redis.sock"))
+
+Every route is a few lines over `Desk`; what a request must be is `access.py`'s. Routes that talk to Redis are plain
+functions, which the framework runs on its threads. No torch: it starts in about a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import redis
+from fastapi import Cookie, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from actors.tasks import Task, make_task
+from actors.trajectory import Clip
+from labeling.access import SafeByDefault
+from labeling.desk import Desk, Given, Pair
+from labeling.labelers import ABSOLUTE_S, InviteError, LabelerPool
+from labeling.progress import Progress, read_progress
+from labeling.queue import Completion, ConflictError, LeaseLostError, QueryQueue
+from labeling.scenes import Scene
+from reward_service.comparisons import Answer
+from reward_service.database import ComparisonDatabase
+
+LOCAL_LABELER = "local"
+COOKIE = "twoclips_session"
+EVENTS_EVERY_S = 1.0
+_WEB = Path(__file__).parent / "web"
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class JoinBody(_Body):
+    invite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
+
+
+class ClaimBody(_Body):
+    token: Id
+
+
+class Evidence(_Body):
+    """How an answer was given; kept with it, never judged here."""
+
+    response_s: Annotated[float, Field(ge=0, le=86_400)]
+    plays: Annotated[int, Field(ge=0, le=100_000)] = 0
+    focus_lost: Annotated[int, Field(ge=0, le=100_000)] = 0
+    input: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] = "key"
+
+
+class AnswerBody(_Body):
+    label_id: Id
+    token: Id
+    query: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    answer: Answer
+    evidence: Evidence
+
+
+class RetractBody(_Body):
+    retraction_id: Id
+    label_id: Id
+
+
+class HeartbeatBody(_Body):
+    tokens: Annotated[list[Id], Field(max_length=8)]
+
+
+class WithdrawBody(_Body):
+    token: Id
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """run_id: the run's name in Redis. hosts: names under which the server may be asked for. lease_s: how long a pair
+    waits for its answer. overlap: answers counted for each query. invited_only: without a session nobody gets in;
+    otherwise who has none is the local labeler, which is for the loopback address alone."""
+
+    run_id: str
+    task: str
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]", "::1")
+    lease_s: float = 60.0
+    overlap: int = 1
+    invited_only: bool = False
+
+
+class NotInvitedError(RuntimeError):
+    """The request comes without a session that counts."""
+
+
+class Show:
+    """Clips as a page draws them."""
+
+    def __init__(self, task: Task) -> None:
+        self.scene = Scene(task.mujoco_model) if task.mujoco_model else None
+        self._step_s = task.step_s
+        self._lock = threading.Lock()  # a scene works in one MjData, and routes on many threads
+
+    def clip(self, clip: Clip) -> dict[str, Any]:
+        """Poses of every step, as base64 of little-endian float32. Raises ValueError where it cannot be drawn."""
+        if self.scene is None:
+            raise ValueError("clips of this task have no states to be drawn from")
+        with self._lock:
+            poses = self.scene.poses(clip.states)
+        packed = {name: _base64(getattr(poses, name)) for name in ("positions", "rotations", "focus")}
+        return {"steps": len(clip.states), "step_s": self._step_s, **packed}
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
+
+
+def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
+    """The application for one run. Raises UnknownTaskError where the task is unknown."""
+    task = make_task(config.task)
+    database = ComparisonDatabase(client, config.run_id)
+    desk = Desk(QueryQueue(client, config.run_id, config.lease_s, config.overlap), database)
+    show = Show(task)
+    pool = LabelerPool(client, config.run_id)
+
+    def whois(twoclips_session: Annotated[str | None, Cookie(max_length=128)] = None) -> str:
+        labeler = pool.whois(twoclips_session) if twoclips_session else None
+        if labeler is None and (twoclips_session or config.invited_only):
+            raise NotInvitedError("you are not signed in, or your session has ended: open your invite link")
+        return labeler or LOCAL_LABELER
+
+    app = FastAPI(title="twoclips labeling", version="1", docs_url=None, redoc_url=None)
+    app.state.show = show
+    app.add_middleware(SafeByDefault, hosts=config.hosts)
+    _add_errors(app)
+    _add_joining(app, pool)
+    _add_labeling(app, whois, desk, show)
+    _add_reading(app, whois, config, task, database, show)
+    app.mount("/static", StaticFiles(directory=_WEB), name="static")
+
+    @app.get("/", include_in_schema=False)
+    def index() -> FileResponse:
+        return FileResponse(_WEB / "index.html")
+
+    return app
+
+
+Whois = Callable[..., str]
+
+
+def _add_joining(app: FastAPI, pool: LabelerPool) -> None:
+    """The way in: an invite, once, for a session."""
+
+    @app.post("/api/sessions")
+    def join(body: JoinBody, response: Response) -> dict[str, Any]:
+        token = pool.join(body.invite)
+        response.set_cookie(COOKIE, token, max_age=int(ABSOLUTE_S), httponly=True, samesite="strict")
+        return {"labeler": pool.whois(token)}
+
+
+def _add_labeling(app: FastAPI, whois: Whois, desk: Desk, show: Show) -> None:
+    """Routes that change something."""
+
+    @app.post("/api/claims")
+    def claim(body: ClaimBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+        while (pair := desk.claim(labeler, body.token)) is not None:
+            try:
+                return {"pair": _shown(pair, desk, show)}
+            except ValueError:  # cannot be drawn: nobody could judge it, so nobody is asked
+                desk.withdraw(labeler, body.token)
+        return {"pair": None, "progress": asdict(read_progress(desk.database))}
+
+    @app.post("/api/answers")
+    def answer(body: AnswerBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+        given = Given(labeler, body.token, body.query, body.label_id, body.answer)
+        return _completed(desk.answer(given, body.evidence.model_dump()), desk)
+
+    @app.post("/api/retractions")
+    def retract(body: RetractBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+        return _completed(desk.retract(labeler, body.label_id, body.retraction_id), desk)
+
+    @app.post("/api/heartbeats")
+    def heartbeat(body: HeartbeatBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+        deadlines = {token: desk.heartbeat(labeler, token) for token in body.tokens}
+        now_s = desk.database.now_s()
+        return {"deadlines": {token: at and at - now_s for token, at in deadlines.items()}}
+
+    @app.post("/api/withdrawals")
+    def withdraw(body: WithdrawBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+        return {"withdrawn": desk.withdraw(labeler, body.token)}
+
+
+def _add_reading(
+    app: FastAPI, whois: Whois, config: PoolConfig, task: Task, database: ComparisonDatabase, show: Show
+) -> None:
+    """Routes that only tell."""
+
+    @app.get("/api/session")
+    def session(labeler: str = Depends(whois)) -> dict[str, Any]:
+        return {
+            "labeler": labeler,
+            "task": task.name,
+            "instruction": task.preset.instruction,
+            "drawable": show.scene is not None,
+            "lease_s": config.lease_s,
+            "progress": asdict(read_progress(database)),
+        }
+
+    @app.get("/api/scene", dependencies=[Depends(whois)])
+    def scene() -> dict[str, Any]:
+        return show.scene.description() if show.scene else {"geoms": [], "camera": None, "floor": False}
+
+    @app.get("/api/practice", dependencies=[Depends(whois)])
+    def practice() -> dict[str, Any]:
+        return {"pairs": []}
+
+    @app.get("/api/events", dependencies=[Depends(whois)])
+    async def events(request: Request) -> StreamingResponse:
+        return StreamingResponse(_events(database, request), media_type="text/event-stream")
+
+
+async def _events(database: ComparisonDatabase, request: Request) -> AsyncIterator[str]:
+    """Progress about once a second until the page goes. While Redis does not answer it says so and goes on."""
+    while not await request.is_disconnected():
+        try:
+            progress: Progress = await run_in_threadpool(read_progress, database)
+            yield f"event: progress\ndata: {_json(asdict(progress))}\n\n"
+        except redis.RedisError:
+            yield "event: trouble\ndata: {}\n\n"
+        await asyncio.sleep(EVENTS_EVERY_S)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return bytes(JSONResponse(value).body).decode()
+
+
+def _shown(pair: Pair, desk: Desk, show: Show) -> dict[str, Any]:
+    return {
+        "token": pair.lease.token,
+        "query": pair.lease.query_id,
+        "deadline_s": pair.lease.deadline_s - desk.database.now_s(),
+        "left": show.clip(pair.left),
+        "right": show.clip(pair.right),
+    }
+
+
+def _completed(completion: Completion, desk: Desk) -> dict[str, Any]:
+    return {
+        "label_id": completion.label_id,
+        "surplus": completion.surplus,
+        "repeated": completion.repeated,
+        "progress": asdict(read_progress(desk.database)),
+    }
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every failure is one sentence that says what to do, and tells nothing of the inside."""
+
+    @app.exception_handler(ConflictError)
+    def conflict(_: Request, error: ConflictError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 409)
+
+    @app.exception_handler(LeaseLostError)
+    def lost(_: Request, error: LeaseLostError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 410)
+
+    @app.exception_handler(InviteError)
+    @app.exception_handler(NotInvitedError)
+    def uninvited(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 401)
+
+    @app.exception_handler(redis.RedisError)
+    def database(_: Request, error: redis.RedisError) -> JSONResponse:
+        del error  # its text names addresses
+        sentence = "the database does not answer; nothing is lost, send it again in a moment"
+        return JSONResponse({"error": sentence}, 503, {"Retry-After": "1"})
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        places = sorted({".".join(str(part) for part in one["loc"][1:]) or "body" for one in error.errors()})
+        return JSONResponse({"error": f"not a valid request: look at {_listed(places)}"}, 400)
+
+
+def _listed(places: Iterable[str]) -> str:
+    return ", ".join(places)[:200]

@@ -1,0 +1,40 @@
+/** The HTTP contract: one function for each route, errors as ApiError. */
+
+const TIMEOUT_MS = 15_000;
+
+/** status is that of HTTP, or 0 where no reply came. retryAfterS is what the server asked for, or null. */
+export class ApiError extends Error {
+  constructor(status, message, retryAfterS = null) {
+    super(message);
+    this.status = status;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/** 16 random bytes in hex: tokens of claims, ids of labels and of retractions. */
+export function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store", ...options });
+  } catch {
+    throw new ApiError(0, "The server cannot be reached.");
+  }
+  const body = await response.json().catch(() => null);
+  if (response.ok && body !== null) return body;
+  const retryAfterS = Number.parseFloat(response.headers.get("Retry-After") ?? "");
+  const sentence = typeof body?.error === "string" ? body.error : `The server replied ${response.status}.`;
+  // A success whose body was cut off counts as no reply: what was asked is sent again, under the same id.
+  throw new ApiError(response.ok ? 0 : response.status, sentence, Number.isFinite(retryAfterS) ? retryAfterS : null);
+}
+
+export const get = (path) => request(path);
+
+/** keepalive: a request on its way survives the page. */
+export function post(path, body) {
+  const headers = { "Content-Type": "application/json", "X-Twoclips": "1" };
+  return request(path, { method: "POST", headers, body: JSON.stringify(body), keepalive: true });
+}

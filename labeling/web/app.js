@@ -1,0 +1,445 @@
+/**
+ * The labeling page: puts its parts together. `document.documentElement.dataset` tells what it is doing:
+ * state (loading, practice, labeling, waiting, error), query (id of the pair on screen), saved (answers not yet sent).
+ */
+import { get } from "./api.js";
+import { Evidence } from "./evidence.js";
+import { Help } from "./help.js";
+import { useInvite } from "./invite.js";
+import { Keys, keyName } from "./keys.js";
+import { Outbox } from "./outbox.js";
+import { Pairs } from "./pairs.js";
+import { Practice } from "./practice.js";
+import { Progress, describe } from "./progress.js";
+import { Stage } from "./stage.js";
+import { Storage } from "./storage.js";
+import { listen } from "./touch.js";
+
+const ANSWERS = ["left", "right", "tie", "incomparable"];
+const MAX_UNDO = 10;
+const SAY_WAITING_AFTER_MS = 400; // an answer that is saved sooner does not make the page flicker
+const TRY_AGAIN_S = 3;
+
+const byId = (id) => document.getElementById(id);
+const status = document.documentElement.dataset;
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+const stacked = matchMedia("(orientation: portrait) and (max-width: 760px)");
+
+const storage = new Storage();
+const keys = new Keys(storage);
+const evidence = new Evidence();
+const progress = new Progress();
+
+class App {
+  #session;
+  #stage;
+  #pairs;
+  #outbox;
+  #practice;
+  #help;
+  #shown = null; // the pair on screen, once both clips have been drawn
+  #undoable = []; // {id, pair, answer}, the newest last
+  #numAnswers = 0;
+  #waitingSince = 0;
+  #hasFeedback = false;
+  #unsentSince = 0;
+
+  async start() {
+    const scene = await this.#load();
+    if (!this.#session.drawable) {
+      return this.#fail("These clips cannot be drawn", "Steps of this task cannot be redrawn in a browser. Choose a MuJoCo task.");
+    }
+    byId("task").textContent = this.#session.task;
+    document.title = `${this.#session.task} · twoclips`;
+    byId("instruction").textContent = this.#session.instruction;
+    byId("help-instruction").textContent = this.#session.instruction;
+    try {
+      const canvases = ["left", "right"].map((side) => byId(side).querySelector("canvas"));
+      this.#stage = new Stage(canvases, scene, floorColors);
+    } catch {
+      return this.#fail("This browser cannot draw the clips", "It has no WebGL, or WebGL is switched off. Try another browser.");
+    }
+    this.#outbox = new Outbox(storage, this.#session.labeler);
+    this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s);
+    this.#practice = new Practice(storage, this.#session.task);
+    this.#help = new Help(keys, () => this.#outbox.history, () => this.#writeKeys(), () => this.#practise(true));
+    this.#listen();
+    this.#listenToPerson();
+    this.#writeKeys();
+    this.#writeMine();
+    progress.take(this.#session.progress);
+    progress.start();
+    this.#outbox.drain();
+    this.#pairs.fill();
+    await this.#practise(false);
+  }
+
+  /** Asks for the session until there is one. */
+  async #load() {
+    let trouble = "";
+    for (;;) {
+      try {
+        trouble = (await useInvite()) || trouble;
+        const [session, scene] = await Promise.all([get("/api/session"), get("/api/scene")]);
+        this.#session = session;
+        return scene;
+      } catch (error) {
+        status.state = "error";
+        const isShut = error.status === 401;
+        const again = `${error.message} Trying again every ${TRY_AGAIN_S} seconds.`;
+        cover(isShut ? "You are not signed in" : "The server does not answer yet", isShut ? trouble || error.message : again);
+        await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_S * 1000));
+      }
+    }
+  }
+
+  #fail(title, text) {
+    status.state = "error";
+    cover(title, text);
+  }
+
+  #listen() {
+    this.#stage.addEventListener("tick", () => this.#writeClock());
+    this.#stage.addEventListener("failed", ({ detail }) => this.#skipUndrawable(detail));
+    this.#pairs.addEventListener("ready", () => status.state === "waiting" && this.#showNext());
+    this.#pairs.addEventListener("dry", () => this.#writeWaiting());
+    this.#pairs.addEventListener("trouble", ({ detail }) => {
+      if (status.state === "waiting") byId("cover-text").textContent = `${detail} Trying again.`;
+    });
+    this.#pairs.addEventListener("lost", () => {
+      if (status.state !== "labeling") return;
+      this.#showNext();
+      say("That pair went to somebody else while you were away.");
+    });
+    this.#outbox.addEventListener("change", () => this.#writeSaved());
+    this.#outbox.addEventListener("sent", ({ detail }) => progress.take(detail.progress));
+    this.#outbox.addEventListener("refused", ({ detail }) => {
+      if (detail.status === 410) say("Your last answer came too late: the pair had gone to somebody else.");
+      else say(detail.status === 409 ? `Not taken: ${detail.message}.` : `An answer was refused: ${detail.message}`);
+    });
+    progress.addEventListener("change", () => {
+      writeProgress(progress.latest);
+      if (status.state === "waiting" && progress.latest.open > 0) this.#pairs.fill();
+    });
+    addEventListener("beforeunload", (event) => this.#outbox.waiting && event.preventDefault());
+    setInterval(() => {
+      this.#writeSaved();
+      if (status.state === "waiting") this.#writeWaiting();
+    }, 500);
+    stacked.addEventListener("change", () => this.#writeSides());
+    reducedMotion.addEventListener("change", () => this.#shown && this.#draw(this.#shown, () => {}));
+  }
+
+  #listenToPerson() {
+    addEventListener("keydown", (event) => {
+      if (this.#help.isOpen || event.target.closest?.("input, select, textarea")) return;
+      const action = keys.actionOf(event);
+      if (!action) return;
+      if (event.target.closest?.("button, a") && event.key === " ") return; // a button that has the focus is pressed
+      event.preventDefault();
+      const mayRepeat = /^(step|turn|faster|slower)/.test(action);
+      if (!event.repeat || mayRepeat) this.#act(action, "key");
+    });
+    document.addEventListener("pointerdown", (event) => {
+      // The focus stays where it was, so that Space keeps its meaning after a click.
+      if (event.target.closest("button[data-action]")) event.preventDefault();
+    });
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-action]");
+      if (!button) return;
+      const input = event.detail === 0 ? "key" : event.pointerType === "touch" ? "touch" : "pointer";
+      this.#act(button.dataset.action, input);
+    });
+    byId("next").addEventListener("click", () => this.#practiceNext());
+    byId("skip").addEventListener("click", () => this.#endPractice());
+    const scrub = byId("scrub");
+    scrub.addEventListener("input", () => this.#stage.control("seek", Number(scrub.value)));
+    scrub.addEventListener("pointerup", () => scrub.blur()); // arrow keys answer again
+    listen(byId("stage"), () => stacked.matches, {
+      turn: (turn, tilt) => this.#stage.turn(turn, tilt),
+      reset: () => this.#stage.resetView(),
+      answer: (answer) => this.#act(answer, "touch"),
+      hint: (answer) => {
+        byId("hint").hidden = !answer || !this.#shown;
+        if (answer) byId("hint").textContent = spoken(answer);
+      },
+    });
+  }
+
+  #act(action, input) {
+    this.#pairs.noteActivity();
+    if (ANSWERS.includes(action)) return this.#answer(action, input);
+    const verbs = {
+      undo: () => this.#undo(),
+      pause: () => this.#stage.control("toggle"),
+      replay: () => this.#stage.control("replay"),
+      stepBack: () => this.#stage.control("step", -1),
+      stepForward: () => this.#stage.control("step", 1),
+      slower: () => this.#stage.control("faster", -1),
+      faster: () => this.#stage.control("faster", 1),
+      turnLeft: () => this.#stage.turn(15, 0),
+      turnRight: () => this.#stage.turn(-15, 0),
+      resetView: () => this.#stage.resetView(),
+      help: () => this.#help.open(),
+    };
+    verbs[action]();
+  }
+
+  #answer(answer, input) {
+    if (status.state === "practice") return this.#answerPractice(answer);
+    if (status.state !== "labeling" || !this.#shown) return;
+    const pair = this.#shown;
+    const how = {
+      response_s: evidence.responseS, plays: this.#stage.clock.plays, focus_lost: evidence.focusLost, input,
+    };
+    const id = this.#outbox.answer({ token: pair.token, query: pair.query, answer, evidence: how });
+    this.#undoable = [...this.#undoable, { id, pair, answer }].slice(-MAX_UNDO);
+    this.#numAnswers += 1;
+    this.#showNext();
+    say(`${spoken(answer)}.`);
+    this.#writeMine();
+  }
+
+  #undo() {
+    if (status.state === "practice") return;
+    const last = this.#undoable.pop();
+    if (!last) return say("There is nothing to take back.");
+    const state = this.#outbox.history.find((line) => line.id === last.id)?.state;
+    if (state === "late" || state === "refused") return say("That answer had not been taken: nothing to take back.");
+    const wasUnsent = this.#outbox.undo(last.id);
+    this.#numAnswers -= 1;
+    this.#writeMine();
+    const what = `Taken back: ${spoken(last.answer).toLowerCase()}.`;
+    if (wasUnsent && this.#pairs.putBack(last.pair)) {
+      this.#showNext();
+      say(`${what} Here is that pair again.`);
+    } else {
+      say(`${what} That pair will be asked again.`);
+    }
+  }
+
+  /** The next pair, from those that are here already; else the thank-you. */
+  #showNext() {
+    this.#hasFeedback = false;
+    const pair = this.#pairs.next();
+    if (!pair) return this.#wait();
+    status.state = "labeling";
+    this.#draw(pair, () => {
+      status.query = pair.query;
+      evidence.start();
+    });
+    return undefined;
+  }
+
+  #draw(pair, onShown) {
+    this.#shown = null;
+    this.#allowAnswers(true);
+    this.#stage.show(pair, reducedMotion.matches, () => {
+      this.#shown = pair;
+      byId("cover").hidden = true;
+      onShown();
+    });
+    this.#writeSides();
+    writeTimes(this.#stage.strip, pair.left.stepS);
+  }
+
+  #skipUndrawable(error) {
+    const pair = this.#pairs.shown;
+    if (status.state === "practice") return this.#endPractice();
+    if (pair) this.#pairs.withdraw(pair, String(error?.message ?? error));
+    return this.#showNext();
+  }
+
+  #wait() {
+    if (status.state !== "waiting") this.#waitingSince = Date.now();
+    status.state = "waiting";
+    status.query = "";
+    this.#shown = null;
+    this.#allowAnswers(false);
+    this.#stage.clear();
+    writeTimes(null);
+    this.#writeWaiting();
+    byId("cover").hidden = false;
+  }
+
+  #allowAnswers(areAllowed) {
+    for (const button of document.querySelectorAll("#answers button")) button.disabled = !areAllowed;
+  }
+
+  #writeWaiting() {
+    if (status.state !== "waiting") return;
+    const seconds = Math.floor((Date.now() - this.#waitingSince) / 1000);
+    const { labels, wanted } = progress.latest ?? { labels: 0, wanted: 0 };
+    const title = this.#pairs.isDry
+      ? wanted > 0 && labels >= wanted ? "All labels are in. Thank you!" : "Thank you. Nothing to label just now."
+      : "One moment";
+    if (byId("cover-title").textContent !== title) byId("cover-title").textContent = title;
+    if (this.#pairs.isTroubled) return;
+    byId("cover-text").textContent = this.#pairs.isDry ? `waiting for clips: ${seconds} s` : "The clips are on their way.";
+  }
+
+  async #practise(again) {
+    const before = this.#pairs.shown;
+    if (!(await this.#practice.load(this.#stage.numGeoms, again))) {
+      if (!again) return this.#showNext();
+      return say("This task has no practice round.");
+    }
+    if (before) this.#pairs.putBack(before);
+    this.#pairs.shown = null;
+    this.#showPractice();
+    return undefined;
+  }
+
+  #showPractice() {
+    status.state = "practice";
+    status.query = "";
+    this.#hasFeedback = false;
+    this.#draw(this.#practice.pair, () => {});
+    byId("badge").textContent = `Practice ${this.#practice.index + 1} of ${this.#practice.length}`;
+    byId("badge").hidden = false;
+    byId("skip").hidden = false;
+    byId("next").hidden = true;
+    say("It does not count. Which clip is better?");
+  }
+
+  #answerPractice(answer) {
+    if (!this.#shown) return;
+    if (this.#hasFeedback) return this.#practiceNext();
+    const { better, why } = this.#practice.pair;
+    this.#hasFeedback = true;
+    say(`${answer === better ? "Yes" : "Not quite"}: ${spoken(better).toLowerCase()}. ${why}`);
+    byId("next").hidden = false;
+    byId("next").focus({ preventScroll: true });
+  }
+
+  #practiceNext() {
+    if (this.#practice.next()) this.#showPractice();
+    else this.#endPractice();
+  }
+
+  #endPractice() {
+    this.#practice.finish();
+    for (const id of ["badge", "skip", "next"]) byId(id).hidden = true;
+    this.#showNext();
+    say("From here on your answers count.");
+  }
+
+  #writeKeys() {
+    for (const button of document.querySelectorAll("button[data-action]")) {
+      const name = keyName(keys.keyOf(button.dataset.action));
+      const kbd = button.querySelector("kbd");
+      if (kbd) kbd.textContent = name;
+      else button.title = `${button.getAttribute("aria-label") ?? button.textContent.trim()} (${name})`;
+    }
+    const legend = [["undo", "undo"], ["pause", "pause"], ["replay", "replay"], [["stepBack", "stepForward"], "frame"],
+      [["slower", "faster"], "speed"], ["help", "help and keys"]];
+    byId("legend").replaceChildren(...legend.map(([actions, text]) => {
+      const item = document.createElement("span");
+      for (const action of [actions].flat()) {
+        const kbd = document.createElement("kbd");
+        kbd.textContent = keyName(keys.keyOf(action));
+        item.append(kbd, " ");
+      }
+      item.append(text);
+      return item;
+    }));
+  }
+
+  #writeClock() {
+    const { clock } = this.#stage;
+    const scrub = byId("scrub");
+    scrub.max = String(clock.steps - 1);
+    scrub.value = String(Math.round(clock.frame));
+    const seconds = `${(clock.frame * clock.stepS).toFixed(1)} s`;
+    scrub.setAttribute("aria-valuetext", seconds);
+    byId("time").textContent = seconds;
+    byId("speed").textContent = `${clock.speed}×`;
+    const verb = clock.isPlaying ? "Pause" : "Play";
+    byId("pause").dataset.playing = String(clock.isPlaying);
+    if (byId("pause").getAttribute("aria-label") !== verb) {
+      byId("pause").setAttribute("aria-label", verb);
+      byId("pause").title = `${verb} (${keyName(keys.keyOf("pause"))})`;
+    }
+    if (!this.#stage.strip) writeTimes(null);
+  }
+
+  /** Left and right, or upper and lower where one clip is above the other. */
+  #writeSides() {
+    for (const side of ["left", "right"]) {
+      document.querySelector(`figcaption[data-side=${side}]`).textContent = place(side);
+      document.querySelector(`[data-say=${side}]`).textContent = spoken(side);
+    }
+  }
+
+  #writeSaved() {
+    const { waiting, isVolatile, trouble } = this.#outbox;
+    status.saved = String(waiting);
+    if (!waiting) this.#unsentSince = 0;
+    else this.#unsentSince ||= Date.now();
+    const isLate = waiting > 0 && Date.now() - this.#unsentSince > SAY_WAITING_AFTER_MS;
+    const text = isLate ? `${waiting} waiting` : "saved";
+    const chip = byId("saved");
+    chip.dataset.tone = isLate ? "late" : "good";
+    chip.title = !isLate ? "Every answer is stored."
+      : `${trouble || "Answers are on their way."} They are kept ${isVolatile ? "in this tab only" : "in this browser"}.`;
+    if (byId("saved-text").textContent !== text) byId("saved-text").textContent = text;
+  }
+
+  #writeMine() {
+    byId("yours").textContent = String(this.#numAnswers);
+    document.querySelector("button[data-action=undo]").disabled = this.#undoable.length === 0;
+  }
+}
+
+function say(text) {
+  byId("notice").textContent = text;
+}
+
+function cover(title, text) {
+  byId("cover-title").textContent = title;
+  byId("cover-text").textContent = text;
+  byId("cover").hidden = false;
+}
+
+function place(side) {
+  if (stacked.matches) return side === "left" ? "Upper" : "Lower";
+  return side === "left" ? "Left" : "Right";
+}
+
+function spoken(answer) {
+  if (answer === "tie") return "Tie";
+  return answer === "incomparable" ? "Cannot tell" : `${place(answer)} is better`;
+}
+
+function floorColors() {
+  const style = getComputedStyle(document.documentElement);
+  const [dark, bright, line] = ["--floor-dark", "--floor-bright", "--floor-line"].map((name) => style.getPropertyValue(name).trim());
+  return { dark, bright, line };
+}
+
+/** Below each frame of the film strip, when it is. */
+function writeTimes(strip, stepS) {
+  for (const times of document.querySelectorAll(".times")) {
+    if (!strip && !times.firstChild) continue;
+    times.replaceChildren(...(strip ?? []).map((frame) => {
+      const label = document.createElement("span");
+      label.textContent = `${(frame * stepS).toFixed(1)} s`;
+      return label;
+    }));
+  }
+}
+
+function writeProgress(latest) {
+  const said = describe(latest);
+  const texts = { labels: said.labels, due: said.due, phase: said.phase, steps: said.steps, "true-return": said.trueReturn,
+    "predicted-return": said.predictedReturn, accuracy: said.accuracy };
+  for (const [id, text] of Object.entries(texts)) if (byId(id).textContent !== text) byId(id).textContent = text;
+  const meter = byId("meter");
+  meter.setAttribute("aria-valuenow", String(Math.round(said.share * 100)));
+  meter.setAttribute("aria-valuetext", said.labels);
+  byId("meter-share").style.transform = `scaleX(${said.share})`;
+  byId("meter-due").style.left = `${said.dueShare * 100}%`;
+  byId("meter-due").hidden = said.dueShare === 0;
+}
+
+new App().start();

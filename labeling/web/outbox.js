@@ -1,0 +1,189 @@
+/**
+ * Answers and retractions on their way to the server. Each has a key of its own in storage, under the id that the
+ * server knows it by: tabs never overwrite each other's, and what two tabs send twice counts once.
+ *
+ * Events: "change", whenever `waiting` or `history` may differ; "sent" with the server's reply; "refused".
+ */
+import { ApiError, newId, post } from "./api.js";
+
+const PREFIX = "twoclips.outbox.";
+const REFUSED_PREFIX = "twoclips.refused.";
+const ADOPT_AFTER_MS = 5_000; // another tab's entry that old was left behind, or waits as we would
+const MAX_PAUSE_MS = 20_000;
+const MAX_HISTORY = 20;
+const FINAL = new Set([400, 404, 403, 405, 409, 410, 413, 415, 422]); // sending the same again cannot help
+
+export class Outbox extends EventTarget {
+  #storage;
+  #labeler;
+  #owner;
+  #isDraining = false;
+  #failures = 0;
+  #retry = 0;
+  #lastAt = 0;
+
+  /** The newest answers first: {id, answer, at, state: waiting | saved | late | refused | undone, note}. */
+  history = [];
+  trouble = "";
+
+  constructor(storage, labeler) {
+    super();
+    this.#storage = storage;
+    this.#labeler = labeler;
+    this.#owner = tabId();
+    for (const key of storage.keys(REFUSED_PREFIX)) this.history.push(storage.get(key));
+    this.history = this.history.filter((line) => line?.id).sort((a, b) => b.at - a.at).slice(0, MAX_HISTORY);
+    addEventListener("online", () => this.drain());
+    addEventListener("storage", (event) => event.key?.startsWith(PREFIX) && this.#heard());
+    setInterval(() => this.#retry || this.drain(), ADOPT_AFTER_MS);
+  }
+
+  /** How many are not known to have arrived, of all tabs. */
+  get waiting() {
+    return this.#entries().length;
+  }
+
+  get isVolatile() {
+    return this.#storage.isVolatile;
+  }
+
+  /** Takes an answer in; it is stored before this returns. */
+  answer(body) {
+    const id = newId();
+    this.#remember({ id, answer: body.answer, at: Date.now(), state: "waiting", note: "" });
+    this.#put("answer", id, { label_id: id, ...body });
+    return id;
+  }
+
+  /** Takes an answer back. True: it had not been sent, and never will be. False: a retraction follows it. */
+  undo(id) {
+    const entry = this.#storage.get(PREFIX + id);
+    // Once it was sent it may have arrived, though no reply came; and another tab may be about to send an old one.
+    const isOurs = !navigator.onLine || Date.now() - (entry?.at ?? 0) < ADOPT_AFTER_MS;
+    this.#mark(id, "undone");
+    if (entry && entry.attempts === 0 && isOurs) {
+      this.#storage.remove(PREFIX + id);
+      this.#changed();
+      return true;
+    }
+    const retractionId = newId();
+    this.#put("retraction", retractionId, { retraction_id: retractionId, label_id: id });
+    return false;
+  }
+
+  /** Sends what waits, in order, until something has to wait longer. */
+  async drain() {
+    if (this.#isDraining) return;
+    clearTimeout(this.#retry);
+    this.#retry = 0;
+    this.#isDraining = true;
+    try {
+      for (let entry = this.#next(); entry; entry = this.#next()) {
+        const pauseMs = navigator.onLine ? await this.#send(entry) : MAX_PAUSE_MS;
+        if (pauseMs === null) continue;
+        this.#retry = setTimeout(() => this.drain(), pauseMs);
+        break;
+      }
+    } finally {
+      this.#isDraining = false;
+      this.#changed();
+    }
+  }
+
+  /** Null: done with, one way or another. A number: milliseconds to wait before it is sent again. */
+  async #send(entry) {
+    entry.attempts += 1;
+    this.#storage.set(PREFIX + entry.id, entry);
+    try {
+      const reply = await post(entry.kind === "answer" ? "/api/answers" : "/api/retractions", entry.body);
+      this.#failures = 0;
+      this.trouble = "";
+      this.#storage.remove(PREFIX + entry.id);
+      if (entry.kind === "answer") this.#mark(entry.id, "saved", reply.surplus ? "kept, not counted" : "");
+      this.dispatchEvent(new CustomEvent("sent", { detail: reply }));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (!FINAL.has(error.status)) {
+        this.trouble = error.message;
+        const pauseMs = Math.min(MAX_PAUSE_MS, 500 * 2 ** this.#failures++) * (0.75 + Math.random() / 2);
+        return Math.max(pauseMs, (error.retryAfterS ?? 0) * 1000);
+      }
+      this.#refuse(entry, error);
+    }
+    this.#changed();
+    return null;
+  }
+
+  #refuse(entry, error) {
+    this.#storage.remove(PREFIX + entry.id);
+    // A retraction of what never arrived has nothing to do.
+    if (entry.kind === "retraction" && (error.status === 410 || error.status === 404)) return;
+    const state = error.status === 410 ? "late" : "refused";
+    const line = this.#mark(entry.body.label_id, state, error.message) ?? {
+      id: entry.id, answer: entry.body.answer ?? "undo", at: entry.at, state, note: error.message,
+    };
+    this.#remember(line);
+    this.#storage.set(REFUSED_PREFIX + entry.id, { ...line, body: entry.body });
+    this.dispatchEvent(new CustomEvent("refused", { detail: { status: error.status, message: error.message } }));
+  }
+
+  #put(kind, id, body) {
+    this.#lastAt = Math.max(Date.now(), this.#lastAt + 1); // the order of one tab's entries is strict
+    const entry = { id, kind, body, labeler: this.#labeler, owner: this.#owner, at: this.#lastAt, attempts: 0 };
+    this.#storage.set(PREFIX + id, entry);
+    this.#changed();
+    this.drain();
+  }
+
+  #entries() {
+    const entries = this.#storage.keys(PREFIX).map((key) => this.#storage.get(key));
+    return entries.filter((entry) => entry?.labeler === this.#labeler).sort((a, b) => a.at - b.at);
+  }
+
+  #next() {
+    const old = Date.now() - ADOPT_AFTER_MS;
+    return this.#entries().find((entry) => entry.owner === this.#owner || entry.at < old);
+  }
+
+  #remember(line) {
+    this.history = [line, ...this.history.filter((other) => other.id !== line.id)].slice(0, MAX_HISTORY);
+  }
+
+  #mark(id, state, note = "") {
+    const line = this.history.find((other) => other.id === id);
+    if (line && line.state !== "undone") Object.assign(line, { state, note });
+    return line;
+  }
+
+  #heard() {
+    if (!this.#isDraining) this.#reconcile();
+    this.#changed();
+  }
+
+  /** Learns from storage what another tab has done with our answers. */
+  #reconcile() {
+    for (const line of this.history) {
+      if (line.state !== "waiting" || this.#storage.get(PREFIX + line.id)) continue;
+      const refused = this.#storage.get(REFUSED_PREFIX + line.id);
+      Object.assign(line, refused ? { state: refused.state, note: refused.note } : { state: "saved" });
+      if (!refused) continue;
+      const detail = { status: refused.state === "late" ? 410 : 400, message: refused.note };
+      this.dispatchEvent(new CustomEvent("refused", { detail }));
+    }
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+/** The same after a reload, so that what this tab left behind goes out at once. */
+function tabId() {
+  try {
+    const id = sessionStorage.getItem("twoclips.tab") ?? newId();
+    sessionStorage.setItem("twoclips.tab", id);
+    return id;
+  } catch {
+    return newId();
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Pairs of clips in this tab's hands: claimed and decoded ahead of need, kept by heartbeats, dropped when the lease is
+ * over. Nothing to label is no error: it asks again, every two seconds, until there is.
+ *
+ * Events: "ready" when a pair came in; "lost" when the shown pair's lease is over; "trouble" with a sentence.
+ */
+import { ApiError, newId, post } from "./api.js";
+import { decodePair } from "./poses.js";
+
+const AHEAD = 3;
+const ASK_AGAIN_MS = 2_000;
+const MAX_PAUSE_MS = 15_000;
+const MARGIN_MS = 1_500; // a lease that ends sooner is not worth showing
+const AWAY_AFTER_MS = 180_000; // who has done nothing for so long lets others label
+
+export class Pairs extends EventTarget {
+  #numGeoms;
+  #leaseMs;
+  #ready = [];
+  #token = "";
+  #isClaiming = false;
+  #failures = 0;
+  #timer = 0;
+  #activeAt = Date.now();
+
+  shown = null;
+  /** The last claim found nothing. */
+  isDry = false;
+  /** The last claim got no reply, or a refusal. */
+  isTroubled = false;
+
+  constructor(numGeoms, leaseS) {
+    super();
+    this.#numGeoms = numGeoms;
+    this.#leaseMs = leaseS * 1000;
+    setInterval(() => this.#heartbeat(), Math.max(1_000, Math.min(20_000, this.#leaseMs / 3)));
+    document.addEventListener("visibilitychange", () => document.hidden || this.noteActivity());
+  }
+
+  /** Pairs that could be shown at once. */
+  get numReady() {
+    return this.#ready.length;
+  }
+
+  /** Makes the next pair the shown one; null when there is none yet. */
+  next() {
+    this.#ready = this.#ready.filter((pair) => pair.endsAt > Date.now() + MARGIN_MS);
+    this.shown = this.#ready.shift() ?? null;
+    this.fill();
+    return this.shown;
+  }
+
+  /** Puts a pair whose answer was never sent before all others; false when its lease is over. */
+  putBack(pair) {
+    if (pair.endsAt <= Date.now() + MARGIN_MS) return false;
+    this.#ready = [pair, ...(this.shown ? [this.shown] : []), ...this.#ready];
+    return true;
+  }
+
+  /** The shown pair cannot be drawn: nobody else shall be asked. */
+  async withdraw(pair, reason) {
+    if (this.shown === pair) this.shown = null;
+    await this.#withdraw(pair.token, reason);
+  }
+
+  /** The person is here: leases are worth extending. */
+  noteActivity() {
+    const wasAway = Date.now() - this.#activeAt > this.#leaseMs / 3;
+    this.#activeAt = Date.now();
+    if (wasAway) this.#heartbeat();
+  }
+
+  /** Claims until enough pairs are ready. */
+  async fill() {
+    if (this.#isClaiming) return;
+    clearTimeout(this.#timer);
+    this.#isClaiming = true;
+    try {
+      while (this.#ready.length < AHEAD) {
+        const pauseMs = await this.#claim();
+        if (pauseMs) {
+          this.#timer = setTimeout(() => this.fill(), pauseMs);
+          break;
+        }
+      }
+    } finally {
+      this.#isClaiming = false;
+    }
+  }
+
+  /** Milliseconds to wait before the next claim. */
+  async #claim() {
+    this.#token ||= newId(); // kept until a pair came: repeated after a lost reply, it gives the same pair
+    let pair;
+    try {
+      ({ pair } = await post("/api/claims", { token: this.#token }));
+      this.#failures = 0;
+      this.isTroubled = false;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 410) this.#token = "";
+      this.isTroubled = true;
+      this.dispatchEvent(new CustomEvent("trouble", { detail: error.message }));
+      const pauseMs = Math.min(MAX_PAUSE_MS, 500 * 2 ** this.#failures++);
+      return Math.max(pauseMs, (error.retryAfterS ?? 0) * 1000);
+    }
+    this.isDry = !pair;
+    if (!pair) {
+      this.dispatchEvent(new Event("dry"));
+      return ASK_AGAIN_MS;
+    }
+    this.#token = "";
+    try {
+      const endsAt = Date.now() + pair.deadline_s * 1000;
+      this.#ready.push({ token: pair.token, query: pair.query, endsAt, ...decodePair(pair, this.#numGeoms) });
+      this.dispatchEvent(new Event("ready"));
+      return 0;
+    } catch (error) {
+      await this.#withdraw(pair.token, error.message);
+      return 100;
+    }
+  }
+
+  async #withdraw(token, reason) {
+    await post("/api/withdrawals", { token, reason: reason.slice(0, 500) }).catch(() => {}); // else its lease runs out
+  }
+
+  async #heartbeat() {
+    const held = [...(this.shown ? [this.shown] : []), ...this.#ready].slice(0, 8);
+    if (!held.length || Date.now() - this.#activeAt > AWAY_AFTER_MS) return;
+    const { deadlines } = await post("/api/heartbeats", { tokens: held.map((pair) => pair.token) }).catch(() => ({}));
+    if (!deadlines) return;
+    for (const pair of held) {
+      const leftS = deadlines[pair.token];
+      pair.endsAt = typeof leftS === "number" ? Date.now() + leftS * 1000 : 0;
+    }
+    this.#ready = this.#ready.filter((pair) => pair.endsAt > 0);
+    if (this.shown?.endsAt === 0) {
+      this.shown = null;
+      this.dispatchEvent(new Event("lost"));
+    }
+    this.fill();
+  }
+}

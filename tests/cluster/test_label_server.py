@@ -1,0 +1,86 @@
+"""The labeling server as a process: it serves on one address through the death of whoever serves, and ends with us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from cluster.label_server import LabelServer, LabelServerConfig, Served
+from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import TASK, offer_pairs
+
+pytestmark = pytest.mark.redis
+
+HEADERS = {"x-twoclips": "1"}
+
+
+@pytest.fixture
+def server(database: ComparisonDatabase, redis_url: str, tmp_path: Path) -> Iterator[LabelServer]:
+    offer_pairs(database, 6)
+    server = LabelServer(Served(TASK, redis_url, database.run_id), tmp_path, LabelServerConfig(port=0))
+    server.start()
+    yield server
+    server.stop()
+
+
+def _eventually(condition: Callable[[], bool], within_s: float = 40.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def _session(server: LabelServer) -> dict[str, object]:
+    return httpx2.get(f"{server.address}api/session", timeout=60).json()
+
+
+def test_a_browser_that_comes_before_the_server_is_ready_waits_and_is_served(server: LabelServer) -> None:
+    assert _session(server)["task"] == TASK
+    assert (server._folder / "url").read_text().strip() == server.address
+
+
+def test_killed_in_mid_label_another_process_serves_the_same_address_and_the_answer_counts_once(
+    server: LabelServer, database: ComparisonDatabase
+) -> None:
+    pair = httpx2.post(
+        f"{server.address}api/claims", json={"token": "a" * 32}, headers=HEADERS, timeout=60
+    ).json()["pair"]  # fmt: skip
+    answer = {
+        "label_id": "b" * 32,
+        "token": pair["token"],
+        "query": pair["query"],
+        "answer": "left",
+        "evidence": {"response_s": 1.0},
+    }
+    first = httpx2.post(f"{server.address}api/answers", json=answer, headers=HEADERS, timeout=60).json()
+    killed = server.process_id
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    again = httpx2.post(f"{server.address}api/answers", json=answer, headers=HEADERS, timeout=60).json()
+    assert (first["repeated"], again["repeated"]) == (False, True)
+    assert server.process_id != killed
+    assert server.restarts == 1
+    assert len(database.labels_since(START)[0]) == 1
+
+
+def test_a_taken_port_is_passed_over(server: LabelServer, redis_url: str, tmp_path: Path) -> None:
+    port = int(server.address.rstrip("/").rpartition(":")[2])
+    other = LabelServer(Served(TASK, redis_url, "other"), tmp_path / "other", LabelServerConfig(port=port))
+    with other as address:
+        assert address != server.address
+
+
+def test_nothing_is_left_behind(server: LabelServer) -> None:
+    _session(server)
+    process = server.process_id
+    assert process is not None
+    server.stop()
+    assert not psutil.pid_exists(process)
+    assert not (server._folder / "url").exists()

@@ -1,0 +1,43 @@
+"""A run with pairs of real half-cheetah clips to label, for tests of server and page."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from actors.mujoco import MujocoSimulator
+from actors.trajectory import Clip, Segment
+from reward_service.comparisons import Query
+from reward_service.database import ComparisonDatabase
+
+TASK = "half-cheetah"
+STEPS = 12
+
+
+def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0) -> list[str]:
+    """Stores 2 x count clips of random torques and offers `count` queries; their ids, the most wanted first."""
+    simulator = MujocoSimulator(TASK, 2 * count, seed)
+    simulator.reset(np.arange(2 * count))
+    random = np.random.default_rng(seed)
+    observations, actions, states, rewards = [], [], [], []
+    for _ in range(STEPS):
+        action = random.uniform(-1, 1, (2 * count, 6)).astype(np.float32)
+        observations.append(simulator.observe().astype(np.float32))
+        states.append(simulator.states().astype(np.float32))
+        actions.append(action)
+        rewards.append(simulator.step(action))
+    columns = [np.stack(part, 1) for part in (observations, actions, states, rewards)]
+    clips = [
+        Clip(f"clip-{seed}-{index}", Segment(columns[0][index], columns[1][index]), columns[2][index],
+             float(columns[3][index].sum()), 0)
+        for index in range(2 * count)
+    ]  # fmt: skip
+    database.put_clips(clips)
+    pairs = [(clips[2 * index].clip_id, clips[2 * index + 1].clip_id) for index in range(count)]
+    queries = [
+        Query(hashlib.sha256(f"{left} {right}".encode()).hexdigest()[:32], left, right, 1.0 - index / count, 1, 0.0)
+        for index, (left, right) in enumerate(pairs)
+    ]
+    assert all(database.offer(queries))
+    return [query.query_id for query in queries]

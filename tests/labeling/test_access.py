@@ -1,0 +1,104 @@
+"""One test for each thing that a request must be, on a bare application behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from labeling.access import MAX_BODY_BYTES, Rate, SafeByDefault
+
+OURS = {"x-twoclips": "1", "content-type": "application/json", "origin": "http://localhost:8765"}
+
+
+async def _echo(request: Request) -> JSONResponse:
+    return JSONResponse({"bytes": len(await request.body())})
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    inner = Starlette(routes=[Route("/api/echo", _echo, methods=["GET", "POST", "DELETE"])])
+    with TestClient(SafeByDefault(inner, ["localhost"]), base_url="http://localhost:8765") as client:
+        yield client
+
+
+def test_our_own_page_may_post(client: TestClient) -> None:
+    assert client.post("/api/echo", content=b"{}", headers=OURS).json() == {"bytes": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"host": "evil.example"}, 403),
+        ({"host": "localhost.evil.example:8765"}, 403),
+        ({"host": "["}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost:1234"}, 403),
+        ({"x-twoclips": "0"}, 403),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-length": str(MAX_BODY_BYTES + 1)}, 413),
+        ({"content-length": "-1"}, 413),
+    ],
+)
+def test_a_request_that_is_not_ours_is_refused_in_one_sentence(
+    client: TestClient, change: dict[str, str], status: int
+) -> None:
+    reply = client.post("/api/echo", content=b"{}", headers={**OURS, **change})
+    assert reply.status_code == status
+    assert list(reply.json()) == ["error"]
+
+
+def test_a_post_without_our_header_is_refused(client: TestClient) -> None:
+    headers = {name: value for name, value in OURS.items() if name != "x-twoclips"}
+    assert client.post("/api/echo", content=b"{}", headers=headers).status_code == 403
+
+
+def test_only_get_and_post_are_served(client: TestClient) -> None:
+    assert client.delete("/api/echo", headers=OURS).status_code == 405
+
+
+def test_a_body_without_a_length_is_bounded_while_it_arrives(client: TestClient) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(4):
+            yield b"x" * MAX_BODY_BYTES
+
+    with pytest.raises(ClientDisconnect):  # the connection is cut: no body of that size is ever held
+        client.post("/api/echo", content=endless(), headers=OURS)
+
+
+def test_every_reply_forbids_what_our_pages_do_not_need(client: TestClient) -> None:
+    for reply in (client.get("/api/echo"), client.get("/nothing"), client.delete("/api/echo")):
+        policy = reply.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in reply.headers
+    assert client.get("/api/echo").headers["cache-control"] == "no-store"
+
+
+def test_a_flood_is_slowed_down_and_told_when_to_come_back() -> None:
+    inner = Starlette(routes=[Route("/api/echo", _echo)])
+    with TestClient(SafeByDefault(inner, ["localhost"], Rate(1.0, 3.0)), base_url="http://localhost") as client:
+        statuses = [client.get("/api/echo").status_code for _ in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
+        assert client.get("/api/echo").headers["retry-after"] == "1"
+
+
+def test_the_rate_is_each_clients_own_and_comes_back_with_time() -> None:
+    now = [0.0]
+    rate = Rate(2.0, 2.0, lambda: now[0])
+    assert [rate.allows("anna") for _ in range(3)] == [True, True, False]
+    assert rate.allows("ben")
+    now[0] = 0.5
+    assert [rate.allows("anna") for _ in range(2)] == [True, False]
+    now[0] = -100.0  # a clock that jumps back
+    assert not rate.allows("anna")
+    now[0] = -99.0
+    assert rate.allows("anna")

@@ -1,0 +1,505 @@
+"""The labeling page in a real browser, against the real server and a real Redis: what a person does, and what is then
+in the log. Set ARTEFACTS to a folder to keep the screenshots."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+
+from actors.tasks import make_task
+from labeling.server import PoolConfig, Show, make_app
+from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import TASK, offer_pairs
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+IN_CI = bool(os.environ.get("CI"))
+AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
+
+pytestmark = [pytest.mark.browser, pytest.mark.redis]
+
+KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incomparable": "ArrowDown"}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+MAX_LATENCY_MS = 100.0
+NOISE = 2.0  # software drawing on a machine that does other things, too
+
+# Milliseconds from a key press to the frame after the one in which the next pair was drawn.
+LATENCY_PROBE = """
+window.latencies = []; let pressed = 0;
+addEventListener("keydown", () => { pressed = performance.now(); }, true);
+addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
+  if (!pressed) return;
+  const since = pressed;
+  pressed = 0;
+  requestAnimationFrame(() => window.latencies.push(performance.now() - since));
+}).observe(document.documentElement, { attributes: true, attributeFilter: ["data-query"] }));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing = "Playwright is missing: pip install playwright"
+    else:
+        missing = "" if CHROMIUM else "Chromium is missing: apt-get install chromium"
+    if missing and IN_CI:
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def address(database: ComparisonDatabase) -> Iterator[str]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        app = make_app(PoolConfig(database.run_id, TASK), database.client)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
+
+
+class Visit:
+    """One tab of the page."""
+
+    def __init__(self, context: Any, address: str) -> None:
+        self.context, self.tab = context, context.new_page()
+        self.errors: list[str] = []
+        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        self._address = address
+
+    def open(self, state: str = "labeling") -> Visit:
+        self.tab.goto(self._address)
+        return self.reach(state=state)
+
+    def reach(self, **data: str) -> Visit:
+        """Wait until the document's data are these."""
+        wanted = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
+        self.tab.wait_for_selector(f"html{wanted}", state="attached", timeout=20_000)
+        return self
+
+    def data(self, name: str) -> str:
+        return self.tab.get_attribute("html", f"data-{name}") or ""
+
+    def text(self, element: str) -> str:
+        return self.tab.inner_text(f"#{element}")
+
+    def has_said(self, element: str, text: str) -> None:
+        until(lambda: text in self.text(element), f"{element} to say {text!r}, not {self.text(element)!r}")
+
+    def answer(self, answer: str) -> str:
+        """Answer by keyboard and see the next pair, or the thank-you; the query that was answered."""
+        query = self.data("query")
+        assert query
+        self.tab.keyboard.press(KEYS[answer])
+        until(lambda: self.data("query") != query, "the next pair")
+        return query
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
+    """Opens tabs; each call is another person (another browser profile), with the options of a Playwright context."""
+    visits: list[Visit] = []
+
+    def begin(**options: Any) -> Visit:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        visits.append(Visit(context, address))
+        return visits[-1]
+
+    yield begin
+    for one in visits:
+        one.context.close()
+        assert one.errors == []
+
+
+def until(is_so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s:.0f} s for {what}"
+        time.sleep(0.01)
+
+
+def current_answers(database: ComparisonDatabase) -> dict[str, str]:
+    """What the log says by now, as it was shown: query -> answer."""
+    log, _ = database.labels_since(START)
+    retracted = {label.retracts for label in log}
+    standing = [label for label in log if label.answer is not None and label.label_id not in retracted]
+    assert len({label.query_id for label in standing}) == len(standing), "one current label for each query"
+    mirrored = {"left": "right", "right": "left"}
+    shown = {}
+    for label in standing:
+        answer = str(label.answer)
+        shown[label.query_id] = mirrored.get(answer, answer) if json.loads(label.evidence)["mirrored"] else answer
+    return shown
+
+
+def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 24)
+    page = visit().open()
+    answers = itertools.cycle(KEYS)
+    expected: dict[str, str] = {}
+
+    def label(count: int) -> None:
+        for _ in range(count):
+            answer = next(answers)
+            expected[page.answer(answer)] = answer
+
+    label(7)
+    page.reach(saved="0")
+    taken_back = list(expected)[-1]
+    page.tab.keyboard.press("z")
+    del expected[taken_back]
+    page.has_said("notice", "Taken back")
+    until(lambda: database.num_labels() == 6, "the retraction")
+
+    label(3)
+    page.reach(saved="0")
+    until(lambda: database.num_labels() == 9, "the labels before the connection is lost")
+    time.sleep(0.5)  # three pairs are preloaded
+    page.context.set_offline(True)
+    label(3)
+    page.reach(saved="3")
+    page.has_said("saved-text", "3 waiting")
+    page.tab.keyboard.press("z")  # never sent: it goes, and its pair is back
+    unsent = list(expected)[-1]
+    del expected[unsent]
+    page.reach(saved="2", query=unsent)
+    label(1)
+    page.reach(saved="3")
+    assert database.num_labels() == 9
+    page.context.set_offline(False)
+    page.reach(saved="0")
+    page.has_said("saved-text", "saved")
+
+    label(20 - len(expected))
+    page.reach(saved="0")
+    assert len(expected) == 20
+    assert current_answers(database) == expected
+    log, _ = database.labels_since(START)
+    assert len(log) == 22, "twenty answers, one taken back and its retraction"
+    assert not any(label.surplus for label in log)
+    evidence = json.loads(log[3].evidence)
+    assert evidence["input"] == "key"
+    assert evidence["plays"] >= 1
+    assert 0 < evidence["response_s"] < 30
+
+
+def test_the_next_pair_is_on_screen_at_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    offer_pairs(database, 34)
+    page = visit()
+    page.context.add_init_script(LATENCY_PROBE)
+    page.open()
+    time.sleep(2.0)
+    for answer in itertools.islice(itertools.cycle(KEYS), 30):
+        page.answer(answer)
+        time.sleep(0.4)  # nobody is faster
+    latencies_ms = page.tab.evaluate("window.latencies")
+    assert len(latencies_ms) == 30
+    median_ms, slow_ms = np.percentile(latencies_ms, [50, 95])
+    print(f"key press to next pair: p50 {median_ms:.0f} ms, p95 {slow_ms:.0f} ms")
+    assert slow_ms <= MAX_LATENCY_MS * NOISE
+
+
+def test_answers_outlive_the_page_while_the_server_is_away(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 6)
+    page = visit().open()
+    page.context.route("**/api/answers", lambda route: route.abort())
+    expected = {page.answer("left"): "left", page.answer("tie"): "tie"}
+    page.reach(saved="2")
+    page.tab.on("dialog", lambda dialog: dialog.accept())  # leaving warns
+    page.tab.reload()
+    page.reach(state="labeling", saved="2")
+    assert database.num_labels() == 0
+    page.context.unroute("**/api/answers")
+    page.reach(saved="0")
+    assert current_answers(database) == expected
+
+
+def test_an_answer_whose_reply_was_lost_counts_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    offer_pairs(database, 3)
+    page = visit().open()
+    lost = []
+
+    def lose_reply(route: Any) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route.fetch())
+            route.abort()
+
+    page.context.route("**/api/answers", lose_reply)
+    query = page.answer("right")
+    until(lambda: bool(lost), "the lost reply")
+    page.reach(saved="0")
+    assert current_answers(database) == {query: "right"}
+    assert len(database.labels_since(START)[0]) == 1
+
+
+def test_leaving_with_unsent_answers_warns(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    offer_pairs(database, 3)
+    page = visit().open()
+    warnings: list[str] = []
+
+    def stay(dialog: Any) -> None:
+        warnings.append(dialog.type)
+        dialog.accept()
+
+    page.tab.on("dialog", stay)
+    page.context.route("**/api/answers", lambda route: route.abort())
+    page.answer("left")
+    page.reach(saved="1")
+    page.tab.close(run_before_unload=True)
+    until(lambda: page.tab.is_closed() or bool(page.tab.wait_for_timeout(50)), "the tab to close")
+    assert warnings == ["beforeunload"]
+
+
+def test_an_answer_that_came_too_late_is_told_and_kept(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 4)
+    page = visit().open()
+    over = json.dumps({"error": "the lease is over"})
+    page.context.route("**/api/answers", lambda route: route.fulfill(status=410, body=over))
+    page.answer("left")
+    page.has_said("notice", "too late")
+    assert page.data("saved") == "0"
+    page.tab.keyboard.press("?")
+    page.has_said("history", "too late")
+
+
+def test_an_id_that_was_used_before_is_told(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    offer_pairs(database, 4)
+    page = visit().open()
+    used = json.dumps({"error": "the id was used before"})
+    page.context.route("**/api/answers", lambda route: route.fulfill(status=409, body=used))
+    page.answer("left")
+    page.has_said("notice", "the id was used before")
+
+
+def test_nothing_to_label_is_no_error_and_goes_away(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    offer_pairs(database, 1)
+    page = visit().open()
+    page.answer("left")
+    page.reach(state="waiting")
+    page.has_said("cover-text", "waiting for clips:")
+    offer_pairs(database, 2, seed=1)
+    page.reach(state="labeling")
+    assert page.tab.is_hidden("#cover")
+
+
+def test_an_answer_taken_back_comes_back_to_who_waits(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 1)
+    page = visit().open()
+    query = page.answer("left")
+    page.reach(state="waiting", saved="0")
+    page.tab.keyboard.press("z")
+    page.reach(state="labeling", query=query)
+    page.answer("right")
+    page.reach(saved="0")
+    assert current_answers(database) == {query: "right"}
+
+
+def test_a_pair_that_cannot_be_drawn_is_withdrawn(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    queries = offer_pairs(database, 3)
+    page = visit()
+    broken: list[str] = []
+
+    def break_first(route: Any) -> None:
+        reply = route.fetch()
+        body = reply.json()
+        if not broken:
+            broken.append(body["pair"]["query"])
+            body["pair"]["left"]["positions"] = "AAAA"
+        route.fulfill(response=reply, json=body)
+
+    page.context.route("**/api/claims", break_first)
+    page.open()
+    assert page.data("query") in set(queries) - set(broken)
+    until(lambda: database.num_open_queries() == 2, "the withdrawal")
+
+
+def test_two_tabs_of_one_person(database: ComparisonDatabase, visit: Callable[..., Visit], address: str) -> None:
+    offer_pairs(database, 12)
+    first = visit().open()
+    second = Visit(first.context, address).open()
+    expected = {}
+    for page, answer in itertools.islice(
+        zip(itertools.cycle([first, second]), itertools.cycle(KEYS), strict=False), 10
+    ):
+        page.tab.bring_to_front()
+        expected[page.answer(answer)] = answer
+    first.reach(saved="0")
+    second.reach(saved="0")
+    assert len(expected) == 10
+    assert current_answers(database) == expected
+    assert len(database.labels_since(START)[0]) == 10
+    assert second.errors == []
+
+
+def test_practice_comes_first_gives_feedback_and_is_never_sent(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 6)
+    show, clips = Show(make_task(TASK)), database.get_clips([f"clip-0-{index}" for index in range(4)])
+    shown = [show.clip(clip) for clip in clips.values()]
+    pairs = [{"left": shown[0], "right": shown[1], "better": "left", "why": "It moves."} for _ in range(2)]
+    page = visit()
+    page.context.route("**/api/practice", lambda route: route.fulfill(json={"pairs": pairs}))
+    page.open("practice")
+    page.tab.keyboard.press("ArrowLeft")
+    page.has_said("notice", "Yes: left is better. It moves.")
+    page.tab.keyboard.press("Enter")
+    page.has_said("badge", "Practice 2 of 2")
+    page.tab.keyboard.press("ArrowRight")
+    page.has_said("notice", "Not quite: left is better.")
+    page.tab.keyboard.press("ArrowRight")
+    page.reach(state="labeling")
+    assert database.num_labels() == 0
+    page.tab.reload()
+    page.reach(state="labeling")
+
+
+def test_keys_can_be_changed_and_stay_so(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    offer_pairs(database, 4)
+    page = visit().open()
+    page.tab.keyboard.press("?")
+    page.tab.get_by_role("button", name="Change the key for: The left clip is better").click()
+    page.tab.keyboard.press("a")
+    page.has_said("key-status", "Now A.")
+    page.tab.keyboard.press("Escape")
+    page.tab.reload()
+    page.reach(state="labeling")
+    query = page.data("query")
+    page.tab.keyboard.press("ArrowLeft")
+    page.tab.keyboard.press("a")
+    until(lambda: page.data("query") != query, "the next pair")
+    page.reach(saved="0")
+    assert current_answers(database) == {query: "left"}
+
+
+def test_a_key_that_is_held_down_answers_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    offer_pairs(database, 4)
+    page = visit().open()
+    page.answer("left")
+    second = page.data("query")
+    page.tab.keyboard.down("ArrowLeft")
+    until(lambda: page.data("query") != second, "the next pair")
+    third = page.data("query")
+    page.tab.keyboard.down("ArrowLeft")  # Playwright sends it as a repetition
+    time.sleep(0.5)
+    assert page.data("query") == third
+
+
+def test_reduced_motion_starts_paused_on_a_film_strip(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 4)
+    page = visit(reduced_motion="reduce").open()
+    time.sleep(0.5)
+    assert page.tab.locator("#left .times span").count() == 6
+    assert page.tab.get_attribute("#pause", "aria-label") == "Play"
+    assert page.text("time") == "0.0 s"
+    page.tab.keyboard.press("Space")
+    until(lambda: page.text("time") != "0.0 s", "the clips to play")
+    assert page.tab.locator("#left .times span").count() == 0
+    page.tab.keyboard.press("Space")
+    time.sleep(0.3)
+    before = page.text("time")
+    time.sleep(0.5)
+    assert page.text("time") == before
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_scrolls_nowhere_sideways(
+    database: ComparisonDatabase, visit: Callable[..., Visit], width: int
+) -> None:
+    offer_pairs(database, 6)
+    page = visit(viewport={"width": width, "height": 844}, has_touch=True, is_mobile=True).open()
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.tab.evaluate("innerWidth") == width
+    expected = {page.data("query"): "right"}
+    page.tab.get_by_role("button", name="Lower is better").tap()
+    until(lambda: page.data("query") not in expected, "the pair after a tap")
+    expected[page.data("query")] = "left"
+    swipe(page, 0, -120)
+    until(lambda: page.data("query") not in expected, "the pair after a swipe")
+    page.reach(saved="0")
+    assert current_answers(database) == expected
+    inputs = [json.loads(label.evidence)["input"] for label in database.labels_since(START)[0]]
+    assert inputs == ["touch", "touch"]
+
+
+def swipe(page: Visit, by_x: int, by_y: int) -> None:
+    box = page.tab.locator("#stage").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page.tab)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for part in (0.3, 0.6, 1.0):
+        point = {"x": x + part * by_x, "y": y + part * by_y}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(database: ComparisonDatabase, visit: Callable[..., Visit], scheme: str) -> None:
+    offer_pairs(database, 1)
+    page = visit(color_scheme=scheme)
+    page.context.add_init_script(path=AXE)
+    page.open()
+    assert serious(page) == []
+    page.tab.keyboard.press("?")
+    assert serious(page) == []
+    page.tab.keyboard.press("Escape")
+    page.answer("tie")
+    page.reach(state="waiting")
+    assert serious(page) == []
+
+
+def serious(page: Visit) -> list[str]:
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    found = page.tab.evaluate("rules => axe.run(document, rules)", rules)["violations"]
+    return [
+        f"{violation['id']}: {node['html']} {node['failureSummary']}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_screenshots(
+    database: ComparisonDatabase, visit: Callable[..., Visit], size: tuple[int, int], scheme: str, tmp_path: Path
+) -> None:
+    folder = Path(os.environ.get("ARTEFACTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    offer_pairs(database, 4)
+    page = visit(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme).open()
+    file = folder / f"page-{size[0]}x{size[1]}-{scheme}.png"
+    page.tab.screenshot(path=file)
+    assert file.stat().st_size > 10_000

@@ -1,0 +1,259 @@
+"""The API on a real Redis: what a browser asks, what it is told, and what is then in the log."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from labeling.labelers import LabelerPool
+from labeling.progress import RUN_STATUS
+from labeling.server import PoolConfig, make_app
+from reward_service.client import connect
+from reward_service.comparisons import Answer
+from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import STEPS, TASK, offer_pairs
+
+pytestmark = pytest.mark.redis
+
+HEADERS = {"x-twoclips": "1"}
+EVIDENCE = {"response_s": 3.2, "plays": 2, "focus_lost": 0, "input": "key"}
+
+
+@pytest.fixture
+def client(database: ComparisonDatabase) -> Iterator[TestClient]:
+    offer_pairs(database, 4)
+    app = make_app(PoolConfig(database.run_id, TASK), database.client)
+    with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
+        yield client
+
+
+def _id() -> str:
+    return secrets.token_hex(16)
+
+
+def _claim(client: TestClient) -> dict[str, Any]:
+    reply = client.post("/api/claims", json={"token": _id()})
+    assert reply.status_code == 200, reply.text
+    return reply.json()["pair"]
+
+
+def _answer(pair: dict[str, Any], answer: str = "left", label_id: str = "") -> dict[str, Any]:
+    ids = {"label_id": label_id or _id(), "token": pair["token"], "query": pair["query"]}
+    return {**ids, "answer": answer, "evidence": EVIDENCE}
+
+
+def test_a_claim_brings_both_clips_as_poses_of_the_scene(client: TestClient) -> None:
+    scene = client.get("/api/scene").json()
+    pair = _claim(client)
+    assert 50 < pair["deadline_s"] <= 60
+    for side in ("left", "right"):
+        clip = pair[side]
+        assert clip["steps"] == STEPS
+        assert clip["step_s"] == pytest.approx(0.05)
+        positions = np.frombuffer(base64.b64decode(clip["positions"]), "<f4")
+        assert positions.size == STEPS * len(scene["geoms"]) * 3
+        rotations = np.frombuffer(base64.b64decode(clip["rotations"]), "<f4").reshape(-1, 4)
+        assert np.linalg.norm(rotations, axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_an_answer_is_in_the_log_before_it_is_acknowledged(client: TestClient, database: ComparisonDatabase) -> None:
+    body = _answer(_claim(client))
+    reply = client.post("/api/answers", json=body).json()
+    assert (reply["label_id"], reply["surplus"], reply["repeated"]) == (body["label_id"], False, False)
+    assert reply["progress"]["labels"] == 1
+    labels, _ = database.labels_since(START)
+    assert [(label.label_id, label.labeler) for label in labels] == [(body["label_id"], "local")]
+    assert EVIDENCE.items() <= json.loads(labels[0].evidence).items()
+
+
+def test_an_answer_sent_twice_is_one_label(client: TestClient, database: ComparisonDatabase) -> None:
+    body = _answer(_claim(client))
+    client.post("/api/answers", json=body)
+    again = client.post("/api/answers", json=body)
+    assert again.status_code == 200
+    assert again.json()["repeated"]
+    assert database.num_labels() == 1
+
+
+def test_another_answer_under_a_used_id_is_refused(client: TestClient, database: ComparisonDatabase) -> None:
+    body = _answer(_claim(client), "left")
+    client.post("/api/answers", json=body)
+    refused = client.post("/api/answers", json={**body, "answer": "right"})
+    assert refused.status_code == 409
+    assert "used before" in refused.json()["error"]
+    assert database.num_labels() == 1
+
+
+def test_an_answer_without_a_lease_is_gone(client: TestClient) -> None:
+    pair = _claim(client)
+    client.post("/api/answers", json=_answer(pair))
+    assert client.post("/api/answers", json=_answer(pair)).status_code == 410
+    foreign = {"token": _id(), "query": pair["query"]}
+    assert client.post("/api/answers", json=_answer(foreign)).status_code == 410
+
+
+def test_undo_takes_the_label_back_and_asks_again(client: TestClient, database: ComparisonDatabase) -> None:
+    pair = _claim(client)
+    body = _answer(pair)
+    client.post("/api/answers", json=body)
+    retraction = {"retraction_id": _id(), "label_id": body["label_id"]}
+    reply = client.post("/api/retractions", json=retraction).json()
+    assert reply["progress"]["labels"] == 0
+    assert client.post("/api/retractions", json=retraction).json()["repeated"]
+    assert _claim(client)["query"] == pair["query"]
+    labels, _ = database.labels_since(START)
+    assert [label.answer for label in labels] == [labels[0].answer, None]
+    assert client.post("/api/retractions", json={**retraction, "label_id": _id()}).status_code in (409, 410)
+
+
+def test_when_there_is_nothing_to_label_the_page_is_told_how_things_stand(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    database.set_status(RUN_STATUS, {"labels_wanted": 700, "labels_due": 175.0, "agent_steps": 4096, "phase": None})
+    for _ in range(4):
+        assert client.post("/api/answers", json=_answer(_claim(client))).status_code == 200
+    reply = client.post("/api/claims", json={"token": _id()}).json()
+    assert reply["pair"] is None
+    progress = reply["progress"]
+    assert (progress["labels"], progress["due"], progress["wanted"], progress["open"]) == (4, 175, 700, 0)
+    assert progress["agent_steps"] == 4096
+    assert progress["updated_s"] < 15
+
+
+def test_a_heartbeat_tells_what_is_left_of_each_lease(client: TestClient) -> None:
+    pair, unknown = _claim(client), _id()
+    deadlines = client.post("/api/heartbeats", json={"tokens": [pair["token"], unknown]}).json()["deadlines"]
+    assert 50 < deadlines[pair["token"]] <= 60
+    assert deadlines[unknown] is None
+
+
+def test_a_pair_that_a_browser_cannot_draw_is_withdrawn(client: TestClient, database: ComparisonDatabase) -> None:
+    pair = _claim(client)
+    assert client.post("/api/withdrawals", json={"token": pair["token"], "reason": "no WebGL"}).json()["withdrawn"]
+    assert database.num_open_queries() == 3
+    assert _claim(client)["query"] != pair["query"]
+
+
+def test_a_clip_without_states_is_withdrawn_and_the_next_pair_shown(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    import dataclasses
+
+    pair = _claim(client)
+    lost = client.post("/api/withdrawals", json={"token": pair["token"]}).json()
+    assert lost["withdrawn"]
+    query = database.get_query(_claim(client)["query"])
+    assert query is not None
+    clip = database.get_clip(query.left)
+    assert clip is not None
+    stateless = dataclasses.replace(clip, clip_id="stateless", states=clip.states[:, :0])
+    database.put_clips([stateless])
+    database.offer([dataclasses.replace(query, query_id="undrawable", left="stateless", disagreement=9.0)])
+    assert _claim(client)["query"] != "undrawable"
+    assert database.client.hget(f"{database.prefix}query:undrawable", "state") == b"withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("claims", {"token": "short"}),
+        ("claims", {"token": "../" * 10}),
+        ("claims", {"token": "a" * 32, "labeler": "somebody else"}),
+        ("claims", []),
+        ("answers", {"label_id": "a" * 32}),
+        ("heartbeats", {"tokens": ["a" * 32] * 9}),
+    ],
+)
+def test_a_body_of_another_form_is_a_bad_request_in_one_sentence(client: TestClient, path: str, body: Any) -> None:
+    reply = client.post(f"/api/{path}", json=body)
+    assert reply.status_code == 400
+    assert list(reply.json()) == ["error"]
+
+
+@pytest.mark.parametrize("change", [{"answer": "both"}, {"evidence": {"response_s": -1}}, {"labeler": "ben"}])
+def test_an_answer_of_another_form_stores_nothing(
+    client: TestClient, database: ComparisonDatabase, change: dict[str, Any]
+) -> None:
+    assert client.post("/api/answers", json={**_answer(_claim(client)), **change}).status_code == 400
+    assert database.num_labels() == 0
+
+
+def test_a_body_that_is_not_json_is_a_bad_request(client: TestClient) -> None:
+    reply = client.post("/api/claims", content=b"{", headers={"content-type": "application/json"})
+    assert reply.status_code == 400
+
+
+def test_while_redis_does_not_answer_the_browser_is_told_to_send_again() -> None:
+    app = make_app(PoolConfig("gone", TASK), connect("redis://127.0.0.1:1"))
+    with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
+        reply = client.post("/api/claims", json={"token": _id()})
+    assert reply.status_code == 503
+    assert "127.0.0.1:1" not in reply.text
+    assert reply.headers["retry-after"] == "1"
+
+
+def test_the_api_describes_itself(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/api/claims", "/api/answers", "/api/retractions", "/api/heartbeats", "/api/session"} <= set(paths)
+
+
+def test_answers_reach_the_log_in_the_terms_of_the_query(client: TestClient, database: ComparisonDatabase) -> None:
+    """Whatever the lot of the sides was: the better clip is the better clip in the log."""
+    for _ in range(4):
+        pair = _claim(client)
+        query = database.get_query(pair["query"])
+        assert query is not None
+        clip = database.get_clip(query.left)
+        assert clip is not None
+        first = np.frombuffer(base64.b64decode(pair["left"]["focus"]), "<f4")
+        scene_focus = client.app.state.show.clip(clip)["focus"]  # pyright: ignore[reportAttributeAccessIssue]
+        left_is_left = bool(np.array_equal(first, np.frombuffer(base64.b64decode(scene_focus), "<f4")))
+        client.post("/api/answers", json=_answer(pair, "left" if left_is_left else "right"))
+    labels, _ = database.labels_since(START)
+    assert [label.answer for label in labels] == [Answer.LEFT] * 4
+
+
+def test_the_server_starts_without_torch() -> None:
+    code = "import sys, labeling.serve; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_invite_makes_a_labeler_whose_answers_carry_the_sessions_name(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    invite = LabelerPool(database.client, database.run_id).invite("anna")
+    reply = client.post("/api/sessions", json={"invite": invite})
+    assert reply.json() == {"labeler": "anna"}
+    cookie = reply.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert client.get("/api/session").json()["labeler"] == "anna"
+    client.post("/api/answers", json=_answer(_claim(client)))
+    assert [label.labeler for label in database.labels_since(START)[0]] == ["anna"]
+    assert client.post("/api/sessions", json={"invite": invite}).status_code == 401
+
+
+def test_a_revoked_labeler_does_not_go_on_as_the_local_one(client: TestClient, database: ComparisonDatabase) -> None:
+    pool = LabelerPool(database.client, database.run_id)
+    client.post("/api/sessions", json={"invite": pool.invite("anna")})
+    pool.revoke("anna")
+    reply = client.post("/api/claims", json={"token": _id()})
+    assert reply.status_code == 401
+    assert "invite" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["session", "scene", "practice", "events"])
+def test_where_only_invited_people_label_nobody_else_sees_anything(database: ComparisonDatabase, path: str) -> None:
+    app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
+    with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
+        assert client.get(f"/api/{path}").status_code == 401
+        assert client.post("/api/claims", json={"token": _id()}).status_code == 401
