@@ -15,7 +15,7 @@ def config_of(task: str = "hopper", **settings: Any) -> Any:
 
 
 def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
-    assert config_of("swimmer").learner.gamma == 0.999
+    assert config_of("swimmer").learner.gamma == 0.9999
     assert config_of("swimmer", learner__gamma=0.9).learner.gamma == 0.9
     assert config_of("cart-pole").learner.gamma == 0.99
 
