@@ -9,82 +9,34 @@ functions, which the framework runs on its threads. No torch: it starts in about
 from __future__ import annotations
 
 import asyncio
-import base64
-import threading
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import redis
 from fastapi import Cookie, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from actors.tasks import Task, make_task
-from actors.trajectory import Clip
 from labeling.access import SafeByDefault
+from labeling.bodies import AnswerBody, ClaimBody, HeartbeatBody, JoinBody, RetractBody, WithdrawBody
 from labeling.desk import Desk, Given, Pair
 from labeling.labelers import ABSOLUTE_S, InviteError, LabelerPool
+from labeling.practice import practice_pairs
 from labeling.progress import Progress, read_progress
 from labeling.queue import Completion, ConflictError, LeaseLostError, QueryQueue
-from labeling.scenes import Scene
-from reward_service.comparisons import Answer
+from labeling.show import Show
 from reward_service.database import ComparisonDatabase
 
 LOCAL_LABELER = "local"
 COOKIE = "twoclips_session"
 EVENTS_EVERY_S = 1.0
 _WEB = Path(__file__).parent / "web"
-
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class JoinBody(_Body):
-    invite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
-
-
-class ClaimBody(_Body):
-    token: Id
-
-
-class Evidence(_Body):
-    """How an answer was given; kept with it, never judged here."""
-
-    response_s: Annotated[float, Field(ge=0, le=86_400)]
-    plays: Annotated[int, Field(ge=0, le=100_000)] = 0
-    focus_lost: Annotated[int, Field(ge=0, le=100_000)] = 0
-    input: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] = "key"
-
-
-class AnswerBody(_Body):
-    label_id: Id
-    token: Id
-    query: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
-    answer: Answer
-    evidence: Evidence
-
-
-class RetractBody(_Body):
-    retraction_id: Id
-    label_id: Id
-
-
-class HeartbeatBody(_Body):
-    tokens: Annotated[list[Id], Field(max_length=8)]
-
-
-class WithdrawBody(_Body):
-    token: Id
-    reason: Annotated[str, Field(max_length=500)] = ""
 
 
 @dataclass(frozen=True)
@@ -103,28 +55,6 @@ class PoolConfig:
 
 class NotInvitedError(RuntimeError):
     """The request comes without a session that counts."""
-
-
-class Show:
-    """Clips as a page draws them."""
-
-    def __init__(self, task: Task) -> None:
-        self.scene = Scene(task.mujoco_model) if task.mujoco_model else None
-        self._step_s = task.step_s
-        self._lock = threading.Lock()  # a scene works in one MjData, and routes on many threads
-
-    def clip(self, clip: Clip) -> dict[str, Any]:
-        """Poses of every step, as base64 of little-endian float32. Raises ValueError where it cannot be drawn."""
-        if self.scene is None:
-            raise ValueError("clips of this task have no states to be drawn from")
-        with self._lock:
-            poses = self.scene.poses(clip.states)
-        packed = {name: _base64(getattr(poses, name)) for name in ("positions", "rotations", "focus")}
-        return {"steps": len(clip.states), "step_s": self._step_s, **packed}
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
 
 
 def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
@@ -224,7 +154,19 @@ def _add_reading(
 
     @app.get("/api/practice", dependencies=[Depends(whois)])
     def practice() -> dict[str, Any]:
-        return {"pairs": []}
+        if show.scene is None:
+            return {"pairs": []}
+        return {
+            "pairs": [
+                {
+                    "left": show.clip(pair.left),
+                    "right": show.clip(pair.right),
+                    "better": pair.better,
+                    "why": f"By the task's own measure the {pair.better} clip is better. {task.preset.instruction}",
+                }
+                for pair in practice_pairs(database, secrets.randbits(32))
+            ]
+        }
 
     @app.get("/api/events", dependencies=[Depends(whois)])
     async def events(request: Request) -> StreamingResponse:

@@ -99,6 +99,10 @@ class ComparisonDatabase:
             clips.update((clip_id, decode_clip(blob)) for clip_id, blob in zip(batch, blobs, strict=True) if blob)
         return clips
 
+    def newest_clips(self, limit: int) -> list[str]:
+        """Ids of the clips that were stored last, the newest first."""
+        return [text(clip_id) for clip_id in self._redis.zrevrange(f"{self.prefix}clips", 0, limit - 1)]
+
     # ---- queries
 
     def offer(self, queries: Sequence[Query]) -> list[bool]:

@@ -4,13 +4,16 @@
  */
 import { get } from "./api.js";
 import { Evidence } from "./evidence.js";
+import {
+  byId, cover, floorColors, say, spoken, stacked, writeKeys, writeProgress, writeSides, writeTimes,
+} from "./face.js";
 import { Help } from "./help.js";
 import { useInvite } from "./invite.js";
 import { Keys, keyName } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Pairs } from "./pairs.js";
 import { Practice } from "./practice.js";
-import { Progress, describe } from "./progress.js";
+import { Progress } from "./progress.js";
 import { Stage } from "./stage.js";
 import { Storage } from "./storage.js";
 import { listen } from "./touch.js";
@@ -20,10 +23,8 @@ const MAX_UNDO = 10;
 const SAY_WAITING_AFTER_MS = 400; // an answer that is saved sooner does not make the page flicker
 const TRY_AGAIN_S = 3;
 
-const byId = (id) => document.getElementById(id);
 const status = document.documentElement.dataset;
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-const stacked = matchMedia("(orientation: portrait) and (max-width: 760px)");
 
 const storage = new Storage();
 const keys = new Keys(storage);
@@ -47,7 +48,8 @@ class App {
   async start() {
     const scene = await this.#load();
     if (!this.#session.drawable) {
-      return this.#fail("These clips cannot be drawn", "Steps of this task cannot be redrawn in a browser. Choose a MuJoCo task.");
+      const reason = "Steps of this task cannot be redrawn in a browser. Choose a MuJoCo task.";
+      return this.#fail("These clips cannot be drawn", reason);
     }
     byId("task").textContent = this.#session.task;
     document.title = `${this.#session.task} · twoclips`;
@@ -57,15 +59,16 @@ class App {
       const canvases = ["left", "right"].map((side) => byId(side).querySelector("canvas"));
       this.#stage = new Stage(canvases, scene, floorColors);
     } catch {
-      return this.#fail("This browser cannot draw the clips", "It has no WebGL, or WebGL is switched off. Try another browser.");
+      const reason = "It has no WebGL, or WebGL is switched off. Try another browser.";
+      return this.#fail("This browser cannot draw the clips", reason);
     }
     this.#outbox = new Outbox(storage, this.#session.labeler);
     this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s);
     this.#practice = new Practice(storage, this.#session.task);
-    this.#help = new Help(keys, () => this.#outbox.history, () => this.#writeKeys(), () => this.#practise(true));
+    this.#help = new Help(keys, () => this.#outbox.history, () => writeKeys(keys), () => this.#practise(true));
     this.#listen();
     this.#listenToPerson();
-    this.#writeKeys();
+    writeKeys(keys);
     this.#writeMine();
     progress.take(this.#session.progress);
     progress.start();
@@ -126,7 +129,7 @@ class App {
       this.#writeSaved();
       if (status.state === "waiting") this.#writeWaiting();
     }, 500);
-    stacked.addEventListener("change", () => this.#writeSides());
+    stacked.addEventListener("change", () => writeSides());
     reducedMotion.addEventListener("change", () => this.#shown && this.#draw(this.#shown, () => {}));
   }
 
@@ -239,7 +242,7 @@ class App {
       byId("cover").hidden = true;
       onShown();
     });
-    this.#writeSides();
+    writeSides();
     writeTimes(this.#stage.strip, pair.left.stepS);
   }
 
@@ -275,7 +278,8 @@ class App {
       : "One moment";
     if (byId("cover-title").textContent !== title) byId("cover-title").textContent = title;
     if (this.#pairs.isTroubled) return;
-    byId("cover-text").textContent = this.#pairs.isDry ? `waiting for clips: ${seconds} s` : "The clips are on their way.";
+    const text = this.#pairs.isDry ? `waiting for clips: ${seconds} s` : "The clips are on their way.";
+    byId("cover-text").textContent = text;
   }
 
   async #practise(again) {
@@ -324,27 +328,6 @@ class App {
     say("From here on your answers count.");
   }
 
-  #writeKeys() {
-    for (const button of document.querySelectorAll("button[data-action]")) {
-      const name = keyName(keys.keyOf(button.dataset.action));
-      const kbd = button.querySelector("kbd");
-      if (kbd) kbd.textContent = name;
-      else button.title = `${button.getAttribute("aria-label") ?? button.textContent.trim()} (${name})`;
-    }
-    const legend = [["undo", "undo"], ["pause", "pause"], ["replay", "replay"], [["stepBack", "stepForward"], "frame"],
-      [["slower", "faster"], "speed"], ["help", "help and keys"]];
-    byId("legend").replaceChildren(...legend.map(([actions, text]) => {
-      const item = document.createElement("span");
-      for (const action of [actions].flat()) {
-        const kbd = document.createElement("kbd");
-        kbd.textContent = keyName(keys.keyOf(action));
-        item.append(kbd, " ");
-      }
-      item.append(text);
-      return item;
-    }));
-  }
-
   #writeClock() {
     const { clock } = this.#stage;
     const scrub = byId("scrub");
@@ -361,14 +344,6 @@ class App {
       byId("pause").title = `${verb} (${keyName(keys.keyOf("pause"))})`;
     }
     if (!this.#stage.strip) writeTimes(null);
-  }
-
-  /** Left and right, or upper and lower where one clip is above the other. */
-  #writeSides() {
-    for (const side of ["left", "right"]) {
-      document.querySelector(`figcaption[data-side=${side}]`).textContent = place(side);
-      document.querySelector(`[data-say=${side}]`).textContent = spoken(side);
-    }
   }
 
   #writeSaved() {
@@ -389,57 +364,6 @@ class App {
     byId("yours").textContent = String(this.#numAnswers);
     document.querySelector("button[data-action=undo]").disabled = this.#undoable.length === 0;
   }
-}
-
-function say(text) {
-  byId("notice").textContent = text;
-}
-
-function cover(title, text) {
-  byId("cover-title").textContent = title;
-  byId("cover-text").textContent = text;
-  byId("cover").hidden = false;
-}
-
-function place(side) {
-  if (stacked.matches) return side === "left" ? "Upper" : "Lower";
-  return side === "left" ? "Left" : "Right";
-}
-
-function spoken(answer) {
-  if (answer === "tie") return "Tie";
-  return answer === "incomparable" ? "Cannot tell" : `${place(answer)} is better`;
-}
-
-function floorColors() {
-  const style = getComputedStyle(document.documentElement);
-  const [dark, bright, line] = ["--floor-dark", "--floor-bright", "--floor-line"].map((name) => style.getPropertyValue(name).trim());
-  return { dark, bright, line };
-}
-
-/** Below each frame of the film strip, when it is. */
-function writeTimes(strip, stepS) {
-  for (const times of document.querySelectorAll(".times")) {
-    if (!strip && !times.firstChild) continue;
-    times.replaceChildren(...(strip ?? []).map((frame) => {
-      const label = document.createElement("span");
-      label.textContent = `${(frame * stepS).toFixed(1)} s`;
-      return label;
-    }));
-  }
-}
-
-function writeProgress(latest) {
-  const said = describe(latest);
-  const texts = { labels: said.labels, due: said.due, phase: said.phase, steps: said.steps, "true-return": said.trueReturn,
-    "predicted-return": said.predictedReturn, accuracy: said.accuracy };
-  for (const [id, text] of Object.entries(texts)) if (byId(id).textContent !== text) byId(id).textContent = text;
-  const meter = byId("meter");
-  meter.setAttribute("aria-valuenow", String(Math.round(said.share * 100)));
-  meter.setAttribute("aria-valuetext", said.labels);
-  byId("meter-share").style.transform = `scaleX(${said.share})`;
-  byId("meter-due").style.left = `${said.dueShare * 100}%`;
-  byId("meter-due").hidden = said.dueShare === 0;
 }
 
 new App().start();

@@ -1,9 +1,9 @@
 /** The help dialog: what to do, the keys and how to change them, and what became of the last answers. */
+import { byId } from "./face.js";
 import { ACTIONS, keyName } from "./keys.js";
 
 const STATES = { waiting: "waiting", saved: "saved", late: "too late", refused: "refused", undone: "taken back" };
 const ANSWERS = { left: "Left", right: "Right", tie: "Tie", incomparable: "Cannot tell", undo: "Undo" };
-const byId = (id) => document.getElementById(id);
 
 export class Help {
   #keys;
@@ -82,7 +82,8 @@ export class Help {
     byId("key-table").tBodies[0].replaceChildren(...rows);
     const lines = this.history().map((line) => {
       const at = new Date(line.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-      return make("li", `${at}  ${ANSWERS[line.answer] ?? line.answer}: ${STATES[line.state]}${line.note ? ` (${line.note})` : ""}`);
+      const note = line.note ? ` (${line.note})` : "";
+      return make("li", `${at}  ${ANSWERS[line.answer] ?? line.answer}: ${STATES[line.state]}${note}`);
     });
     byId("history").replaceChildren(...(lines.length ? lines : [make("li", "None yet.")]));
     this.onKeys();

@@ -11,6 +11,7 @@ const AHEAD = 3;
 const ASK_AGAIN_MS = 2_000;
 const MAX_PAUSE_MS = 15_000;
 const MARGIN_MS = 1_500; // a lease that ends sooner is not worth showing
+const KEPT = "twoclips.leases";
 const AWAY_AFTER_MS = 180_000; // who has done nothing for so long lets others label
 
 export class Pairs extends EventTarget {
@@ -22,6 +23,7 @@ export class Pairs extends EventTarget {
   #failures = 0;
   #timer = 0;
   #activeAt = Date.now();
+  #kept = takeKept();
 
   shown = null;
   /** The last claim found nothing. */
@@ -35,11 +37,9 @@ export class Pairs extends EventTarget {
     this.#leaseMs = leaseS * 1000;
     setInterval(() => this.#heartbeat(), Math.max(1_000, Math.min(20_000, this.#leaseMs / 3)));
     document.addEventListener("visibilitychange", () => document.hidden || this.noteActivity());
-  }
-
-  /** Pairs that could be shown at once. */
-  get numReady() {
-    return this.#ready.length;
+    addEventListener("online", () => this.fill());
+    addEventListener("pagehide", () => keep([...this.#held().map((pair) => pair.token), ...this.#kept]));
+    addEventListener("pageshow", (event) => event.persisted && takeKept());
   }
 
   /** Makes the next pair the shown one; null when there is none yet. */
@@ -90,7 +90,8 @@ export class Pairs extends EventTarget {
 
   /** Milliseconds to wait before the next claim. */
   async #claim() {
-    this.#token ||= newId(); // kept until a pair came: repeated after a lost reply, it gives the same pair
+    // Kept until a pair came: repeated after a lost reply, or after a reload, it gives the same pair.
+    this.#token ||= this.#kept.shift() ?? newId();
     let pair;
     try {
       ({ pair } = await post("/api/claims", { token: this.#token }));
@@ -125,8 +126,12 @@ export class Pairs extends EventTarget {
     await post("/api/withdrawals", { token, reason: reason.slice(0, 500) }).catch(() => {}); // else its lease runs out
   }
 
+  #held() {
+    return [...(this.shown ? [this.shown] : []), ...this.#ready];
+  }
+
   async #heartbeat() {
-    const held = [...(this.shown ? [this.shown] : []), ...this.#ready].slice(0, 8);
+    const held = this.#held().slice(0, 8);
     if (!held.length || Date.now() - this.#activeAt > AWAY_AFTER_MS) return;
     const { deadlines } = await post("/api/heartbeats", { tokens: held.map((pair) => pair.token) }).catch(() => ({}));
     if (!deadlines) return;
@@ -140,5 +145,24 @@ export class Pairs extends EventTarget {
       this.dispatchEvent(new Event("lost"));
     }
     this.fill();
+  }
+}
+
+/** Leases outlive a reload, for this tab alone: they are taken out at once, so that a copy of the tab finds none. */
+function keep(tokens) {
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify(tokens));
+  } catch {
+    // they run out by themselves
+  }
+}
+
+function takeKept() {
+  try {
+    const tokens = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
+    sessionStorage.removeItem(KEPT);
+    return tokens.filter((token) => /^[0-9a-f]{32}$/.test(token));
+  } catch {
+    return [];
   }
 }

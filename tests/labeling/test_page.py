@@ -19,7 +19,8 @@ import pytest
 import uvicorn
 
 from actors.tasks import make_task
-from labeling.server import PoolConfig, Show, make_app
+from labeling.server import PoolConfig, make_app
+from labeling.show import Show
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.pool import TASK, offer_pairs
 
@@ -162,6 +163,7 @@ def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
 
     def label(count: int) -> None:
         for _ in range(count):
+            page.reach(state="labeling")
             answer = next(answers)
             expected[page.answer(answer)] = answer
 
@@ -271,8 +273,8 @@ def test_leaving_with_unsent_answers_warns(database: ComparisonDatabase, visit: 
     page.context.route("**/api/answers", lambda route: route.abort())
     page.answer("left")
     page.reach(saved="1")
-    page.tab.close(run_before_unload=True)
-    until(lambda: page.tab.is_closed() or bool(page.tab.wait_for_timeout(50)), "the tab to close")
+    with page.tab.expect_event("close"):
+        page.tab.close(run_before_unload=True)
     assert warnings == ["beforeunload"]
 
 
@@ -415,9 +417,7 @@ def test_a_key_that_is_held_down_answers_once(database: ComparisonDatabase, visi
     assert page.data("query") == third
 
 
-def test_reduced_motion_starts_paused_on_a_film_strip(
-    database: ComparisonDatabase, visit: Callable[..., Visit]
-) -> None:
+def test_reduced_motion_starts_on_a_film_strip(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
     offer_pairs(database, 4)
     page = visit(reduced_motion="reduce").open()
     time.sleep(0.5)

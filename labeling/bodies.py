@@ -1,0 +1,54 @@
+"""What a browser may send: one model for each POST. Anything else is refused before a route sees it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reward_service.comparisons import Answer
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class JoinBody(_Body):
+    invite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
+
+
+class ClaimBody(_Body):
+    token: Id
+
+
+class Evidence(_Body):
+    """How an answer was given; kept with it, never judged here."""
+
+    response_s: Annotated[float, Field(ge=0, le=86_400)]
+    plays: Annotated[int, Field(ge=0, le=100_000)] = 0
+    focus_lost: Annotated[int, Field(ge=0, le=100_000)] = 0
+    input: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] = "key"
+
+
+class AnswerBody(_Body):
+    label_id: Id
+    token: Id
+    query: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    answer: Answer
+    evidence: Evidence
+
+
+class RetractBody(_Body):
+    retraction_id: Id
+    label_id: Id
+
+
+class HeartbeatBody(_Body):
+    tokens: Annotated[list[Id], Field(max_length=8)]
+
+
+class WithdrawBody(_Body):
+    token: Id
+    reason: Annotated[str, Field(max_length=500)] = ""
