@@ -90,7 +90,8 @@ class App {
         status.state = "error";
         const isShut = error.status === 401;
         const again = `${error.message} Trying again every ${TRY_AGAIN_S} seconds.`;
-        cover(isShut ? "You are not signed in" : "The server does not answer yet", isShut ? trouble || error.message : again);
+        if (isShut) cover("You are not signed in", trouble || error.message);
+        else cover("The server does not answer yet", again);
         await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_S * 1000));
       }
     }
@@ -355,8 +356,9 @@ class App {
     const text = isLate ? `${waiting} waiting` : "saved";
     const chip = byId("saved");
     chip.dataset.tone = isLate ? "late" : "good";
-    chip.title = !isLate ? "Every answer is stored."
-      : `${trouble || "Answers are on their way."} They are kept ${isVolatile ? "in this tab only" : "in this browser"}.`;
+    const where = isVolatile ? "in this tab only" : "in this browser";
+    const waits = `${trouble || "Answers are on their way."} They are kept ${where}.`;
+    chip.title = isLate ? waits : "Every answer is stored.";
     if (byId("saved-text").textContent !== text) byId("saved-text").textContent = text;
   }
 

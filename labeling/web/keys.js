@@ -47,7 +47,7 @@ export class Keys {
     return Object.keys(this.#keys).find((action) => this.#keys[action] === normal(event.key));
   }
 
-  /** Give an action another key; whoever had that key gets the old one. False where the key is needed by the browser. */
+  /** Give an action another key; whoever had that key gets the old one. False where the browser needs the key. */
   remap(action, pressed) {
     if (UNUSABLE.has(pressed)) return false;
     const key = normal(pressed);

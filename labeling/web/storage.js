@@ -1,4 +1,4 @@
-/** localStorage that never throws: what it refuses (full, forbidden) is kept in memory, for as long as the page lives. */
+/** localStorage that never throws: what it refuses (full, forbidden) is kept in memory while the page lives. */
 export class Storage {
   #memory = new Map();
 

@@ -89,6 +89,8 @@ class Visit:
         self._address = address
 
     def open(self, state: str = "labeling") -> Visit:
+        if state != "practice":  # who has practised once goes on to labeling
+            self.tab.add_init_script(f"try {{ localStorage.setItem('twoclips.practised.{TASK}', 'true') }} catch {{}}")
         self.tab.goto(self._address)
         return self.reach(state=state)
 
