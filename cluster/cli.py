@@ -168,6 +168,7 @@ def label(
     """
     with plain_errors():
         from cluster.label import serve_labeling
+        from cluster.label_server import open_page
         from cluster.run_folder import RunFolder
 
         with serve_labeling(RunFolder.open(run), port) as served:
@@ -186,7 +187,7 @@ def label(
             if json_:
                 typer.echo(json.dumps({"address": served.address, "invites": links}))
             if not no_open:
-                typer.launch(served.address)
+                open_page(served.address)
             served.wait()
 
 

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -157,6 +158,13 @@ class LabelServer:
             begun_s = time.monotonic()
             with contextlib.suppress(OSError):
                 self._serve()
+
+
+def open_page(address: str) -> None:
+    """Show the pages to whoever sits at this machine. Where there is no screen nothing happens: a browser for the
+    terminal would take it over."""
+    if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(address)
 
 
 def _listen(port: int) -> socket.socket:

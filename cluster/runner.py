@@ -18,7 +18,7 @@ from cluster.components import RunSpec, build_database
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
-from cluster.label_server import LabelServer, Served
+from cluster.label_server import LabelServer, Served, open_page
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.status import StatusBoard, StatusFile
@@ -51,7 +51,9 @@ def run_training(
             say(f"starting on {count:,} comparisons of {comparisons}")
         if config.labeler == "human":
             served = Served(config.task, url, folder.run_id)
-            say(f"label at {stack.enter_context(LabelServer(served, folder.path, config.labeling))}")
+            address = stack.enter_context(LabelServer(served, folder.path, config.labeling))
+            say(f"label at {address}")
+            open_page(address)
         status = StatusFile(folder, StatusBoard(build_database(spec), config)) if url else StatusFile(folder)
         pool, services = _components(spec, stack)
         training = Training(spec, folder, pool, services, status.watch(show), heal)

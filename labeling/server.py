@@ -9,14 +9,15 @@ functions, which the framework runs on its threads. No torch: it starts in about
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import redis
-from fastapi import Cookie, Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -34,7 +35,6 @@ from labeling.show import Show
 from reward_service.database import ComparisonDatabase
 
 LOCAL_LABELER = "local"
-COOKIE = "twoclips_session"
 EVENTS_EVERY_S = 1.0
 _WEB = Path(__file__).parent / "web"
 
@@ -57,6 +57,11 @@ class NotInvitedError(RuntimeError):
     """The request comes without a session that counts."""
 
 
+def cookie_name(run_id: str) -> str:
+    """Each run has its own: a browser sends the cookies of one port of a host to all others."""
+    return f"twoclips_{hashlib.blake2b(run_id.encode(), digest_size=8).hexdigest()}"
+
+
 def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
     """The application for one run. Raises UnknownTaskError where the task is unknown."""
     task = make_task(config.task)
@@ -65,9 +70,12 @@ def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
     show = Show(task)
     pool = LabelerPool(client, config.run_id)
 
-    def whois(twoclips_session: Annotated[str | None, Cookie(max_length=128)] = None) -> str:
-        labeler = pool.whois(twoclips_session) if twoclips_session else None
-        if labeler is None and (twoclips_session or config.invited_only):
+    cookie = cookie_name(config.run_id)
+
+    def whois(request: Request) -> str:
+        token = request.cookies.get(cookie)
+        labeler = pool.whois(token) if token else None
+        if labeler is None and (token or config.invited_only):
             raise NotInvitedError("you are not signed in, or your session has ended: open your invite link")
         return labeler or LOCAL_LABELER
 
@@ -75,7 +83,7 @@ def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
     app.state.show = show
     app.add_middleware(SafeByDefault, hosts=config.hosts)
     _add_errors(app)
-    _add_joining(app, pool)
+    _add_joining(app, pool, cookie)
     _add_labeling(app, whois, desk, show)
     _add_reading(app, whois, config, task, database, show)
     app.mount("/static", StaticFiles(directory=_WEB), name="static")
@@ -90,13 +98,13 @@ def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
 Whois = Callable[..., str]
 
 
-def _add_joining(app: FastAPI, pool: LabelerPool) -> None:
+def _add_joining(app: FastAPI, pool: LabelerPool, cookie: str) -> None:
     """The way in: an invite, once, for a session."""
 
     @app.post("/api/sessions")
     def join(body: JoinBody, response: Response) -> dict[str, Any]:
         token = pool.join(body.invite)
-        response.set_cookie(COOKIE, token, max_age=int(ABSOLUTE_S), httponly=True, samesite="strict")
+        response.set_cookie(cookie, token, max_age=int(ABSOLUTE_S), httponly=True, samesite="strict")
         return {"labeler": pool.whois(token)}
 
 

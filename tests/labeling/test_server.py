@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from labeling.labelers import LabelerPool
 from labeling.progress import RUN_STATUS
-from labeling.server import PoolConfig, make_app
+from labeling.server import PoolConfig, cookie_name, make_app
 from reward_service.client import connect
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
@@ -257,3 +257,11 @@ def test_where_only_invited_people_label_nobody_else_sees_anything(database: Com
     with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
         assert client.get(f"/api/{path}").status_code == 401
         assert client.post("/api/claims", json={"token": _id()}).status_code == 401
+
+
+def test_a_session_of_another_run_does_not_lock_the_local_labeler_out(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    other = LabelerPool(database.client, "another-run")
+    client.cookies.set(cookie_name("another-run"), other.join(other.invite("anna")))
+    assert client.get("/api/session").json()["labeler"] == "local"
