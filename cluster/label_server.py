@@ -1,6 +1,6 @@
 """LabelServer: the labeling pages of a run, served by a process of their own for as long as the run wants them.
 
-    with LabelServer(spec, folder.path, LabelServerConfig()) as address: ...
+    with LabelServer(served, folder.path, LabelServerConfig()) as address: ...
 
 The listening socket is ours and the serving process inherits it: when that process dies another takes its place on the
 same address, and who connects meanwhile waits a moment instead of being refused. The address is in
@@ -23,7 +23,6 @@ from types import TracebackType
 from cluster.child import Process, end, spawn
 from reward_service.client import REDIS_VARIABLE
 
-START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 
 
@@ -145,7 +144,7 @@ class LabelServer:
 
     def _watch(self) -> None:
         """Starts another process when the present one ends. One that ends again and again is started ever more
-        slowly, at least every 10 seconds: what ails it (a full disk, a lost Redis) may pass."""
+        slowly, but every 10 seconds at least: what ails it (a full disk, a lost Redis) may pass."""
         pause_s = self.RESTART_AFTER_S
         begun_s = time.monotonic()
         while not self._stopping.wait(0.1):

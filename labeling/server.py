@@ -148,6 +148,7 @@ def _add_reading(
     @app.get("/api/session")
     def session(labeler: str = Depends(whois)) -> dict[str, Any]:
         return {
+            "run": config.run_id,
             "labeler": labeler,
             "task": task.name,
             "instruction": task.preset.instruction,

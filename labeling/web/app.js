@@ -62,7 +62,7 @@ class App {
       const reason = "It has no WebGL, or WebGL is switched off. Try another browser.";
       return this.#fail("This browser cannot draw the clips", reason);
     }
-    this.#outbox = new Outbox(storage, this.#session.labeler);
+    this.#outbox = new Outbox(storage, `${this.#session.run} ${this.#session.labeler}`);
     this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s);
     this.#practice = new Practice(storage, this.#session.task);
     this.#help = new Help(keys, () => this.#outbox.history, () => writeKeys(keys), () => this.#practise(true));

@@ -15,7 +15,7 @@ const FINAL = new Set([400, 404, 403, 405, 409, 410, 413, 415, 422]); // sending
 
 export class Outbox extends EventTarget {
   #storage;
-  #labeler;
+  #scope;
   #owner;
   #isDraining = false;
   #failures = 0;
@@ -26,10 +26,11 @@ export class Outbox extends EventTarget {
   history = [];
   trouble = "";
 
-  constructor(storage, labeler) {
+  /** `scope` names run and labeler: runs served in turn on one port share a browser's storage, but no answers. */
+  constructor(storage, scope) {
     super();
     this.#storage = storage;
-    this.#labeler = labeler;
+    this.#scope = scope;
     this.#owner = tabId();
     for (const key of storage.keys(REFUSED_PREFIX)) this.history.push(storage.get(key));
     this.history = this.history.filter((line) => line?.id).sort((a, b) => b.at - a.at).slice(0, MAX_HISTORY);
@@ -129,7 +130,7 @@ export class Outbox extends EventTarget {
 
   #put(kind, id, body) {
     this.#lastAt = Math.max(Date.now(), this.#lastAt + 1); // the order of one tab's entries is strict
-    const entry = { id, kind, body, labeler: this.#labeler, owner: this.#owner, at: this.#lastAt, attempts: 0 };
+    const entry = { id, kind, body, scope: this.#scope, owner: this.#owner, at: this.#lastAt, attempts: 0 };
     this.#storage.set(PREFIX + id, entry);
     this.#changed();
     this.drain();
@@ -137,7 +138,7 @@ export class Outbox extends EventTarget {
 
   #entries() {
     const entries = this.#storage.keys(PREFIX).map((key) => this.#storage.get(key));
-    return entries.filter((entry) => entry?.labeler === this.#labeler).sort((a, b) => a.at - b.at);
+    return entries.filter((entry) => entry?.scope === this.#scope).sort((a, b) => a.at - b.at);
   }
 
   #next() {

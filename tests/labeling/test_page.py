@@ -365,6 +365,30 @@ def test_two_tabs_of_one_person(database: ComparisonDatabase, visit: Callable[..
     assert second.errors == []
 
 
+def test_an_unsent_answer_of_another_run_stays_for_that_run(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    """Runs that are served in turn on one port share the browser's storage."""
+    offer_pairs(database, 6)
+    page = visit().open()
+    page.context.route("**/api/answers", lambda route: route.abort())
+    page.answer("left")
+    page.reach(saved="1")
+    move = """run => {
+      const key = Object.keys(localStorage).find((key) => key.startsWith("twoclips.outbox."));
+      const entry = JSON.parse(localStorage.getItem(key));
+      localStorage.setItem(key, JSON.stringify({ ...entry, scope: entry.scope.replace(run, "another-run"), at: 1 }));
+      return key;
+    }"""
+    key = page.tab.evaluate(move, database.run_id)
+    page.context.unroute("**/api/answers")
+    page.tab.reload()
+    page.reach(state="labeling", saved="0")
+    page.answer("tie")
+    until(lambda: database.num_labels() == 1, "the answer of this run")
+    assert page.tab.evaluate("key => localStorage.getItem(key)", key) is not None
+
+
 def test_practice_comes_first_gives_feedback_and_is_never_sent(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
