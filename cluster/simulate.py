@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -35,9 +34,9 @@ class SimulatedPerson:
         self._http.post("api/sessions", json={"invite": invite}).raise_for_status()
         self.acknowledged: list[str] = []
 
-    def label(self) -> bool:
+    def label(self, stop: threading.Event) -> bool:
         """Answers one pair; False where there was none. Errors of the connection come through before an answer is
-        begun; once begun it is repeated until it is stored or refused for good."""
+        begun; once begun it is repeated until it is stored, refused for good, or `stop` is set."""
         reply = self._http.post("api/claims", json={"token": self._id()})
         reply.raise_for_status()
         pair = reply.json()["pair"]
@@ -52,22 +51,24 @@ class SimulatedPerson:
             left, right = right, left
         answer = self._judge(left, right, self._random)
         body = {"label_id": self._id(), "token": pair["token"], "query": pair["query"], "answer": answer.value}
-        return self._deliver({**body, "evidence": {"response_s": self._random.uniform(1.5, 6.0), "input": "simulated"}})
+        return self._deliver(
+            {**body, "evidence": {"response_s": self._random.uniform(1.5, 6.0), "input": "simulated"}}, stop
+        )
 
-    def _deliver(self, body: dict[str, object]) -> bool:
-        while True:
+    def _deliver(self, body: dict[str, object], stop: threading.Event) -> bool:
+        while not stop.is_set():
             try:
                 reply = self._http.post("api/answers", json=body)
             except httpx2.TransportError:
-                time.sleep(PAUSE_S)
+                stop.wait(PAUSE_S)
                 continue
             if reply.status_code == 200:
                 self.acknowledged.append(str(body["label_id"]))
                 return True
-            if reply.status_code in (429, 503):
-                time.sleep(PAUSE_S)
-                continue
-            return False  # the lease is over: somebody else answered
+            if reply.status_code not in (429, 503):
+                return False  # the lease is over: somebody else answered
+            stop.wait(PAUSE_S)
+        return False
 
     def _id(self) -> str:
         return secrets.token_hex(16)
@@ -76,21 +77,17 @@ class SimulatedPerson:
         self._http.close()
 
 
-def simulate_people(
-    serving: Serving, text: str, say: Callable[[str], None], pace_s: float = 0.0, until: threading.Event | None = None
-) -> dict[str, int]:
-    """Let the people of `text` label until Ctrl-C, or until `until` is set; answers acknowledged by kind and number.
-
-    `pace_s`: seconds that a person takes for an answer."""
+def simulate_people(serving: Serving, text: str, say: Callable[[str], None]) -> dict[str, int]:
+    """Let the people of `text` label until Ctrl-C; answers acknowledged by kind and number."""
     kinds = parse_people(text)
-    stop = until or threading.Event()
+    stop = threading.Event()
     with closing(connect(serving.redis_url)) as client:
         database = ComparisonDatabase(client, serving.run_id)
         people = [
             SimulatedPerson(kind, serving.address, link.rpartition("=")[2], database, index)
             for index, (kind, link) in enumerate(zip(kinds, serving.invites(len(kinds)), strict=True))
         ]
-        threads = [threading.Thread(target=_work, args=(person, pace_s, stop), daemon=True) for person in people]
+        threads = [threading.Thread(target=_work, args=(person, stop), daemon=True) for person in people]
         for thread in threads:
             thread.start()
         try:
@@ -105,11 +102,12 @@ def simulate_people(
     return {f"{person.kind}-{index}": len(person.acknowledged) for index, person in enumerate(people)}
 
 
-def _work(person: SimulatedPerson, pace_s: float, stop: threading.Event) -> None:
+def _work(person: SimulatedPerson, stop: threading.Event) -> None:
     """Labels until told to stop; with nothing to label, or nobody who answers, it looks again every half second."""
     while not stop.is_set():
         try:
-            answered = person.label()
+            answered = person.label(stop)
         except httpx2.HTTPError:
             answered = False
-        stop.wait(pace_s if answered else PAUSE_S)
+        if not answered:
+            stop.wait(PAUSE_S)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -28,13 +27,6 @@ def server(database: ComparisonDatabase, redis_url: str, tmp_path: Path) -> Iter
     server.start()
     yield server
     server.stop()
-
-
-def _eventually(condition: Callable[[], bool], within_s: float = 40.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def _session(server: LabelServer) -> dict[str, object]:

@@ -60,7 +60,7 @@ def _whole_log(private: PrivateRedis) -> list[Label]:
 def _label_for_ever(person: SimulatedPerson, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
-            person.label()
+            person.label(stop)
             stop.wait(0.4)  # so that there is always something left to label
         except (httpx2.HTTPError, redis.RedisError):
             stop.wait(0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import secrets
 import subprocess
@@ -146,8 +147,6 @@ def test_a_pair_that_a_browser_cannot_draw_is_withdrawn(client: TestClient, data
 def test_a_clip_without_states_is_withdrawn_and_the_next_pair_shown(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    import dataclasses
-
     pair = _claim(client)
     lost = client.post("/api/withdrawals", json={"token": pair["token"]}).json()
     assert lost["withdrawn"]
