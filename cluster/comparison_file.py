@@ -2,8 +2,9 @@
 and retractions too), with both its clips:
 
     label_id, query_id, labeler, answer ("left", "right", "tie", "incomparable"; null: a retraction), retracts,
-    answered_at_s, surplus, evidence (JSON, or ""), and for each side (left_..., right_...) clip_id, policy_version,
-    true_return, observations [L, O], actions [L] or [L, A], states [L, S]
+    answered_at_s, surplus, evidence (JSON, or ""), gold (the side known to be better, or ""), and for each side
+    (left_..., right_...) clip_id, policy_version, true_return, observations [L, O], actions [L] or [L, A],
+    states [L, S]
 
 JSONL: one object a line, arrays as nested lists, their types in `dtypes`. Parquet: the same names, arrays as nested
 lists of their own type. Numbers are written exactly: what is read is what was written.
@@ -24,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.trajectory import Clip, Segment, TrajectoryError
-from reward_service.comparisons import Answer, Label
+from reward_service.comparisons import Answer, Label, check_gold
 
 FORMATS = ("jsonl", "parquet")
 
@@ -38,11 +39,12 @@ class ComparisonsError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One line of the file: a label and both clips of its query."""
+    """One line of the file: a label, both clips of its query, and which of them is known to be better (Query.gold)."""
 
     label: Label
     left: Clip
     right: Clip
+    gold: str = ""
 
 
 def write_rows(out: Path, form: str, rows: Iterable[Row]) -> int:
@@ -164,6 +166,7 @@ def _scalars(row: Row) -> dict[str, Any]:
         "answered_at_s": label.answered_at_s,
         "surplus": label.surplus,
         "evidence": label.evidence,
+        "gold": row.gold,
     }
     for side, clip in (("left", row.left), ("right", row.right)):
         record[f"{side}_clip_id"] = clip.clip_id
@@ -190,7 +193,8 @@ def _row(record: dict[str, Any]) -> Row:
         surplus=bool(record["surplus"]),
         evidence=str(record.get("evidence", "")),
     )
-    return Row(label, _clip(record, "left"), _clip(record, "right"))
+    gold = check_gold(str(record.get("gold", "")))  # a file of before there were gold queries has none
+    return Row(label, _clip(record, "left"), _clip(record, "right"), gold)
 
 
 def _clip(record: dict[str, Any], side: str) -> Clip:

@@ -73,7 +73,7 @@ def import_comparisons(file: Path, database: ComparisonDatabase, task: Task | No
     """Read a file into a database, every row or, where one is damaged or does not fit the task, none; the number of
     new ones. For `train --comparisons FILE`: before the components are built."""
     check_rows(file, task)
-    return sum(database.import_comparison(row.left, row.right, row.label) for row in read_rows(file))
+    return sum(database.import_comparison(row.left, row.right, row.label, row.gold) for row in read_rows(file))
 
 
 def check_rows(file: Path, task: Task | None = None) -> None:
@@ -105,6 +105,7 @@ def rows_of(database: ComparisonDatabase) -> Iterator[Row]:
         if not labels:
             return
         sides = database.sides_of({label.query_id for label in labels})
+        golds = database.golds_of(sides)
         clips = database.get_clips({clip_id for pair in sides.values() for clip_id in pair})
         for label in labels:
             left, right = sides[label.query_id]
@@ -113,4 +114,4 @@ def rows_of(database: ComparisonDatabase) -> Iterator[Row]:
                     f"the database lacks a clip of label {label.label_id}: it was changed from outside; restore "
                     "the run's redis folder from a backup"
                 )
-            yield Row(label, clips[left], clips[right])
+            yield Row(label, clips[left], clips[right], golds[label.query_id])

@@ -33,6 +33,13 @@ _TARGETS: dict[Answer, tuple[float, float] | None] = {
 }
 
 
+def check_gold(gold: str) -> str:
+    """`gold`, if it names a side or none; else ValueError."""
+    if gold not in ("", Answer.LEFT, Answer.RIGHT):
+        raise ValueError(f"the better side of a gold query is 'left' or 'right', and '' of any other, not {gold!r}")
+    return gold
+
+
 @dataclass(frozen=True)
 class Query:
     """A pair of clips offered to a labeler. `left` and `right` are clip ids.
@@ -40,6 +47,7 @@ class Query:
     disagreement   variance over members of P[left preferred] when it was asked; NaN when it was not scored
     reward_version snapshot that scored it (0: none)
     asked_at_s     server time, seconds since the epoch
+    gold           "left" or "right": the side that is known to be better, asked to learn about the labeler; else ""
     """
 
     query_id: str
@@ -48,10 +56,12 @@ class Query:
     disagreement: float
     reward_version: int
     asked_at_s: float
+    gold: str = ""
 
     def __post_init__(self) -> None:
         if self.left == self.right:
             raise ValueError(f"a query needs two different clips, got {self.left} twice")
+        check_gold(self.gold)
 
 
 @dataclass(frozen=True)
@@ -78,13 +88,14 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One row of the paper's database D: both segments, and who said what about them when."""
+    """One row of the paper's database D: both segments, and who said what about them when. `gold` as in Query."""
 
     label: Label
     left: Segment
     right: Segment
     left_true_return: float
     right_true_return: float
+    gold: str = ""
 
 
 @dataclass(frozen=True)

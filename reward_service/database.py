@@ -7,6 +7,7 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     clips:droppable    zset    the same, for those that no query names: the oldest go first when the budget is full
     clips:refs         hash    clip -> number of queries that name it
     query:<query>      hash    left, right, disagreement, reward_version, priority, asked_at_s,
+                               gold     "left" or "right" where that side is known to be better, else ""
                                state    open | done (has its answers) | withdrawn
                                counted  labels that count     kept    all labels, surplus and retracted ones included
                                leased   leases now            held    1 while its clips must stay
@@ -105,26 +106,28 @@ class ComparisonDatabase:
 
     # ---- queries
 
-    def offer(self, queries: Sequence[Query]) -> list[bool]:
-        """Puts queries into the queue, the greatest disagreement first to be asked (NaN counts as 0).
+    def offer(self, queries: Sequence[Query], priorities: Sequence[float] | None = None) -> list[bool]:
+        """Puts queries into the queue, the greatest priority first to be asked: by default that is the disagreement
+        (NaN counts as 0).
 
         False for each one refused because a clip of it is not stored (any more). `asked_at_s` becomes server time."""
+        wanted = [query.disagreement for query in queries] if priorities is None else priorities
         with self._redis.pipeline(transaction=False) as pipe:
-            for query in queries:
+            for query, value in zip(queries, wanted, strict=True):
                 ids = [checked_id("query id", query.query_id)]
                 ids += [checked_id("clip id", clip_id) for clip_id in (query.left, query.right)]
-                priority = query.disagreement if math.isfinite(query.disagreement) else 0.0
-                args = [*ids, repr(query.disagreement), query.reward_version, repr(priority)]
+                priority = repr(value if math.isfinite(value) else 0.0)
+                args = [*ids, repr(query.disagreement), query.reward_version, priority, query.gold]
                 self._offer([self.prefix], args, pipe)
             return [reply == 1 for reply in pipe.execute()]
 
     def get_query(self, query_id: str) -> Query | None:
-        names = ["left", "right", "disagreement", "reward_version", "asked_at_s"]
+        names = ["left", "right", "disagreement", "reward_version", "asked_at_s", "gold"]
         values = self._redis.hmget(f"{self.prefix}query:{checked_id('query id', query_id)}", names)
         if values[0] is None:
             return None
-        left, right, disagreement, reward_version, asked_at_s = map(text, values)
-        return Query(query_id, left, right, float(disagreement), int(reward_version), float(asked_at_s))
+        left, right, disagreement, reward_version, asked_at_s, gold = map(text, values)
+        return Query(query_id, left, right, float(disagreement), int(reward_version), float(asked_at_s), gold)
 
     # ---- the log
 
@@ -143,6 +146,7 @@ class ComparisonDatabase:
         entries, cursor = self._log_since(cursor, limit)
         entries = [entry for entry in entries if not entry[0].surplus]
         clips = self.get_clips(clip for label, *sides in entries if not label.retracts for clip in sides)
+        golds = self.golds_of(label.query_id for label, _, _ in entries)
         found: list[Comparison | Retraction] = []
         for label, left_id, right_id in entries:
             if label.retracts:
@@ -154,8 +158,17 @@ class ComparisonDatabase:
                     f"label {label.label_id} of run {self.run_id} names a clip that is gone, though such clips are "
                     "never dropped: was the server flushed, or is it set to evict keys? Restore its append-only file"
                 )
-            found.append(Comparison(label, left.segment, right.segment, left.true_return, right.true_return))
+            returns = left.true_return, right.true_return
+            found.append(Comparison(label, left.segment, right.segment, *returns, golds[label.query_id]))
         return found, cursor
+
+    def golds_of(self, query_ids: Iterable[str]) -> dict[str, str]:
+        """The side of each query that is known to be better; "" for a query that is not gold, or not known."""
+        ids = list(dict.fromkeys(query_ids))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for query_id in ids:
+                pipe.hget(f"{self.prefix}query:{checked_id('query id', query_id)}", "gold")
+            return {query_id: text(gold) for query_id, gold in zip(ids, pipe.execute(), strict=True)}
 
     def sides_of(self, query_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         """The two clip ids of each query that is known; for exports."""
@@ -169,8 +182,9 @@ class ComparisonDatabase:
                 if left is not None
             }
 
-    def import_comparison(self, left: Clip, right: Clip, label: Label) -> bool:
-        """Takes in one version of a label of another run, a retraction too (after what it retracts), with its clips.
+    def import_comparison(self, left: Clip, right: Clip, label: Label, gold: str = "") -> bool:
+        """Takes in one version of a label of another run, a retraction too (after what it retracts), with its clips;
+        `gold` as in Query.
 
         Repeating it changes nothing and gives False. Its query is never offered. The clips are stored whatever the
         budget says, since a label names them. Raises DatabaseError when the label id is used for something else."""
@@ -186,7 +200,7 @@ class ComparisonDatabase:
             for clip in (left, right):
                 self._put_clip([self.prefix], [clip.clip_id, encode_clip(clip), _UNBOUNDED], pipe)
             args = [*ids, answer, label.retracts, f"{label.answered_at_s:.6f}", int(label.surplus), label.evidence]
-            self._import_label([self.prefix], args, pipe)
+            self._import_label([self.prefix], [*args, gold], pipe)
             status = text(pipe.execute()[-1][0])
         if status == "conflict":
             raise DatabaseError(

@@ -1,6 +1,6 @@
 -- Takes in one version of a label from another run, as it was there; its clips are stored in the same transaction.
 -- ARGV: query id, left clip, right clip, label id, labeler, answer ('' for a retraction), retracts, answered at,
---       surplus ('0' or '1'), evidence.
+--       surplus ('0' or '1'), evidence, gold ('', 'left' or 'right').
 -- Returns {status, cursor}: 'stored', 'repeated', 'conflict' (the id is used for something else, or what is retracted
 -- is not here).
 local id, left, right = ARGV[1], ARGV[2], ARGV[3]
@@ -26,7 +26,7 @@ if entry.retracts ~= '' then
 end
 if not sides[1] then
   redis.call('HSET', key, 'left', left, 'right', right, 'disagreement', 'nan', 'reward_version', 0, 'priority', 0,
-    'asked_at_s', ARGV[8], 'state', 'done', 'counted', 0, 'leased', 0, 'kept', 0, 'held', 1)
+    'asked_at_s', ARGV[8], 'gold', ARGV[11], 'state', 'done', 'counted', 0, 'leased', 0, 'kept', 0, 'held', 1)
   hold(left)
   hold(right)
   count('queries', 1)

@@ -1,5 +1,5 @@
 -- Puts a query into the queue.
--- ARGV: query id, left clip, right clip, disagreement, reward version, priority.
+-- ARGV: query id, left clip, right clip, disagreement, reward version, priority, gold ('', 'left', 'right').
 -- Returns 1 when the query is there (also when it was before), 0 when a clip is missing or the id names another pair.
 local id, left, right = ARGV[1], ARGV[2], ARGV[3]
 local key = query_key(id)
@@ -12,7 +12,8 @@ if redis.call('EXISTS', clip_key(left), clip_key(right)) < 2 then
   return 0
 end
 redis.call('HSET', key, 'left', left, 'right', right, 'disagreement', ARGV[4], 'reward_version', ARGV[5],
-  'priority', ARGV[6], 'asked_at_s', seconds(now()), 'state', 'open', 'counted', 0, 'leased', 0, 'kept', 0, 'held', 1)
+  'priority', ARGV[6], 'asked_at_s', seconds(now()), 'gold', ARGV[7], 'state', 'open',
+  'counted', 0, 'leased', 0, 'kept', 0, 'held', 1)
 hold(left)
 hold(right)
 redis.call('ZADD', OPEN, ARGV[6], id)

@@ -35,7 +35,8 @@ def fill(database: ComparisonDatabase) -> None:
     database.put_clips([clip(number) for number in range(8)])
     queue = QueryQueue(database.client, database.run_id)
     for index, answer in enumerate(Answer):
-        database.offer([Query(f"q{index}", f"clip{2 * index}", f"clip{2 * index + 1}", 0.1, 1, 0.0)])
+        gold = ("left", "right", "", "")[index]
+        database.offer([Query(f"q{index}", f"clip{2 * index}", f"clip{2 * index + 1}", 0.1, 1, 0.0, gold)])
         ours, theirs = queue.claim("ann"), None
         assert ours is not None
         if index == 0:
@@ -59,17 +60,22 @@ def wait_for_claim(queue: QueryQueue):
 
 def same(one: Row, other: Row) -> bool:
     pairs = [(one.left, other.left), (one.right, other.right)]
-    return dataclasses.replace(one.label, cursor="") == dataclasses.replace(other.label, cursor="") and all(
-        (a.clip_id, a.true_return, a.policy_version) == (b.clip_id, b.true_return, b.policy_version)
+    labels = [dataclasses.replace(row.label, cursor="") for row in (one, other)]
+    return (
+        labels[0] == labels[1]
+        and one.gold == other.gold
         and all(
-            x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
-            for x, y in (
-                (a.segment.observations, b.segment.observations),
-                (a.segment.actions, b.segment.actions),
-                (a.states, b.states),
+            (a.clip_id, a.true_return, a.policy_version) == (b.clip_id, b.true_return, b.policy_version)
+            and all(
+                x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+                for x, y in (
+                    (a.segment.observations, b.segment.observations),
+                    (a.segment.actions, b.segment.actions),
+                    (a.states, b.states),
+                )
             )
+            for a, b in pairs
         )
-        for a, b in pairs
     )
 
 
@@ -88,6 +94,7 @@ def test_export_import_export_gives_the_same_rows(database: ComparisonDatabase, 
     assert all(same(one, other) for one, other in zip(before, after, strict=True))
     assert {row.label.surplus for row in before} == {True, False}
     assert [row.label.retracts for row in before if row.label.retracts] == ["label1"]
+    assert [row.gold for row in before] == ["left", "left", "right", "", "", "right"]
     if form == "jsonl":
         assert first.read_text() == second.read_text()
 
@@ -156,7 +163,12 @@ def test_damaged_files_are_refused_whole(database: ComparisonDatabase, tmp_path:
     lines = whole.read_text().splitlines()
     record = json.loads(lines[1])
     record["answer"] = "maybe"
+    golden = {**json.loads(lines[0]), "gold": "up"}
+    older = {name: value for name, value in json.loads(lines[0]).items() if name != "gold"}
+    (tmp_path / "older").write_text(json.dumps(older))
+    assert [row.gold for row in read_rows(tmp_path / "older")] == [""], "files of before there were gold queries"
     damages = {
+        "gold": json.dumps(golden),
         "cut": "\n".join(lines)[:-200],
         "answer": "\n".join([lines[0], json.dumps(record)]),
         "foreign": "clip,answer\n1,left\n",

@@ -1,7 +1,9 @@
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -145,9 +147,29 @@ def test_the_log_is_read_in_order_from_a_cursor(database: ComparisonDatabase) ->
     assert database.sides_of(["q0", "nothing"]) == {"q0": ("clip0", "clip1")}
 
 
+def test_a_gold_query_keeps_its_better_side_up_to_the_trainer(database: ComparisonDatabase) -> None:
+    database.put_clips(map(clip, range(4)))
+    golden = replace(query("gold", 0, 1, 0.01), gold="right")
+    assert database.offer([query("q", 2, 3, 0.1), golden], [0.1, 0.2]) == [True, True]
+    assert database.offer([query("gold", 0, 1, 0.01)]) == [True], "offered again it stays what it was"
+    assert database.get_query("gold") == replace(golden, asked_at_s=ANY)
+    assert database.golds_of(["gold", "q", "gold", "nothing"]) == {"gold": "right", "q": "", "nothing": ""}
+    queue = QueryQueue(database.client, database.run_id)
+    for asked in ("gold", "q"):  # by priority, which was given apart from the disagreement
+        lease = queue.claim("ann")
+        assert lease is not None
+        assert lease.query_id == asked
+        queue.complete(lease, Answer.LEFT, f"label-{asked}")
+    read = database.comparisons_since(START)[0]
+    assert [entry.gold for entry in read if isinstance(entry, Comparison)] == ["right", ""]
+    with pytest.raises(ValueError, match="better side"):
+        replace(golden, gold="up")
+
+
 def test_a_run_reads_into_another_as_it_was(database: ComparisonDatabase) -> None:
-    assert database.import_comparison(clip(0), clip(1), label("l1"))
-    assert not database.import_comparison(clip(0), clip(1), label("l1"))
+    assert database.import_comparison(clip(0), clip(1), label("l1"), "left")
+    assert not database.import_comparison(clip(0), clip(1), label("l1"), "left")
+    assert database.golds_of(["imported"]) == {"imported": "left"}
     assert database.import_comparison(clip(0), clip(1), label("l2", Answer.TIE, surplus=True))
     assert database.import_comparison(clip(0), clip(1), label("r1", None, "l1"))
     assert not database.import_comparison(clip(0), clip(1), label("r1", None, "l1"))
