@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from actors.trajectory import Segment
 from reward_service.comparisons import Comparison
 
 _FIRST_CAPACITY = 64
+_SIDES = {"left": 1, "right": -1, "": 0}
 _CUMULATIVE_POISSON = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
 
 
@@ -48,7 +50,9 @@ class ComparisonDataset:
     """N comparisons in contiguous arrays; row order has no meaning, but is the same for the same calls.
 
     observations [N, 2, L, *O] float32 raw; actions [N, 2, L, *A] float32 or int64; mu [N, 2]; true_returns [N, 2];
-    counts [N, E] int64. `max_labels` keeps only the latest (Atari in the paper: 3000; None: all).
+    counts [N, E] int64; labelers [N] int64, indices into `labeler_names`; gold [N] int64, the side known to be better
+    (+1 left, -1 right, 0 none is); reliability [N] float64, how far its labeler is believed: `reliability` until
+    `believe` knows better. `max_labels` keeps only the latest (Atari in the paper: 3000; None: all).
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class ComparisonDataset:
         observation_shape: tuple[int, ...],
         action_spec: ActionSpec,
         max_labels: int | None = None,
+        reliability: float = 0.95,
     ) -> None:
         self.members, self.seed, self.clip_steps, self.max_labels = members, seed, clip_steps, max_labels
         self._shapes = ((clip_steps, *observation_shape), (clip_steps, *action_spec.shape))
@@ -70,7 +75,12 @@ class ComparisonDataset:
             "mu": torch.empty(capacity, 2),
             "true_returns": torch.empty(capacity, 2, dtype=torch.float64),
             "counts": torch.empty(capacity, members, dtype=torch.int64),
+            "labelers": torch.empty(capacity, dtype=torch.int64),
+            "gold": torch.empty(capacity, dtype=torch.int64),
+            "reliability": torch.empty(capacity, dtype=torch.float64),
         }
+        self._labelers: dict[str, int] = {}  # name -> index, by first appearance
+        self._unknown, self._believed = reliability, dict[str, float]()
         self._rows: dict[str, int] = {}  # label_id -> row, oldest label first
         self._label_ids: list[str] = []  # row -> label_id
         self._incomparable: set[str] = set()
@@ -110,6 +120,9 @@ class ComparisonDataset:
             (comparison.left_true_return, comparison.right_true_return), dtype=torch.float64
         )
         columns["counts"][row] = torch.from_numpy(multiplicities(label.query_id, self.members, self.seed))
+        columns["labelers"][row] = self._labelers.setdefault(label.labeler, len(self._labelers))
+        columns["gold"][row] = _SIDES[comparison.gold]
+        columns["reliability"][row] = self._believed.get(label.labeler, self._unknown)
         self._rows[label.label_id] = row
         self._label_ids.append(label.label_id)
         self._tables = None
@@ -132,6 +145,17 @@ class ComparisonDataset:
         self._tables = None
         return True
 
+    def believe(self, reliability: Mapping[str, float]) -> None:
+        """How far each labeler is believed from now on, by name; one who is not named as at the start."""
+        self._believed = dict(reliability)
+        values = [self._believed.get(name, self._unknown) for name in self._labelers]
+        self.reliability.copy_(torch.tensor(values, dtype=torch.float64)[self.labelers])
+
+    @property
+    def labeler_names(self) -> list[str]:
+        """All who ever had a comparison here."""
+        return list(self._labelers)
+
     @property
     def observations(self) -> Tensor:
         return self._columns["observations"][: len(self)]
@@ -151,6 +175,18 @@ class ComparisonDataset:
     @property
     def counts(self) -> Tensor:
         return self._columns["counts"][: len(self)]
+
+    @property
+    def labelers(self) -> Tensor:
+        return self._columns["labelers"][: len(self)]
+
+    @property
+    def gold(self) -> Tensor:
+        return self._columns["gold"][: len(self)]
+
+    @property
+    def reliability(self) -> Tensor:
+        return self._columns["reliability"][: len(self)]
 
     @property
     def validation_mask(self) -> Tensor:

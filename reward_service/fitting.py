@@ -18,6 +18,7 @@ from reward_service.losses import accuracy, bradley_terry, return_regression
 MEASURE_EVERY = 10
 """Gradient steps between two measurements of validation loss, each on one batch a member: 3 % of the cost."""
 
+_AT_ONCE = 256  # comparisons a member scores in one go: bounds memory, not the result
 _SMOOTHING = 0.1  # weight of a new measurement: about 20 batches are remembered, so a ratio is not one batch's luck
 _L2_LIMITS = (1e-7, 1.0)  # a coefficient that falls without limit would need as many steps to come back
 
@@ -30,7 +31,7 @@ class RewardTrainingError(RuntimeError):
 class FitConfig:
     """batch_pairs     comparisons a member sees in one gradient step
     learning_rate   of Adam (Ibarz et al. 2018: 3e-4)
-    error_floor     share of answers taken to be random (paper: 0.1)
+    error_floor     share of answers taken to be random (paper: 0.1), of a labeler of whom nothing else is known
     l2_initial, l2_rate, ratio_low, ratio_high
                     a member's L2 coefficient starts at l2_initial; a step multiplies it by l2_rate while validation
                     loss is above ratio_high times training loss, divides it below ratio_low (Ibarz et al. 2018)
@@ -63,6 +64,11 @@ class FitConfig:
             )
         if self.target not in ("comparisons", "returns"):
             raise ValueError(f"the target of reward training is 'comparisons' or 'returns', not {self.target!r}")
+
+    @property
+    def error_rate(self) -> float:
+        """Share of wrong answers that the floor stands for: a random one is right half the time."""
+        return self.error_floor / 2
 
 
 class EnsembleFit:
@@ -110,12 +116,8 @@ class EnsembleFit:
         labels are ties)."""
         members, batch = rows.shape
         picked = rows.flatten()
-        observations = dataset.observations.index_select(0, picked).to(self._device)
-        actions = dataset.actions.index_select(0, picked).to(self._device)
         mu = dataset.mu.index_select(0, picked).view(members, batch, 2).to(self._device)
-        features = self.ensemble.features(observations, actions, noise)
-        rewards = self.ensemble.score(features.view(members, -1, features.shape[-1]))
-        rewards = rewards.view(members, batch, 2, dataset.clip_steps)
+        rewards = self._rewards(dataset, rows, noise)
         returns = rewards.sum(-1)
         if self.config.target == "returns":
             std, mean = torch.std_mean(dataset.true_returns, correction=0)
@@ -123,9 +125,34 @@ class EnsembleFit:
             target = [part.to(self._device, returns.dtype) for part in (true_returns, mean, std)]
             loss = return_regression(returns, *target)
         else:
-            loss = bradley_terry(returns, mu, self.config.error_floor)
+            reliability = dataset.reliability.index_select(0, picked).view(members, batch)
+            loss = bradley_terry(returns, mu, reliability)
         right, judged = accuracy(returns.detach(), mu)
         return rewards, loss.mean(1), right / judged
+
+    @torch.no_grad()
+    def held_out_differences(self, dataset: ComparisonDataset) -> Tensor:
+        """[N] float64: predicted return of the left clip less that of the right, mean over the members that hold the
+        comparison out; NaN where none does. What a member trained on it would only repeat."""
+        held = dataset.validation_mask  # [E, N]
+        rows = held.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, : int(held.sum(1).max())]
+        total, judges = torch.zeros(2, len(dataset), dtype=torch.float64)
+        for part in rows.split(_AT_ONCE, dim=1):
+            returns = self._rewards(dataset, part).sum(-1)
+            difference = (returns[..., 0] - returns[..., 1]).double().cpu()
+            valid = held.gather(1, part)
+            total.index_add_(0, part[valid], difference[valid])
+            judges.index_add_(0, part[valid], torch.ones_like(difference[valid]))
+        return total / torch.where(judges > 0, judges, torch.nan)
+
+    def _rewards(self, dataset: ComparisonDataset, rows: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        """Raw rewards [E, batch, 2, L] of rows [E, batch], each member its own."""
+        picked = rows.flatten()
+        observations = dataset.observations.index_select(0, picked).to(self._device)
+        actions = dataset.actions.index_select(0, picked).to(self._device)
+        features = self.ensemble.features(observations, actions, noise)
+        rewards = self.ensemble.score(features.view(len(rows), -1, features.shape[-1]))
+        return rewards.view(*rows.shape, 2, dataset.clip_steps)
 
     def metrics(self) -> dict[str, float]:
         """Means over members of the smoothed measurements; NaN where nothing could be measured yet."""

@@ -6,33 +6,33 @@ ensemble are scored by one call: `returns` may be [batch, 2] or [members, batch,
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def bradley_terry(returns: Tensor, mu: Tensor, error_floor: float = 0.1) -> Tensor:
+def bradley_terry(returns: Tensor, mu: Tensor, reliability: Tensor | float = 0.95) -> Tensor:
     """Cross-entropy between what the labeler said and what the reward model expects.
 
     returns      [..., 2] undiscounted sums of predicted reward over clip 1 and clip 2
     mu           [..., 2] the label: (1,0), (0,1) or (.5,.5)
-    error_floor  share of answers taken to be uniformly random, in [0, 1)
+    reliability  [...] or one for all: r, the probability that this labeler's answer is right, in [0, 1]
     result       [...] loss in nats
 
-    P[1 over 2] = softmax of the two returns, P' = (1 - floor) P + floor / 2, loss = -sum mu log P'
-    (Christiano et al. 2017, section 2.2.3; Ibarz et al. 2018, appendix A: P' = 0.9 P + 0.05). The floor bounds
-    the loss by -log(floor / 2), about 3 nats, so one wrong answer cannot pull the model without limit.
+    P[1 over 2] = softmax of the two returns, P' = r P + (1 - r)(1 - P), loss = -sum mu log P'. With r = 0.95 that is
+    P' = 0.9 P + 0.05 (Christiano et al. 2017, section 2.2.3; Ibarz et al. 2018, appendix A): a share of 2 (1 - r) of
+    the answers, the floor, is taken to be uniformly random. It bounds the loss by -log(1 - r), about 3 nats, so one
+    wrong answer cannot pull the model without limit. r = 0.5 teaches nothing; below it the answer is read the other
+    way round.
 
     The mixture is formed in log space: log P' = logaddexp(log(1 - floor) + log P, log(floor / 2)). A return
     difference of 1e6 gives a log P of -1e6 and still a finite loss and a finite gradient.
     """
-    log_p = F.log_softmax(returns, dim=-1)
-    if error_floor > 0.0:
-        guess = torch.full((), math.log(error_floor / 2), dtype=returns.dtype, device=returns.device)
-        log_p = torch.logaddexp(log_p + math.log1p(-error_floor), guess)
-    return -(mu * log_p).sum(-1)
+    r = torch.as_tensor(reliability, dtype=torch.float64, device=returns.device)[..., None].expand(returns.shape)
+    mu = torch.where(r < 0.5, mu.flip(-1), mu)
+    wrong = torch.minimum(r, 1 - r)
+    log_p = F.log_softmax(returns, dim=-1) + torch.log1p(-2 * wrong).to(returns.dtype)
+    return -(mu * torch.logaddexp(log_p, wrong.log().to(returns.dtype))).sum(-1)
 
 
 def return_regression(returns: Tensor, true_returns: Tensor, mean: Tensor, std: Tensor) -> Tensor:

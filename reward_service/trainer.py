@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from actors.spaces import ActionSpec
-from reward_service.comparisons import Comparison, Retraction
-from reward_service.database import START
 from reward_service.dataset import ComparisonDataset, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
 from reward_service.recent import RecentSteps
+from reward_service.reliability import Evidence, PoolReliability, estimate
 from reward_service.snapshot import RewardSnapshot
 
-_READ_AT_ONCE = 512
 
-
-class RewardDatabase(Protocol):
-    """The calls of ComparisonDatabase that the trainer needs. Its second implementation is the tests' list."""
-
-    def comparisons_since(self, cursor: str, limit: int = ...) -> tuple[list[Comparison | Retraction], str]: ...
+class RewardDatabase(ComparisonLog, Protocol):
+    """The calls of ComparisonDatabase that the trainer needs."""
 
     def put_snapshot(self, version: int, payload: bytes) -> bool: ...
 
     def snapshot_version(self) -> int: ...
+
+    def set_status(self, component: str, status: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,9 @@ class RewardTrainerConfig(FitConfig):
     reward_std               deviation of the agent's reward (paper: 1 for MuJoCo, 0.05 for Atari)
     recent_steps             agent steps over which that deviation holds
     max_labels               keep the latest only (Atari: 3000); None: all
+    reliability              "learned": each labeler's answers weigh as they have proved right; "fixed": all alike,
+                             with `error_floor`
+    reliability_every_steps  gradient steps between two estimates of it
     seed                     of weights, batches and the split
     """
 
@@ -55,6 +56,8 @@ class RewardTrainerConfig(FitConfig):
     reward_std: float = 1.0
     recent_steps: int = 16384
     max_labels: int | None = None
+    reliability: Literal["learned", "fixed"] = "learned"
+    reliability_every_steps: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,6 +70,16 @@ class RewardTrainerConfig(FitConfig):
             )
         if self.max_labels is not None and self.max_labels < 1:
             raise ValueError(f"max_labels must be at least 1, or None to keep all labels, got {self.max_labels}")
+        if self.reliability not in ("learned", "fixed") or self.reliability_every_steps < 1:
+            raise ValueError(
+                "reliability must be 'learned' or 'fixed' and reliability_every_steps at least 1, got "
+                f"{self.reliability!r} and {self.reliability_every_steps}"
+            )
+
+    @property
+    def learns_reliability(self) -> bool:
+        """Whether labelers are told apart; true returns, in place of answers, do not depend on who was asked."""
+        return self.reliability == "learned" and self.target == "comparisons"
 
     @property
     def networks(self) -> EnsembleConfig:
@@ -94,14 +107,16 @@ class RewardTrainer:
         self.ensemble = RewardEnsemble(
             config.networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
         ).to(device)
-        self.dataset = ComparisonDataset(*self._data_args)
+        self._feed = ComparisonFeed(database, lambda: ComparisonDataset(*self._data_args, 1 - config.error_rate))
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
         self.fit = EnsembleFit(config, self.ensemble, self._generator)
+        self.reliability = PoolReliability({}, 0.0)
         self.version = 0
-        self._cursor = START
-        self._items_read = 0
-        self._unpublished_items = 0
         self._published_at = 0  # gradient step of the last snapshot
+
+    @property
+    def dataset(self) -> ComparisonDataset:
+        return self._feed.dataset
 
     def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
         """Recent agent data, for the statistics only: observations [T, B, *O] raw, actions [T, B, *A] as executed
@@ -115,13 +130,15 @@ class RewardTrainer:
         While no member has a comparison to train on it returns at once with `waiting` = 1 and publishes nothing.
         A call that raises (a lost connection) may simply be repeated: the cursor and the version move only once
         what they stand for is done."""
-        self._take_in()
+        self._feed.read()
         if not bool(self.dataset.trainable.any()):
             return self._metrics(waiting=True)
         self._normalise_inputs()
         for _ in range(self.config.gradient_steps_per_step):
             self.fit.gradient_step(self.dataset)
-        if self._unpublished_items or self.fit.gradient_steps - self._published_at >= self.config.publish_every_steps:
+            if self.config.learns_reliability and self.fit.gradient_steps % self.config.reliability_every_steps == 0:
+                self._estimate_reliability()
+        if self._feed.unpublished or self.fit.gradient_steps - self._published_at >= self.config.publish_every_steps:
             self._publish()
         return self._metrics(waiting=False)
 
@@ -135,10 +152,9 @@ class RewardTrainer:
             "recent": self.recent.state_dict(),
             "generator": self._generator.get_state(),
             "version": self.version,
-            "cursor": self._cursor,
-            "items_read": self._items_read,
-            "unpublished_items": self._unpublished_items,
+            **self._feed.state_dict(),
             "published_at": self._published_at,
+            "reliability": self.reliability.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -149,46 +165,28 @@ class RewardTrainer:
                 f"this checkpoint's reward trainer is of another run ({state['identity']}), this one has "
                 f"{self._identity()}; resume with the options that the run was started with"
             )
-        self._rebuild(state["items_read"])
+        self._feed.load_state_dict(state)
+        if "reliability" in state:  # a checkpoint of before it was learned has none
+            self.reliability = PoolReliability.from_state(state["reliability"])
+        self.dataset.believe(self.reliability.means)
         self.ensemble.load_state_dict(state["ensemble"])
         self.fit.load_state_dict(state["fit"])
         self.recent.load_state_dict(state["recent"])
         self._generator.set_state(state["generator"])
         self.version = state["version"]
-        self._cursor = state["cursor"]
-        self._items_read = state["items_read"]
-        self._unpublished_items = state["unpublished_items"]
         self._published_at = state["published_at"]
 
-    def _take_in(self) -> None:
-        items, cursor = self._database.comparisons_since(self._cursor, _READ_AT_ONCE)
-        for item in items:
-            self._apply(item)
-        self._cursor = cursor
-        self._items_read += len(items)
-        self._unpublished_items += len(items)
-
-    def _apply(self, item: Comparison | Retraction) -> None:
-        if item.label.retracts:
-            self.dataset.retract(item.label.retracts)
-        if isinstance(item, Comparison):
-            self.dataset.add(item)
-
-    def _rebuild(self, num_items: int) -> None:
-        self.dataset = ComparisonDataset(*self._data_args)
-        cursor, read = START, 0
-        while read < num_items:
-            before = cursor
-            items, cursor = self._database.comparisons_since(cursor, _READ_AT_ONCE)
-            if cursor == before:
-                raise RewardDataError(
-                    f"the comparison log holds {read} entries, but the checkpoint has read {num_items}: this is not "
-                    "the database of that run, or it has lost labels; resume with the run's own Redis"
-                )
-            items = items[: num_items - read]
-            for item in items:
-                self._apply(item)
-            read += len(items)
+    def _estimate_reliability(self) -> None:
+        """By gold queries and by the members that hold a query out. A single labeler only by gold: the members have
+        learned from nobody else, and would find fault with what that labeler taught them."""
+        data = self.dataset
+        labelers = data.labelers.numpy()
+        alone = len(np.unique(labelers)) < 2
+        differences = np.full(len(data), np.nan) if alone else self.fit.held_out_differences(data).numpy()
+        answers = (data.mu[:, 0] - data.mu[:, 1]).numpy()
+        evidence = Evidence(labelers, answers, data.gold.numpy(), differences)
+        self.reliability = estimate(evidence, data.labeler_names, self.config.error_rate)
+        data.believe(self.reliability.means)
 
     def _normalise_inputs(self) -> None:
         """With the statistics of all steps observed; before the first, of the labelled clips."""
@@ -206,6 +204,8 @@ class RewardTrainer:
         if not self.recent.count:
             observations = self.dataset.observations.flatten(0, 2)[: self.config.recent_steps]
             actions = self.dataset.actions.flatten(0, 2)[: self.config.recent_steps]
+        if self.reliability.labelers:
+            self._database.set_status("reliability", self.reliability.status())
         device = self.ensemble.observation_mean.device
         self.ensemble.set_output_statistics(observations.to(device), actions.to(device))
         for version in (self.version + 1, self._database.snapshot_version() + 1):
@@ -213,7 +213,7 @@ class RewardTrainer:
             snapshot = RewardSnapshot.capture(self.ensemble, version, len(self.dataset), metrics)
             if self._database.put_snapshot(version, snapshot.to_bytes()):
                 self.version = version
-                self._unpublished_items = 0
+                self._feed.unpublished = 0
                 self._published_at = self.fit.gradient_steps
                 return
 

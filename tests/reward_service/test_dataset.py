@@ -19,11 +19,11 @@ SPEC = ActionSpec(1, 0, (-1.0,), (1.0,))
 CLIP_STEPS = 3
 
 
-def comparison(n: int, answer: Answer = Answer.LEFT, query: str = "") -> Comparison:
+def comparison(n: int, answer: Answer = Answer.LEFT, query: str = "", labeler: str = "someone") -> Comparison:
     def segment(value: float) -> Segment:
         return Segment(np.full((CLIP_STEPS, 2), value, np.float32), np.full((CLIP_STEPS, 1), value, np.float32))
 
-    label = Label(f"0-{n + 1}", f"label-{n}", query or f"query-{n}", "someone", answer, "", 0.0)
+    label = Label(f"0-{n + 1}", f"label-{n}", query or f"query-{n}", labeler, answer, "", 0.0)
     return Comparison(label, segment(n), segment(-n), float(n), float(-n))
 
 
@@ -175,3 +175,20 @@ def test_clips_that_do_not_fit_are_refused_with_a_sentence() -> None:
     with pytest.raises(RewardDataError, match="not finite"):
         dataset.add(replace(good, left=broken))
     assert len(dataset) == 0
+
+
+def test_each_row_follows_how_far_its_labeler_is_believed() -> None:
+    dataset = make()
+    for n, name in enumerate(["ann", "bob", "ann", "eve"]):
+        dataset.add(replace(comparison(n, labeler=name), gold="right" if n == 1 else "left" if n == 2 else ""))
+    assert dataset.labeler_names == ["ann", "bob", "eve"]
+    assert dataset.gold.tolist() == [0, -1, 1, 0]
+    assert dataset.reliability.tolist() == [0.95] * 4
+    dataset.believe({"ann": 0.99, "eve": 0.1})
+    assert dataset.reliability.tolist() == [0.99, 0.95, 0.99, 0.1]
+    dataset.add(comparison(4, labeler="eve"))
+    dataset.retract("label-0")
+    assert dataset.labelers.tolist() == [2, 1, 0, 2]  # the last row moved into the gap, and all of it did
+    assert dataset.reliability.tolist() == [0.1, 0.95, 0.99, 0.1]
+    dataset.believe({})
+    assert dataset.reliability.tolist() == [0.95] * 4

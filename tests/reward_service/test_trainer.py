@@ -35,6 +35,7 @@ class ListDatabase:
     def __init__(self) -> None:
         self.log: list[Comparison | Retraction] = []
         self.newest: tuple[int, bytes] | None = None
+        self.told: dict[str, dict[str, Any]] = {}
 
     def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
         start = int(cursor.split("-")[1])
@@ -52,6 +53,9 @@ class ListDatabase:
 
     def snapshot_version(self) -> int:
         return self.newest[0] if self.newest else 0
+
+    def set_status(self, component: str, status: dict[str, Any]) -> None:
+        self.told[component] = status
 
     def retract(self, label_id: str) -> None:
         label = Label(f"0-{len(self.log) + 1}", f"un-{label_id}", "q", "oracle", None, label_id, 0.0)
@@ -238,12 +242,13 @@ def test_the_same_seed_gives_the_same_metrics() -> None:
     assert runs[0] != runs[2]
 
 
-@pytest.mark.parametrize("max_labels", [None, 12])
-def test_a_resumed_trainer_equals_one_that_never_stopped(max_labels: int | None) -> None:
+@pytest.mark.parametrize(("max_labels", "pool"), [(None, False), (12, False), (None, True)])
+def test_a_resumed_trainer_equals_one_that_never_stopped(max_labels: int | None, pool: bool) -> None:
     config = replace(SMALL, gradient_steps_per_step=7, input_noise=0.1, max_labels=max_labels)
+    config = replace(config, reliability_every_steps=9)
     rng = np.random.default_rng(5)
     database, later = ListDatabase(), [some_steps(rng, 40, 4) for _ in range(3)]
-    database.log = comparisons(20)
+    database.log = by_a_pool(20, gold_every=2) if pool else comparisons(20)
     trainer = make(database, config)
     trainer.step()
     database.retract("label-15")
@@ -265,9 +270,106 @@ def test_a_resumed_trainer_equals_one_that_never_stopped(max_labels: int | None)
     buffer.seek(0)
     resumed = make(database, config, observed=False)
     resumed.load_state_dict(torch.load(buffer, weights_only=True))
+    assert (resumed.dataset.reliability.min().item() < 0.5) == pool
     assert go_on(resumed) == never_stopped  # metrics and published bytes
+    assert resumed.reliability == trainer.reliability
     for mine, theirs in zip(resumed.ensemble.parameters(), trainer.ensemble.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+KINDS = {"ann": 1.0, "bea": 1.0, "cid": 1.0, "spammer": 0.5, "adversary": 0.0}
+
+
+def by_a_pool(num: int, gold_every: int = 20) -> list[Comparison | Retraction]:
+    """The comparisons above, answered in turn by labelers of known reliability."""
+    rng, made, names = np.random.default_rng(1), list[Comparison | Retraction](), list(KINDS)
+    for n, item in enumerate(comparisons(num)):
+        assert isinstance(item, Comparison)
+        assert item.label.answer is not None
+        name, better = names[n % len(names)], item.label.answer
+        other = Answer.RIGHT if better is Answer.LEFT else Answer.LEFT
+        answer = better if rng.random() < KINDS[name] else other
+        gold = better.value if n % gold_every < 1 else ""
+        made.append(replace(item, label=replace(item.label, labeler=name, answer=answer), gold=gold))
+    return made
+
+
+POOL = RewardTrainerConfig(hidden=(16,), batch_pairs=16, learning_rate=3e-3, gradient_steps_per_step=100)
+
+
+def test_held_out_differences_equal_their_slow_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reward_service.fitting._AT_ONCE", 7)
+    database = ListDatabase()
+    database.log = comparisons(40)
+    trainer = make(database)
+    trainer.step()
+    data = trainer.dataset
+    fast = trainer.fit.held_out_differences(data)
+    with torch.no_grad():
+        returns = trainer.ensemble.clip_returns(data.observations, data.actions)
+    for n in range(40):
+        judges = [e for e in range(3) if data.counts[n, e] == 0]
+        expected = [float(returns[e, n, 0] - returns[e, n, 1]) for e in judges]
+        if judges:
+            assert fast[n].item() == pytest.approx(sum(expected) / len(judges), rel=1e-4, abs=1e-5)
+        else:
+            assert fast[n].isnan()
+    assert 0 < fast.isnan().sum() < 40
+
+
+def test_a_pool_is_told_apart_and_the_reward_is_better_for_it() -> None:
+    errors = {}
+    for reliability in ("learned", "fixed"):
+        database = ListDatabase()
+        database.log = by_a_pool(400)
+        trainer = make(database, replace(POOL, reliability=reliability))
+        for _ in range(8):
+            trainer.step()
+        observations, actions = some_steps(np.random.default_rng(7), 1000)
+        with torch.no_grad():
+            predicted = trainer.ensemble(torch.from_numpy(observations), torch.from_numpy(actions)).numpy()
+        errors[reliability] = 1 - np.corrcoef(predicted, true_reward(observations, actions))[0, 1]
+        if reliability == "fixed":
+            assert "reliability" not in database.told
+            assert (trainer.dataset.reliability == 0.95).all()
+            continue
+        told = database.told["reliability"]
+        assert told["slope"] > 0
+        for name, r in KINDS.items():
+            one = told["labelers"][name]
+            assert one["low"] <= r <= one["high"]
+            assert one["answers"] == 80
+            rows = trainer.dataset.labelers == trainer.dataset.labeler_names.index(name)
+            assert (trainer.dataset.reliability[rows] == one["reliability"]).all()
+        assert told["labelers"]["adversary"]["high"] < 0.5
+        assert told["labelers"]["ann"]["gold_asked"] == told["labelers"]["ann"]["gold_right"] == 20
+    assert errors["learned"] < errors["fixed"] / 2
+
+
+def test_of_a_single_labeler_only_gold_can_tell() -> None:
+    database = ListDatabase()
+    database.log = comparisons(40)
+    make(database, POOL).step()
+    one = database.told["reliability"]["labelers"]["oracle"]
+    assert one["reliability"] == 0.95
+    assert (one["gold_asked"], one["answers"], database.told["reliability"]["slope"]) == (0, 40, 0.0)
+    database.log = [
+        replace(item, gold="left" if item.label.answer is Answer.RIGHT else "right")
+        for item in comparisons(12)
+        if isinstance(item, Comparison)
+    ]
+    make(database, POOL).step()
+    assert database.told["reliability"]["labelers"]["oracle"]["high"] < 0.5
+
+
+def test_labelers_weigh_the_same_until_they_are_estimated_and_in_the_ablation_on_returns() -> None:
+    for config in (replace(POOL, gradient_steps_per_step=99), replace(POOL, target="returns")):
+        database = ListDatabase()
+        database.log = by_a_pool(50)
+        trainer = make(database, config)
+        trainer.step()
+        assert database.told == {}
+        assert (trainer.dataset.reliability == 0.95).all()
 
 
 def test_versions_used_before_a_crash_are_skipped() -> None:
@@ -408,6 +510,8 @@ def test_recent_steps_keep_the_latest_and_the_moments_of_all() -> None:
         {"gradient_steps_per_step": 0},
         {"reward_std": 0.0},
         {"max_labels": 0},
+        {"reliability": "guessed"},
+        {"reliability_every_steps": 0},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )

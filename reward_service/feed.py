@@ -1,0 +1,68 @@
+"""ComparisonFeed: the ordered log of comparisons, read into a dataset from a cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from reward_service.comparisons import Comparison, Retraction
+from reward_service.database import START
+from reward_service.dataset import ComparisonDataset, RewardDataError
+
+_READ_AT_ONCE = 512
+
+
+class ComparisonLog(Protocol):
+    """The call of ComparisonDatabase that a feed needs. Its second implementation is the tests' list."""
+
+    def comparisons_since(self, cursor: str, limit: int = ...) -> tuple[list[Comparison | Retraction], str]: ...
+
+
+class ComparisonFeed:
+    """Keeps `dataset` at what the log says. `unpublished` counts what came in since its reader last set it to 0."""
+
+    def __init__(self, log: ComparisonLog, make_dataset: Callable[[], ComparisonDataset]) -> None:
+        self._log, self._make_dataset = log, make_dataset
+        self.dataset = make_dataset()
+        self.unpublished = 0
+        self._cursor = START
+        self._items_read = 0
+
+    def read(self) -> None:
+        """Take in what is new, at most 512 entries of the log. Where the connection is lost nothing has changed."""
+        items, cursor = self._log.comparisons_since(self._cursor, _READ_AT_ONCE)
+        for item in items:
+            self._apply(item)
+        self._cursor = cursor
+        self._items_read += len(items)
+        self.unpublished += len(items)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cursor": self._cursor, "items_read": self._items_read, "unpublished_items": self.unpublished}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Fill a new dataset from the log's first `items_read` entries. Raises RewardDataError for a log that is
+        shorter than it was."""
+        self.dataset = self._make_dataset()
+        cursor, read, num_items = START, 0, state["items_read"]
+        while read < num_items:
+            before = cursor
+            items, cursor = self._log.comparisons_since(cursor, _READ_AT_ONCE)
+            if cursor == before:
+                raise RewardDataError(
+                    f"the comparison log holds {read} entries, but the checkpoint has read {num_items}: this is not "
+                    "the database of that run, or it has lost labels; resume with the run's own Redis"
+                )
+            items = items[: num_items - read]
+            for item in items:
+                self._apply(item)
+            read += len(items)
+        self._cursor = state["cursor"]
+        self._items_read = num_items
+        self.unpublished = state["unpublished_items"]
+
+    def _apply(self, item: Comparison | Retraction) -> None:
+        if item.label.retracts:
+            self.dataset.retract(item.label.retracts)
+        if isinstance(item, Comparison):
+            self.dataset.add(item)
