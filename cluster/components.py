@@ -16,6 +16,7 @@ from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
 from cluster.config import RunConfig
 from labeling.oracle import SyntheticLabeler
+from labeling.people import SyntheticPool, parse_people
 from labeling.query_actor import QueryActor
 from labeling.queue import QueryQueue
 from labeling.schedule import LabelSchedule
@@ -82,10 +83,10 @@ class RewardService:
 
 
 class Labeling:
-    """The query actor, and beside it the synthetic labeler where the run has one."""
+    """The query actor, and beside it the synthetic labeler, or several, where the run has them."""
 
-    def __init__(self, query_actor: QueryActor, labeler: SyntheticLabeler | None) -> None:
-        self._query_actor, self._labeler = query_actor, labeler
+    def __init__(self, query_actor: QueryActor, labeler: SyntheticLabeler | SyntheticPool | None, overlap: int) -> None:
+        self._query_actor, self._labeler, self._overlap = query_actor, labeler, overlap
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         self._query_actor.observe(rollout, hidden, agent_steps)
@@ -97,7 +98,7 @@ class Labeling:
         metrics = self._query_actor.step()
         answered = self._labeler.step() if self._labeler else 0
         metrics["labels"] += answered
-        metrics["queries_open"] -= answered
+        metrics["queries_open"] -= answered // self._overlap
         return {**metrics, "waiting": float(metrics["queries_asked"] + answered == 0)}
 
     def forget(self) -> None:
@@ -144,12 +145,19 @@ def build_labeling(spec: RunSpec) -> Labeling:
     config, task = spec.config, spec.task
     database = build_database(spec)
     schedule = LabelSchedule(config.labels, config.steps, config.query.initial_fraction, config.query.offline)
-    query_actor = QueryActor(config.query, task, schedule, database, build_reader(spec, database, "cpu"), config.seed)
-    labeler = None
-    if config.labeler == "synthetic":
+    reader = build_reader(spec, database, "cpu")
+    if config.labeler == "synthetic" and not config.oracle.people:
+        query = dataclasses.replace(config.query, gold_fraction=0.0)
+        query_actor = QueryActor(query, task, schedule, database, reader, config.seed)
         queue = QueryQueue(database.client, spec.run_id)
-        labeler = SyntheticLabeler(config.oracle, queue, database, config.seed)
-    return Labeling(query_actor, labeler)
+        return Labeling(query_actor, SyntheticLabeler(config.oracle, queue, database, config.seed), 1)
+    overlap = config.labeling.overlap
+    query_actor = QueryActor(config.query, task, schedule, database, reader, config.seed, overlap)
+    pool = None
+    if config.labeler == "synthetic":
+        queue = QueryQueue(database.client, spec.run_id, overlap=overlap)
+        pool = SyntheticPool(parse_people(config.oracle.people), queue, database, config.seed)
+    return Labeling(query_actor, pool, overlap)
 
 
 def build_reader(spec: RunSpec, database: ComparisonDatabase, device: str | torch.device) -> SnapshotReader:

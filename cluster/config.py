@@ -23,6 +23,7 @@ from actors.rollout import RolloutConfig
 from actors.tasks import Task, make_task
 from cluster.label_server import LabelServerConfig
 from labeling.oracle import OracleConfig
+from labeling.people import parse_people
 from labeling.query_actor import QueryConfig
 from learners.a2c import A2CConfig
 from learners.learner import LearnerConfig
@@ -107,7 +108,8 @@ def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
 
 
 def validate(config: RunConfig, task: Task) -> None:
-    """Refuse impossible numbers with one sentence each. Raises ConfigError."""
+    """Refuse impossible numbers with one sentence each. Raises ConfigError, and UnknownPersonError."""
+    people = parse_people(config.oracle.people) if config.oracle.people else []
     clip_steps, horizon = config.clip_steps or task.preset.clip_steps, task.horizon
     steps = config.rollout.steps * config.rollout.num_envs
     rules = [
@@ -157,6 +159,15 @@ def validate(config: RunConfig, task: Task) -> None:
             config.labeler != "human" or task.mujoco_model is not None,
             f"clips of {task.name} cannot be shown to people yet: only the MuJoCo tasks of `twoclips tasks` can be "
             "redrawn; use --labeler synthetic",
+        ),
+        (
+            not people or config.oracle == OracleConfig(people=config.oracle.people),
+            "each kind of oracle.people errs in its own way; leave the other oracle settings out",
+        ),
+        (
+            config.labeler != "synthetic" or config.labeling.overlap <= max(1, len(people)),
+            f"labeling.overlap={config.labeling.overlap} needs that many labelers, who answer a query once each; name "
+            "them with --set oracle.people=perfect:NUMBER",
         ),
         (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
         (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),

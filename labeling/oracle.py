@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -18,10 +20,21 @@ from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 
 
+class Dice(Protocol):
+    """Where chance comes from: `random.Random`, or a generator of NumPy."""
+
+    def random(self) -> float: ...
+
+
+Judge = Callable[[float, float, Dice], Answer]
+"""(true return of the left clip, of the right one, dice) -> what is answered."""
+
+
 @dataclass(frozen=True)
 class OracleConfig:
     """How a synthetic labeler answers; as it stands, perfectly.
 
+    people         several labelers in place of the one, by kind and number: see people.py
     error_rate     probability of giving the opposite answer
     skip_rate      probability of answering INCOMPARABLE
     skip_below     INCOMPARABLE when neither clip's true return reaches this
@@ -30,6 +43,7 @@ class OracleConfig:
     """
 
     name: str = "oracle"
+    people: str = ""
     error_rate: float = 0.0
     skip_rate: float = 0.0
     skip_below: float = -math.inf
@@ -59,11 +73,27 @@ def answer_by_return(config: OracleConfig, left: float, right: float, draws: tup
     return Answer.LEFT if prefers_left != (err < config.error_rate) else Answer.RIGHT
 
 
-class SyntheticLabeler:
-    """One synthetic labeler. step() answers what the queue has for it and never waits."""
+def teacher(config: OracleConfig) -> Judge:
+    """Who answers as `config` says."""
+    return lambda left, right, dice: answer_by_return(
+        config, left, right, (dice.random(), dice.random(), dice.random())
+    )
 
-    def __init__(self, config: OracleConfig, queue: QueryQueue, database: ComparisonDatabase, seed: int) -> None:
+
+class SyntheticLabeler:
+    """One synthetic labeler. step() answers what the queue has for it and never waits. Given a `judge`, it answers like
+    that one and takes only its name from `config`."""
+
+    def __init__(
+        self,
+        config: OracleConfig,
+        queue: QueryQueue,
+        database: ComparisonDatabase,
+        seed: int,
+        judge: Judge | None = None,
+    ) -> None:
         self.config = config
+        self._judge = judge or teacher(config)
         self._queue = queue
         self._database = database
         self._seed = seed
@@ -80,9 +110,8 @@ class SyntheticLabeler:
                 self._queue.withdraw(lease.query_id)
                 continue
             digest = self._digest(lease.query_id)
-            draws = np.random.default_rng(list(digest)).random(3)
             returns = clips[lease.left].true_return, clips[lease.right].true_return
-            answer = answer_by_return(self.config, *returns, (draws[0], draws[1], draws[2]))
+            answer = self._judge(*returns, np.random.default_rng(list(digest)))
             label_id = digest[:16].hex()
             try:
                 completion = self._queue.complete(lease, answer, label_id)

@@ -1,49 +1,40 @@
 """Simulated people: how each kind answers about two clips as they are shown, given the true returns that it perceives.
 
-They exist to try out the pages and a pool of labelers; unlike the oracle they come over HTTP (`twoclips label
---simulate`). Left out: the short-sighted one, who judges by a clip's last steps; a clip carries its return only.
+They exist to try out the pages, over HTTP (`twoclips label --simulate`), and pools of labelers, in place of the one
+oracle (`SyntheticPool`). Left out: the short-sighted one, who judges by a clip's last steps; a clip carries its return
+only.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-
-from labeling.oracle import OracleConfig, answer_by_return
+from labeling.oracle import Dice, Judge, OracleConfig, SyntheticLabeler, teacher
+from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer
-
-Judge = Callable[[float, float, random.Random], Answer]
-"""(true return of the clip on the left, on the right, random) -> what is answered."""
+from reward_service.database import ComparisonDatabase
 
 
 class UnknownPersonError(ValueError):
     """No simulated person is of that kind."""
 
 
-def _teacher(config: OracleConfig) -> Judge:
-    return lambda left, right, dice: answer_by_return(
-        config, left, right, (dice.random(), dice.random(), dice.random())
-    )
-
-
-def _left_biased(left: float, right: float, dice: random.Random) -> Answer:
+def _left_biased(left: float, right: float, dice: Dice) -> Answer:
     return Answer.LEFT if dice.random() < 0.4 or left > right else Answer.RIGHT
 
 
-def _spammer(left: float, right: float, dice: random.Random) -> Answer:
+def _spammer(left: float, right: float, dice: Dice) -> Answer:
     del left, right
-    return dice.choice((Answer.LEFT, Answer.RIGHT))
+    return Answer.LEFT if dice.random() < 0.5 else Answer.RIGHT
 
 
 JUDGES: dict[str, Judge] = {
-    "perfect": _teacher(OracleConfig()),
-    "noisy": _teacher(OracleConfig(beta=1.0)),
-    "mistaken": _teacher(OracleConfig(error_rate=0.1)),
-    "skipping": _teacher(OracleConfig(skip_rate=0.2)),
-    "tie-loving": _teacher(OracleConfig(tie_threshold=1.0)),
+    "perfect": teacher(OracleConfig()),
+    "noisy": teacher(OracleConfig(beta=1.0)),
+    "mistaken": teacher(OracleConfig(error_rate=0.1)),
+    "skipping": teacher(OracleConfig(skip_rate=0.2)),
+    "tie-loving": teacher(OracleConfig(tie_threshold=1.0)),
     "left-biased": _left_biased,
     "spammer": _spammer,
-    "adversary": _teacher(OracleConfig(error_rate=1.0)),
+    "adversary": teacher(OracleConfig(error_rate=1.0)),
 }
 
 
@@ -58,3 +49,28 @@ def parse_people(text: str) -> list[str]:
             )
         people += [kind] * int(count or "1")
     return people
+
+
+class SyntheticPool:
+    """Synthetic labelers of several kinds who take turns, named "perfect-0" and so on.
+
+    Whose turn it is follows from the number of labels in the log, so that a run that is resumed, or a service that is
+    started again, goes on with the next in line."""
+
+    def __init__(self, kinds: list[str], queue: QueryQueue, database: ComparisonDatabase, seed: int) -> None:
+        self._database = database
+        self._people = [
+            SyntheticLabeler(OracleConfig(name=f"{kind}-{index}"), queue, database, seed, JUDGES[kind])
+            for index, kind in enumerate(kinds)
+        ]
+
+    def step(self, max_labels: int = 64) -> int:
+        """Up to `max_labels` answers, one from each in turn; how many were given. Who is given nothing is passed over,
+        and when that is so of all in a row it returns."""
+        turn, answered, idle = self._database.num_labels(), 0, 0
+        while answered < max_labels and idle < len(self._people):
+            given = self._people[turn % len(self._people)].step(max_labels=1)
+            answered += given
+            idle = 0 if given else idle + 1
+            turn += 1
+        return answered

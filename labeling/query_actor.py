@@ -23,7 +23,7 @@ from actors.clips import cut_clips
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
 from labeling.schedule import LabelSchedule
-from labeling.selection import candidate_pairs, select_pairs
+from labeling.selection import candidate_pairs, select_pairs, widest_pairs
 from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase
 from reward_service.ensemble import RewardEnsemble, disagreement
@@ -35,7 +35,8 @@ Array = np.ndarray
 @dataclass(frozen=True)
 class QueryConfig:
     """candidates: pairs looked at per query asked. recent_clips: how many clips of the current policy to draw from.
-    max_open: queries that may wait for a labeler at once, so that what people see is never old."""
+    max_open: queries that may wait for a labeler at once, so that what people see is never old. gold_fraction: share of
+    the queries whose better side is known, to learn about labelers; a run with the one synthetic labeler has none."""
 
     selection: Literal["disagreement", "random"] = "disagreement"
     candidates: int = 10
@@ -43,10 +44,16 @@ class QueryConfig:
     max_open: int = 1000
     initial_fraction: float = 0.25
     offline: bool = False
+    gold_fraction: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.gold_fraction <= 1.0:
+            raise ValueError(f"gold_fraction must be between 0 and 1, got {self.gold_fraction}")
 
 
 class QueryActor:
-    """Turns recent rollouts into queries. `reader` keeps `ensemble` at the newest snapshot."""
+    """Turns recent rollouts into queries, each of which will have `overlap` labels. `reader` keeps `ensemble` at the
+    newest snapshot."""
 
     def __init__(
         self,
@@ -56,7 +63,9 @@ class QueryActor:
         database: ComparisonDatabase,
         reader: SnapshotReader,
         seed: int,
+        overlap: int = 1,
     ) -> None:
+        self._overlap = overlap
         self._config, self._task, self._schedule = config, task, schedule
         self._database, self._reader = database, reader
         self._clips: deque[Clip] = deque(maxlen=config.recent_clips)
@@ -82,7 +91,7 @@ class QueryActor:
         waiting = self._database.num_open_queries()
         answered = self._database.num_labels()
         due = self._schedule.due(self._agent_steps)
-        wanted = min(due - answered - waiting, self._config.max_open - waiting)
+        wanted = min(math.ceil((due - answered) / self._overlap), self._config.max_open) - waiting
         asked = self._ask(wanted) if wanted > 0 and len(self._clips) > 1 else 0
         return {
             "labels_due": float(due),
@@ -99,17 +108,28 @@ class QueryActor:
         pairs = candidate_pairs(self._random, len(clips), wanted * self._config.candidates)
         score = self._scorer(clips) if self._reader.version else None
         selection = select_pairs(pairs, score, wanted, self._config.selection == "disagreement")
-        named = {index: clips[index] for index in selection.pairs.ravel().tolist()}
-        self._database.put_clips(list(named.values()))
+        asked, values = selection.pairs, selection.disagreement.copy()
+        places, gold = self._gold_pairs(clips, pairs, asked)
+        asked[places] = gold
+        if score and len(gold):
+            values[places] = score(gold)
+        self._database.put_clips([clips[index] for index in dict.fromkeys(asked.ravel().tolist())])
         queries = [
-            self._query(clips[left], clips[right], float(value))
-            for (left, right), value in zip(selection.pairs.tolist(), selection.disagreement, strict=True)
+            self._query(clips[left], clips[right], float(value), place in places)
+            for place, ((left, right), value) in enumerate(zip(asked.tolist(), values, strict=True))
         ]
-        self._disagreement = {
-            "asked": float(selection.disagreement.mean()),
-            "unasked": selection.candidate_disagreement,
-        }
-        return sum(self._database.offer(queries))
+        self._disagreement = {"asked": float(values.mean()), "unasked": selection.candidate_disagreement}
+        # A gold pair waits where the pair would have that it stands for: its own disagreement would put it last.
+        return sum(self._database.offer(queries, selection.disagreement.tolist()))
+
+    def _gold_pairs(self, clips: list[Clip], candidates: Array, asked: Array) -> tuple[Array, Array]:
+        """Places [G] among the asked pairs, by lot, and the gold pairs [G, 2] of clip indices that take them."""
+        if self._config.gold_fraction == 0.0:
+            return np.empty(0, np.int64), np.empty((0, 2), np.int64)
+        count = int(self._random.binomial(len(asked), self._config.gold_fraction))
+        returns = np.array([clip.true_return for clip in clips])
+        gold = widest_pairs(candidates, asked, returns, count)
+        return self._random.choice(len(asked), len(gold), replace=False), gold
 
     def _scorer(self, clips: list[Clip]) -> Callable[[Array], Array]:
         ensemble: RewardEnsemble = self._reader.ensemble
@@ -125,10 +145,11 @@ class QueryActor:
 
         return score
 
-    def _query(self, left: Clip, right: Clip, value: float) -> Query:
+    def _query(self, left: Clip, right: Clip, value: float, is_gold: bool) -> Query:
         # The id follows from the pair: a query that is offered twice, after a lost reply, is one query.
         digest = hashlib.blake2b(f"{left.clip_id}:{right.clip_id}".encode(), digest_size=16).hexdigest()
-        return Query(digest, left.clip_id, right.clip_id, value, self._reader.version, asked_at_s=0.0)
+        gold = ("left" if left.true_return > right.true_return else "right") if is_gold else ""
+        return Query(digest, left.clip_id, right.clip_id, value, self._reader.version, asked_at_s=0.0, gold=gold)
 
     def state_dict(self) -> dict[str, Any]:
         return {"random": self._random.bit_generator.state, "agent_steps": self._agent_steps}

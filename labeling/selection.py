@@ -1,7 +1,8 @@
 """Which pairs of clips to ask about: maths on arrays, nothing of ours.
 
 Ten candidates are drawn for every query, and those on which the members disagree most are asked (Christiano et al.
-2017, section 2.2.4). `random` asks the first candidates as they come: the paper's ablation.
+2017, section 2.2.4). `random` asks the first candidates as they come: the paper's ablation. Gold pairs, of which the
+better side is known, are those that differ most in what the labeler is to judge.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 Array = np.ndarray
+
+WIDE = 2.0
+"""Standard deviations of the recent clips' values that the two sides of a gold pair are apart, at least. Of pairs drawn
+at random a sixth are, if the values are normal; of the ten candidates for one query nearly always one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +49,26 @@ def select_pairs(
     chosen = order[:count]
     mean = float(scores.mean()) if score is not None and len(scores) else float("nan")
     return Selection(unique[chosen], scores[chosen], mean)
+
+
+def widest_pairs(candidates: Array, taken: Array, values: Array, count: int) -> Array:
+    """Up to `count` of the candidate pairs [C, 2], the widest gap between their `values` [M] first.
+
+    None of the pairs `taken` [K, 2], no clip in two of them, and none less than WIDE apart: who watches cannot tell
+    clips that hardly differ, however well it is known which is better."""
+    finite = np.isfinite(values)
+    spread = float(values[finite].std()) if finite.any() else 0.0
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(values[candidates[:, 0]] - values[candidates[:, 1]])
+    gaps = np.where(np.isfinite(gaps), gaps, 0.0)
+    used = {frozenset(pair) for pair in taken.tolist()}
+    seen: set[int] = set()
+    chosen: list[list[int]] = []
+    for index in np.argsort(-gaps, kind="stable").tolist():
+        pair = candidates[index].tolist()
+        if len(chosen) == count or gaps[index] == 0.0 or gaps[index] < WIDE * spread:
+            break
+        if frozenset(pair) not in used and seen.isdisjoint(pair):
+            chosen.append(pair)
+            seen.update(pair)
+    return np.array(chosen, candidates.dtype).reshape(-1, 2)

@@ -7,7 +7,9 @@ import pytest
 
 from actors.tasks import make_task
 from cluster.config import ConfigError, load_config, make_config, parse_settings, save_config
+from cluster.errors import exit_code, sentence
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
+from labeling.people import UnknownPersonError
 
 
 def config_of(task: str = "hopper", **settings: Any) -> Any:
@@ -38,6 +40,11 @@ def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
         ({"algorithm": "dqn"}, "'ppo' or 'trpo' or 'a2c'"),
         ({"labels": "many"}, "labels must be int"),
         ({"oracle__error_rate": 2.0}, "between 0 and 1"),
+        ({"oracle__people": "perfect:2", "oracle__error_rate": 0.1}, "leave the other"),
+        ({"labeling__overlap": 3}, "needs that many labelers"),
+        ({"oracle__people": "perfect:2", "labeling__overlap": 3}, "needs that many labelers"),
+        ({"query__gold_fraction": 2.0}, "between 0 and 1"),
+        ({"reward__reliability": "guessed"}, "'learned' or 'fixed'"),
     ],
     ids=str,
 )
@@ -45,6 +52,14 @@ def test_what_no_run_can_have_is_refused_in_one_sentence(settings: dict[str, Any
     with pytest.raises(ConfigError, match=says) as caught:
         config_of(**settings)
     assert "\n" not in str(caught.value)
+
+
+def test_people_that_nobody_knows_are_bad_usage_and_told_who_there_is() -> None:
+    with pytest.raises(UnknownPersonError, match="spammer") as caught:
+        config_of(oracle__people="perfect:2,saint:1")
+    assert "\n" not in sentence(caught.value)
+    assert exit_code(caught.value) == 2
+    assert config_of(oracle__people="perfect:2,spammer", labeling__overlap=3).oracle.people == "perfect:2,spammer"
 
 
 def test_settings_are_read_as_toml_where_that_works() -> None:

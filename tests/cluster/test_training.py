@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cluster.training as training_module
+from cluster.comparisons import open_database, rows_of
 from cluster.config import save_config
 from cluster.run_folder import RunFolder
 from cluster.runner import Interrupted
+from reward_service.database import START
 from tests.cluster.runs import small_config, train
 
 pytestmark = pytest.mark.redis
@@ -38,9 +41,14 @@ def test_another_seed_gives_other_metrics(tmp_path: Path) -> None:
     assert curve(tmp_path / "a") != curve(tmp_path / "b")
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "trpo", "a2c"])
-def test_resumed_equals_never_stopped(tmp_path: Path, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small_config(seed=3, algorithm=algorithm)
+POOL = {"oracle__people": "perfect:2,spammer,adversary", "query__gold_fraction": 0.3, "labels": 60}
+
+
+@pytest.mark.parametrize("settings", [{"algorithm": "ppo"}, {"algorithm": "trpo"}, {"algorithm": "a2c"}, POOL], ids=str)
+def test_resumed_equals_never_stopped(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(seed=3, **settings)
     train(tmp_path / "whole", config)
 
     save = training_module.save_checkpoint
@@ -58,6 +66,31 @@ def test_resumed_equals_never_stopped(tmp_path: Path, algorithm: str, monkeypatc
             train(tmp_path / "stopped", config)
     train(tmp_path / "stopped")
     assert curve(tmp_path / "stopped") == curve(tmp_path / "whole")
+
+
+def test_a_run_with_a_pool_says_what_each_labeler_is_worth(tmp_path: Path) -> None:
+    summary = train(tmp_path / "run", small_config(seed=3, **POOL))
+    assert summary["labels"] == 60
+    with open_database(tmp_path / "run") as database:
+        told = database.statuses()["reliability"]
+        labels = database.labels_since(START)[0]
+    assert Counter(label.labeler for label in labels) == {
+        "perfect-0": 15, "perfect-1": 15, "spammer-2": 15, "adversary-3": 15
+    }  # fmt: skip
+    assert set(told) == {"labelers", "slope", "excluded_share", "updated_at_s"}
+    assert set(told["labelers"]) == {label.labeler for label in labels}
+    asked = {name: labeler["gold_asked"] for name, labeler in told["labelers"].items()}
+    assert 5 <= sum(asked.values()) <= 30
+    assert all(told["labelers"][f"perfect-{n}"]["gold_right"] == asked[f"perfect-{n}"] for n in (0, 1))
+    assert told["labelers"]["adversary-3"]["gold_right"] == 0
+    assert told["labelers"]["adversary-3"]["reliability"] < 0.5 < told["labelers"]["perfect-0"]["reliability"]
+
+
+def test_the_one_oracle_is_not_asked_what_is_known(tmp_path: Path) -> None:
+    train(tmp_path / "run", small_config(steps=512, reward__reliability_every_steps=10))
+    with open_database(tmp_path / "run") as database:
+        assert {row.gold for row in rows_of(database)} == {""}
+        assert database.statuses()["reliability"]["labelers"]["oracle"]["reliability"] == 0.95
 
 
 def test_a_finished_run_that_is_resumed_says_what_it_was(tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from labeling.people import JUDGES, UnknownPersonError, parse_people
-from reward_service.comparisons import Answer
+from actors.trajectory import Clip, Segment
+from labeling.people import JUDGES, SyntheticPool, UnknownPersonError, parse_people
+from labeling.queue import QueryQueue
+from reward_service.comparisons import Answer, Query
+from reward_service.database import START, ComparisonDatabase
 
 
 def _answers(kind: str, left: float, right: float, count: int = 2000) -> Counter[Answer]:
@@ -57,3 +61,45 @@ def test_people_are_written_as_kind_and_number() -> None:
 def test_what_is_no_person_is_told_who_there_is(text: str) -> None:
     with pytest.raises(UnknownPersonError, match="left-biased"):
         parse_people(text)
+
+
+def _offer(database: ComparisonDatabase, count: int) -> None:
+    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
+    database.put_clips([Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(2 * count)])
+    database.offer([Query(f"q{n}", f"clip{2 * n}", f"clip{2 * n + 1}", 0.0, 0, 0.0) for n in range(count)])
+
+
+def _pool(database: ComparisonDatabase, kinds: list[str], overlap: int = 1) -> SyntheticPool:
+    return SyntheticPool(kinds, QueryQueue(database.client, database.run_id, overlap=overlap), database, seed=0)
+
+
+@pytest.mark.redis
+def test_a_pool_takes_turns_also_after_it_was_started_again(database: ComparisonDatabase) -> None:
+    _offer(database, 14)
+    kinds = ["perfect", "perfect", "adversary"]
+    assert _pool(database, kinds).step(4) == 4
+    assert _pool(database, kinds).step() == 10
+    assert _pool(database, kinds).step() == 0
+    labels = database.labels_since(START)[0]
+    assert [label.labeler for label in labels] == (["perfect-0", "perfect-1", "adversary-2"] * 5)[:14]
+    for label in labels:  # the clip on the right returns more
+        assert label.answer is (Answer.LEFT if label.labeler == "adversary-2" else Answer.RIGHT)
+
+
+@pytest.mark.redis
+def test_with_overlap_several_of_a_pool_answer_each_query_and_nobody_twice(database: ComparisonDatabase) -> None:
+    _offer(database, 5)
+    assert _pool(database, ["perfect"] * 4, overlap=3).step() == 15
+    labels = database.labels_since(START)[0]
+    assert len({(label.query_id, label.labeler) for label in labels}) == 15
+    assert Counter(label.query_id for label in labels) == {f"q{n}": 3 for n in range(5)}
+    assert not any(label.surplus for label in labels)
+    assert database.num_open_queries() == 0
+
+
+@pytest.mark.redis
+def test_who_is_given_nothing_is_passed_over(database: ComparisonDatabase) -> None:
+    _offer(database, 1)
+    assert _pool(database, ["perfect"], overlap=2).step() == 1  # the second answer must be somebody else's
+    assert _pool(database, ["perfect", "perfect"], overlap=2).step() == 1
+    assert [label.labeler for label in database.labels_since(START)[0]] == ["perfect-0", "perfect-1"]

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from actors.clips import cut_clips
 from actors.policy import ActorCritic, PolicyConfig
 from actors.rollout import RolloutConfig, RolloutWorker
 from actors.tasks import Task, make_task
 from actors.trajectory import Hidden, Rollout
 from labeling.oracle import OracleConfig, SyntheticLabeler
+from labeling.people import SyntheticPool
 from labeling.query_actor import QueryActor, QueryConfig
 from labeling.queue import QueryQueue
 from labeling.schedule import LabelSchedule
+from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble, disagreement
 from reward_service.snapshot import RewardSnapshot, SnapshotReader
@@ -32,7 +35,11 @@ def _task() -> Task:
 
 @pytest.fixture(name="block", scope="module")
 def _block(task: Task) -> tuple[Rollout, Hidden]:
-    worker = RolloutWorker(task, PolicyConfig(), RolloutConfig(num_envs=4, steps=60), worker=0, seed=0)
+    return block_of(task, num_envs=4)
+
+
+def block_of(task: Task, num_envs: int) -> tuple[Rollout, Hidden]:
+    worker = RolloutWorker(task, PolicyConfig(), RolloutConfig(num_envs, steps=60), worker=0, seed=0)
     return worker.step(ActorCritic(PolicyConfig(), task.observation_shape, task.action).export(0))
 
 
@@ -130,4 +137,56 @@ def test_what_is_forgotten_is_not_asked_about(
     actor = actor_on(database, task)
     actor.observe(*block, agent_steps=0)
     actor.forget()
+    assert actor.step()["queries_asked"] == 0
+
+
+def queries_of(database: ComparisonDatabase) -> list[Query]:
+    """All that was asked, the most wanted first; given to nobody."""
+    ids = database.client.zrevrange(f"{database.prefix}queries:open", 0, -1)
+    found = [database.get_query(query_id.decode()) for query_id in ids]  # type: ignore[union-attr]
+    return [query for query in found if query is not None]
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_some_queries_are_gold_and_nothing_shows_it(database: ComparisonDatabase, task: Task, scored: bool) -> None:
+    block = block_of(task, num_envs=20)
+    if scored:
+        database.put_snapshot(4, RewardSnapshot.capture(ensemble_of(task), 4).to_bytes())
+    actor = actor_on(database, task, gold_fraction=0.3)
+    actor.observe(*block, agent_steps=10_000)
+    assert actor.step()["queries_asked"] == 40
+    asked = queries_of(database)
+    clips = database.get_clips({clip for query in asked for clip in (query.left, query.right)})
+    gaps = [clips[query.left].true_return - clips[query.right].true_return for query in asked]
+    gold = [query.gold for query in asked]
+    assert 6 <= sum(map(bool, gold)) <= 20
+    assert all(side == "" or side == ("left" if gap > 0 else "right") for side, gap in zip(gold, gaps, strict=True))
+    spread = np.std([clip.true_return for clip in cut_clips(*block, task.preset.clip_steps, task.action)])
+    assert min(abs(gap) for side, gap in zip(gold, gaps, strict=True) if side) >= 2 * spread
+    places = [place for place, side in enumerate(gold) if side]
+    assert places[0] < 15  # not all last, as their own disagreement would put them
+    assert places[-1] >= 25
+    assert scored != any(math.isnan(query.disagreement) for query in asked)
+
+
+def test_no_query_is_gold_where_the_run_wants_none(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    actor = actor_on(database, task, gold_fraction=0.0)
+    actor.observe(*block, agent_steps=10_000)
+    actor.step()
+    assert {query.gold for query in queries_of(database)} == {""}
+    with pytest.raises(ValueError, match="gold_fraction"):
+        QueryConfig(gold_fraction=1.5)
+
+
+def test_queries_that_several_answer_are_asked_less_often(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    reader = SnapshotReader(database, ensemble_of(task))
+    actor = QueryActor(QueryConfig(), task, SCHEDULE, database, reader, seed=0, overlap=3)
+    actor.observe(*block, agent_steps=0)
+    assert actor.step()["queries_asked"] == 4  # ten labels are due
+    queue = QueryQueue(database.client, database.run_id, overlap=3)
+    assert SyntheticPool(["perfect"] * 4, queue, database, seed=0).step() == 12
     assert actor.step()["queries_asked"] == 0

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.selection import candidate_pairs, select_pairs
+from labeling.selection import candidate_pairs, select_pairs, widest_pairs
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 20), st.integers(1, 50))
@@ -52,3 +52,29 @@ def test_without_a_reward_model_there_is_no_disagreement_to_tell() -> None:
     np.testing.assert_array_equal(selection.pairs, [[0, 1]])
     assert np.isnan(selection.disagreement).all()
     assert np.isnan(selection.candidate_disagreement)
+
+
+def test_gold_pairs_are_the_widest_that_are_left() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        values = random.normal(size=12)
+        values[random.integers(12, size=2)] = np.nan, values[0]
+        candidates = candidate_pairs(random, 12, 30)
+        taken = candidates[:4, ::-1]
+        found = widest_pairs(candidates, taken, values, 3)
+        slow: list[list[int]] = []
+        while len(slow) < 3:  # the widest of what may still be chosen, looked for anew each time
+            free = [
+                pair
+                for pair in candidates.tolist()
+                if abs(values[pair[0]] - values[pair[1]]) >= 2 * np.nanstd(values)
+                and sorted(pair) not in np.sort(taken, axis=1).tolist()
+                and not {clip for other in slow for clip in other} & set(pair)
+            ]
+            if not free:
+                break
+            slow.append(max(free, key=lambda pair: abs(values[pair[0]] - values[pair[1]])))
+        assert found.tolist() == slow
+    nothing = np.empty((0, 2), np.int64)
+    assert widest_pairs(candidates, nothing, np.ones(12), 3).shape == (0, 2)
+    assert widest_pairs(candidates, nothing, np.where(np.arange(12) < 6, np.inf, -np.inf), 3).shape == (0, 2)
