@@ -19,6 +19,7 @@ from labeling.oracle import SyntheticLabeler
 from labeling.people import SyntheticPool, parse_people
 from labeling.query_actor import QueryActor
 from labeling.queue import QueryQueue
+from labeling.rerank import Reranker
 from labeling.schedule import LabelSchedule
 from learners.a2c import A2C
 from learners.algorithm import Algorithm
@@ -144,20 +145,23 @@ def build_reward_service(spec: RunSpec) -> RewardService:
 def build_labeling(spec: RunSpec) -> Labeling:
     config, task = spec.config, spec.task
     database = build_database(spec)
-    schedule = LabelSchedule(config.labels, config.steps, config.query.initial_fraction, config.query.offline)
+    query, overlap = config.query, config.labeling.overlap
+    is_oracle = config.labeler == "synthetic" and not config.oracle.people
+    if is_oracle:  # nobody else to compare it with
+        query, overlap = dataclasses.replace(query, gold_fraction=0.0), 1
+    queue = QueryQueue(database.client, spec.run_id, overlap=overlap)
+    schedule = LabelSchedule(config.labels, config.steps, query.initial_fraction, query.offline, overlap)
     reader = build_reader(spec, database, "cpu")
-    if config.labeler == "synthetic" and not config.oracle.people:
-        query = dataclasses.replace(config.query, gold_fraction=0.0)
-        query_actor = QueryActor(query, task, schedule, database, reader, config.seed)
-        queue = QueryQueue(database.client, spec.run_id)
-        return Labeling(query_actor, SyntheticLabeler(config.oracle, queue, database, config.seed), 1)
-    overlap = config.labeling.overlap
-    query_actor = QueryActor(config.query, task, schedule, database, reader, config.seed, overlap)
-    pool = None
-    if config.labeler == "synthetic":
-        queue = QueryQueue(database.client, spec.run_id, overlap=overlap)
-        pool = SyntheticPool(parse_people(config.oracle.people), queue, database, config.seed)
-    return Labeling(query_actor, pool, overlap)
+    reranker = None
+    if config.labeler == "human" and query.selection == "disagreement":
+        reranker = Reranker(queue, database)
+    query_actor = QueryActor(query, task, schedule, database, reader, config.seed, reranker)
+    if config.labeler == "human":
+        return Labeling(query_actor, None, overlap)
+    if is_oracle:
+        return Labeling(query_actor, SyntheticLabeler(config.oracle, queue, database, config.seed), overlap)
+    people = parse_people(config.oracle.people)
+    return Labeling(query_actor, SyntheticPool(people, queue, database, config.seed), overlap)
 
 
 def build_reader(spec: RunSpec, database: ComparisonDatabase, device: str | torch.device) -> SnapshotReader:

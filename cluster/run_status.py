@@ -26,6 +26,8 @@ _ROWS = (
     ("labels", "labels", ",.0f"),
     ("labels due", "labels_due", ",.0f"),
     ("queries waiting", "queries_open", ",.0f"),
+    ("their age in reward versions", "query_age_versions", ",.1f"),
+    ("queries withdrawn as stale", "queries_withdrawn", ",.0f"),
     ("reward loss, held out", "validation_loss", ".3f"),
     ("reward accuracy, held out", "validation_accuracy", ".0%"),
     ("segment correlation", "segment_correlation", ".2f"),

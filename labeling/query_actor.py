@@ -4,7 +4,7 @@
     actor.step()                                  # queries go out
 
 It cannot proceed while it has fewer than two clips or enough queries are waiting; then `step` offers nothing and says
-so in its metrics. It never waits for a labeler.
+so in its metrics. It never waits for a labeler. What waits for people is ranked anew as the reward model changes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from actors.clips import cut_clips
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
+from labeling.rerank import Reranker
 from labeling.schedule import LabelSchedule
 from labeling.selection import candidate_pairs, select_pairs, widest_pairs
 from reward_service.comparisons import Query
@@ -52,8 +53,8 @@ class QueryConfig:
 
 
 class QueryActor:
-    """Turns recent rollouts into queries, each of which will have `overlap` labels. `reader` keeps `ensemble` at the
-    newest snapshot."""
+    """Turns recent rollouts into queries. `reader` keeps `ensemble` at the newest snapshot; a `reranker` goes over
+    what waits whenever that is newer, where queries wait at all: people are slow, a synthetic labeler is not."""
 
     def __init__(
         self,
@@ -63,11 +64,10 @@ class QueryActor:
         database: ComparisonDatabase,
         reader: SnapshotReader,
         seed: int,
-        overlap: int = 1,
+        reranker: Reranker | None = None,
     ) -> None:
-        self._overlap = overlap
         self._config, self._task, self._schedule = config, task, schedule
-        self._database, self._reader = database, reader
+        self._database, self._reader, self._reranker = database, reader, reranker
         self._clips: deque[Clip] = deque(maxlen=config.recent_clips)
         self._random = np.random.default_rng(seed)
         self._agent_steps = 0
@@ -87,11 +87,13 @@ class QueryActor:
         self._clips.clear()
 
     def step(self) -> dict[str, float]:
-        """Offer what is wanted now. Clips are stored before the query that names them is offered."""
+        """Rank anew what waits, then offer what is wanted now, in place of what was withdrawn too. Clips are stored
+        before the query that names them is offered."""
+        reranked = self._rerank()
         waiting = self._database.num_open_queries()
         answered = self._database.num_labels()
         due = self._schedule.due(self._agent_steps)
-        wanted = min(math.ceil((due - answered) / self._overlap), self._config.max_open) - waiting
+        wanted = min(self._schedule.queries(due - answered), self._config.max_open) - waiting
         asked = self._ask(wanted) if wanted > 0 and len(self._clips) > 1 else 0
         return {
             "labels_due": float(due),
@@ -100,12 +102,22 @@ class QueryActor:
             "queries_asked": float(asked),
             "disagreement_asked": self._disagreement["asked"],
             "disagreement_unasked": self._disagreement["unasked"],
+            **reranked,
         }
 
-    def _ask(self, wanted: int) -> int:
-        clips = list(self._clips)
+    def _rerank(self) -> dict[str, float]:
+        if self._reranker is None:
+            return {}
         self._reader.refresh()
-        pairs = candidate_pairs(self._random, len(clips), wanted * self._config.candidates)
+        if self._reader.version:
+            self._reranker.step(self._reader.version, self._clips, self._scorer)
+        return self._reranker.metrics()
+
+    def _ask(self, wanted: int) -> int:
+        self._reader.refresh()
+        pairs = candidate_pairs(self._random, len(self._clips), wanted * self._config.candidates)
+        named, pairs = np.unique(pairs, return_inverse=True)  # the others need not be scored
+        clips, pairs = [self._clips[index] for index in named], pairs.reshape(-1, 2)
         score = self._scorer(clips) if self._reader.version else None
         selection = select_pairs(pairs, score, wanted, self._config.selection == "disagreement")
         asked, values = selection.pairs, selection.disagreement.copy()

@@ -11,6 +11,7 @@ labeler in the pool the query would otherwise be lost.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,29 @@ class Completion:
     repeated: bool
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A query that nobody holds and nobody has answered, and that is not gold.
+
+    reward_version  that scored it last; asked_version: that first did (0: none)
+    """
+
+    query_id: str
+    left: str
+    right: str
+    reward_version: int
+    asked_version: int
+
+
+@dataclass(frozen=True)
+class Rank:
+    """What a newer reward model makes of a query: its disagreement, and whether it is worth asking no longer."""
+
+    query_id: str
+    disagreement: float
+    stale: bool
+
+
 class QueryQueue:
     """The queue of one run. `overlap` answers are counted for each query; a lease lasts `lease_s` seconds."""
 
@@ -81,6 +105,7 @@ class QueryQueue:
         self._complete = load_script(client, _LUA / "complete.lua", prelude)
         self._retract = load_script(client, _LUA / "retract.lua", prelude)
         self._withdraw = load_script(client, _LUA / "withdraw.lua", prelude)
+        self._rerank = load_script(client, _LUA / "rerank.lua", prelude)
         self._give_back = load_script(client, _LUA / "give_back.lua", prelude)
         self._redis: Any = client
 
@@ -139,6 +164,28 @@ class QueryQueue:
 
         Answers on the way are kept as surplus. Its clips may be dropped from then on, unless a label names them."""
         return self._withdraw([self.prefix], [checked_id("query id", query_id), self.overlap]) == 1
+
+    def waiting(self, limit: int = 4096) -> list[Waiting]:
+        """What may be ranked anew, the most wanted first: queries without lease and answer; gold ones are left out."""
+        ids = [text(query_id) for query_id in self._redis.zrevrange(f"{self.prefix}queries:open", 0, limit - 1)]
+        names = ["left", "right", "reward_version", "asked_version", "leased", "kept", "gold"]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for query_id in ids:
+                pipe.hmget(f"{self.prefix}query:{query_id}", names)
+            replies = pipe.execute()
+        return [
+            Waiting(query_id, text(left), text(right), int(version), int(version if asked is None else asked))
+            for query_id, (left, right, version, asked, leased, kept, gold) in zip(ids, replies, strict=True)
+            if left is not None and not int(leased) and not int(kept) and not gold
+        ]
+
+    def rerank(self, version: int, ranks: Sequence[Rank]) -> list[str]:
+        """Writes what this reward version makes of queries, and withdraws the stale; for each "ranked", "withdrawn" or
+        "left": claimed or answered meanwhile, unknown, or gold. Repeated it changes nothing."""
+        args: list[str | int] = [version, self.overlap]
+        for rank in ranks:
+            args += [checked_id("query id", rank.query_id), repr(rank.disagreement), str(int(rank.stale))]
+        return [text(result) for result in self._rerank([self.prefix], args)]
 
 
 def _completion(label_id: str, reply: Any, lost: str) -> Completion:

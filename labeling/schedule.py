@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LabelSchedule:
-    """total_labels by total_steps; `offline` wants them all at the start (the paper's ablation)."""
+    """total_labels by total_steps; `offline` wants them all at the start (the paper's ablation). `overlap` labels are
+    counted for each query."""
 
     total_labels: int
     total_steps: int
     initial_fraction: float = 0.25
     offline: bool = False
+    overlap: int = 1
 
     def __post_init__(self) -> None:
         if self.total_labels < 0 or self.total_steps < 1:
@@ -39,3 +41,7 @@ class LabelSchedule:
         c = self.total_steps / 10
         share = math.log1p(max(step, 0) / c) / math.log1p(self.total_steps / c)
         return self.initial_labels + math.floor((self.total_labels - self.initial_labels) * share)
+
+    def queries(self, labels: int) -> int:
+        """How many queries must be open for so many labels to come in."""
+        return math.ceil(labels / self.overlap)

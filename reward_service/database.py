@@ -8,6 +8,7 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     clips:refs         hash    clip -> number of queries that name it
     query:<query>      hash    left, right, disagreement, reward_version, priority, asked_at_s,
                                gold     "left" or "right" where that side is known to be better, else ""
+                               asked_version  reward_version when it was asked, once a newer one has scored it
                                state    open | done (has its answers) | withdrawn
                                counted  labels that count     kept    all labels, surplus and retracted ones included
                                leased   leases now            held    1 while its clips must stay

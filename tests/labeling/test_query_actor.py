@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -184,7 +185,8 @@ def test_queries_that_several_answer_are_asked_less_often(
     database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
 ) -> None:
     reader = SnapshotReader(database, ensemble_of(task))
-    actor = QueryActor(QueryConfig(), task, SCHEDULE, database, reader, seed=0, overlap=3)
+    schedule = dataclasses.replace(SCHEDULE, overlap=3)
+    actor = QueryActor(QueryConfig(), task, schedule, database, reader, seed=0)
     actor.observe(*block, agent_steps=0)
     assert actor.step()["queries_asked"] == 4  # ten labels are due
     queue = QueryQueue(database.client, database.run_id, overlap=3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from actors.trajectory import Clip, Segment
-from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue
+from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue, Rank
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase, connect
 
@@ -310,6 +310,11 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2))
     def withdraw(self, number: int) -> None:
         self.patient.withdraw(f"q{number}")
+
+    @rule(number=st.integers(0, 2), version=st.integers(0, 3), stale=st.booleans())
+    def rerank(self, number: int, version: int, stale: bool) -> None:
+        first = self.patient.rerank(version, [Rank(f"q{number}", 0.5, stale)])
+        assert self.patient.rerank(version, [Rank(f"q{number}", 0.5, stale)]) == first
 
     @invariant()
     def promises_hold(self) -> None:

@@ -1,0 +1,104 @@
+"""Reranker: keeps what waits in the queue in the order in which the newest reward model would ask it.
+
+A query is asked because the members disagreed about it. While it waits they learn from other answers, and may come to
+agree: then a labeler's time is better spent on a pair drawn anew.
+
+It cannot proceed without a reward model or with nothing waiting; then `step` changes nothing. Left out on purpose:
+queries in somebody's hands or answered, and gold ones, whose worth is not their disagreement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from actors.trajectory import Clip
+from labeling.queue import QueryQueue, Rank, Waiting
+from labeling.selection import candidate_pairs
+from reward_service.database import ComparisonDatabase
+
+Array = np.ndarray
+Scorer = Callable[[list[Clip]], Callable[[Array], Array]]
+"""Clips [M] -> a function from pairs [N, 2] of their indices to disagreements [N]."""
+
+BATCH_QUERIES = 256
+"""Scored in one step; the rest follow in the next steps. Bounds memory, and clips fetched, with a long queue."""
+
+FRESH_PAIRS = 512
+
+
+class Reranker:
+    """Re-scores a queue whenever the reward model is newer. Its figures count since it was built."""
+
+    def __init__(self, queue: QueryQueue, database: ComparisonDatabase) -> None:
+        self._queue, self._database = queue, database
+        self._clips: dict[str, Clip] = {}  # of queries that wait
+        self._done_version = 0
+        self._reranked = self._withdrawn = 0
+        self._age_versions = math.nan
+
+    def step(self, version: int, recent: Sequence[Clip], scorer: Scorer) -> None:
+        """Bring up to BATCH_QUERIES queries to this reward version. `recent` are the clips that a new query would be
+        made of: a pair of theirs is what a stale query is replaced by."""
+        if version <= self._done_version:
+            return
+        waiting = self._queue.waiting()
+        ages = [version - query.asked_version for query in waiting]
+        self._age_versions = float(np.mean(ages)) if ages else math.nan
+        older = [query for query in waiting if query.reward_version < version][:BATCH_QUERIES]
+        self._remember(waiting, older, recent)
+        older = [query for query in older if {query.left, query.right} <= self._clips.keys()]
+        if not older:
+            self._done_version = version
+            return
+        scores, fresh = self._score(older, recent, version, scorer)
+        stale = _stale(scores, fresh)
+        ranks = [
+            Rank(query.query_id, float(score), index in stale)
+            for index, (query, score) in enumerate(zip(older, scores, strict=True))
+        ]
+        results = self._queue.rerank(version, ranks)
+        self._withdrawn += results.count("withdrawn")
+        self._reranked += results.count("ranked")
+
+    def metrics(self) -> dict[str, float]:
+        """query_age_versions: how many reward versions ago what waits was asked, on average."""
+        return {
+            "queries_reranked": float(self._reranked),
+            "queries_withdrawn": float(self._withdrawn),
+            "query_age_versions": self._age_versions,
+        }
+
+    def _remember(self, waiting: list[Waiting], scored: list[Waiting], recent: Sequence[Clip]) -> None:
+        """Keep the clips of what waits: those known already, recent ones, and what the database has of `scored`."""
+        known = {clip.clip_id: clip for clip in recent} | self._clips
+        missing = [clip_id for query in scored for clip_id in (query.left, query.right) if clip_id not in known]
+        known |= self._database.get_clips(missing)
+        wanted = {clip_id for query in waiting for clip_id in (query.left, query.right)}
+        self._clips = {clip_id: clip for clip_id, clip in known.items() if clip_id in wanted}
+
+    def _score(
+        self, queries: list[Waiting], recent: Sequence[Clip], version: int, scorer: Scorer
+    ) -> tuple[Array, float]:
+        """Disagreements [N] of the queries, and the mean over random pairs of recent clips; NaN without a pair."""
+        place: dict[str, int] = {}
+        for query in queries:
+            for clip_id in (query.left, query.right):
+                place.setdefault(clip_id, len(place))
+        pairs = np.array([(place[query.left], place[query.right]) for query in queries])
+        drawn = np.empty((0, 2), np.int64)
+        if len(recent) > 1:
+            # Drawn by the version: the actor's own generator must not depend on what happens to wait.
+            drawn = candidate_pairs(np.random.default_rng(version), len(recent), FRESH_PAIRS) + len(place)
+        scores = scorer([*(self._clips[clip_id] for clip_id in place), *recent])(np.concatenate((pairs, drawn)))
+        fresh = scores[len(pairs) :]
+        return scores[: len(pairs)], float(fresh.mean()) if len(fresh) else math.nan
+
+
+def _stale(scores: Array, fresh: float) -> set[int]:
+    """Which queries are worth less than a random new pair; at most half of them, so that a labeler never finds the
+    queue emptied by one snapshot. NaN for `fresh`: none, since nothing could replace them."""
+    below = [int(index) for index in np.argsort(scores, kind="stable") if scores[index] < fresh]
+    return set(below[: len(scores) // 2])
