@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from reward_service.comparisons import Comparison, Retraction
 from reward_service.database import START
 from reward_service.dataset import ComparisonDataset, RewardDataError
+from reward_service.majority import MajorityVote
 
 _READ_AT_ONCE = 512
 
@@ -19,14 +20,22 @@ class ComparisonLog(Protocol):
 
 
 class ComparisonFeed:
-    """Keeps `dataset` at what the log says. `unpublished` counts what came in since its reader last set it to 0."""
+    """Keeps `dataset` at what the log says, or, with `majority`, at what most say of each query. `unpublished` counts
+    what came in since its reader last set it to 0."""
 
-    def __init__(self, log: ComparisonLog, make_dataset: Callable[[], ComparisonDataset]) -> None:
-        self._log, self._make_dataset = log, make_dataset
-        self.dataset = make_dataset()
+    def __init__(
+        self, log: ComparisonLog, make_dataset: Callable[[], ComparisonDataset], majority: bool = False
+    ) -> None:
+        self._log, self._make_dataset, self._majority = log, make_dataset, majority
+        self._begin()
         self.unpublished = 0
         self._cursor = START
         self._items_read = 0
+
+    @property
+    def num_labels(self) -> int:
+        """Labels that the dataset stands for: as many as its rows, unless several were made one by majority."""
+        return self._vote.num_votes if self._vote else len(self.dataset)
 
     def read(self) -> None:
         """Take in what is new, at most 512 entries of the log. Where the connection is lost nothing has changed."""
@@ -43,7 +52,7 @@ class ComparisonFeed:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Fill a new dataset from the log's first `items_read` entries. Raises RewardDataError for a log that is
         shorter than it was."""
-        self.dataset = self._make_dataset()
+        self._begin()
         cursor, read, num_items = START, 0, state["items_read"]
         while read < num_items:
             before = cursor
@@ -61,8 +70,13 @@ class ComparisonFeed:
         self._items_read = num_items
         self.unpublished = state["unpublished_items"]
 
-    def _apply(self, item: Comparison | Retraction) -> None:
-        if item.label.retracts:
-            self.dataset.retract(item.label.retracts)
-        if isinstance(item, Comparison):
-            self.dataset.add(item)
+    def _begin(self) -> None:
+        self.dataset = self._make_dataset()
+        self._vote = MajorityVote() if self._majority else None
+
+    def _apply(self, entry: Comparison | Retraction) -> None:
+        for item in self._vote.take(entry) if self._vote else [entry]:
+            if item.label.retracts:
+                self.dataset.retract(item.label.retracts)
+            if isinstance(item, Comparison):
+                self.dataset.add(item)

@@ -45,6 +45,7 @@ class RewardTrainerConfig(FitConfig):
     reliability              "learned": each labeler's answers weigh as they have proved right; "fixed": all alike,
                              with `error_floor`
     reliability_every_steps  gradient steps between two estimates of it
+    majority                 keep one comparison a query, what most said, and tell nobody apart: a baseline
     seed                     of weights, batches and the split
     """
 
@@ -58,6 +59,7 @@ class RewardTrainerConfig(FitConfig):
     max_labels: int | None = None
     reliability: Literal["learned", "fixed"] = "learned"
     reliability_every_steps: int = 100
+    majority: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ class RewardTrainerConfig(FitConfig):
     @property
     def learns_reliability(self) -> bool:
         """Whether labelers are told apart; true returns, in place of answers, do not depend on who was asked."""
-        return self.reliability == "learned" and self.target == "comparisons"
+        return self.reliability == "learned" and self.target == "comparisons" and not self.majority
 
     @property
     def networks(self) -> EnsembleConfig:
@@ -107,7 +109,8 @@ class RewardTrainer:
         self.ensemble = RewardEnsemble(
             config.networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
         ).to(device)
-        self._feed = ComparisonFeed(database, lambda: ComparisonDataset(*self._data_args, 1 - config.error_rate))
+        unknown = 1 - config.error_rate
+        self._feed = ComparisonFeed(database, lambda: ComparisonDataset(*self._data_args, unknown), config.majority)
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
         self.fit = EnsembleFit(config, self.ensemble, self._generator)
         self.reliability = PoolReliability({}, 0.0)
@@ -218,8 +221,8 @@ class RewardTrainer:
                 return
 
     def _metrics(self, waiting: bool) -> dict[str, float]:
-        """num_labels: comparisons trained on or held out; num_incomparable: stored nowhere but counted."""
-        num_labels = len(self.dataset)
+        """num_labels: answers trained on or held out; num_incomparable: stored nowhere but counted."""
+        num_labels = self._feed.num_labels
         return self.fit.metrics() | {
             "waiting": float(waiting),
             "num_labels": float(num_labels),

@@ -372,6 +372,24 @@ def test_labelers_weigh_the_same_until_they_are_estimated_and_in_the_ablation_on
         assert (trainer.dataset.reliability == 0.95).all()
 
 
+def test_with_majority_each_query_is_one_comparison_also_after_a_resume() -> None:
+    database = ListDatabase()
+    for item in comparisons(30):
+        assert isinstance(item, Comparison)
+        for n in range(3):
+            label = replace(item.label, label_id=f"{item.label.label_id}-{n}", labeler=f"labeler-{n}")
+            database.log.append(replace(item, label=label))
+    config = replace(POOL, majority=True)
+    trainer = make(database, config)
+    metrics = trainer.step()
+    assert (len(trainer.dataset), metrics["num_labels"]) == (30, 90)
+    assert database.told == {}
+    resumed = make(database, config)
+    resumed.load_state_dict(trainer.state_dict())
+    assert torch.equal(resumed.dataset.mu, trainer.dataset.mu)
+    assert resumed.step()["num_labels"] == 90
+
+
 def test_versions_used_before_a_crash_are_skipped() -> None:
     database = ListDatabase()
     database.log = comparisons(10)
