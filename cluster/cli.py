@@ -156,6 +156,7 @@ def label(
     run: RunArgument,
     port: Annotated[int | None, typer.Option(help="Port on the loopback address. [default: 8765 if free]")] = None,
     invite: Annotated[int, typer.Option(metavar="N", help="Print N invite links, each for one labeler, once.")] = 0,
+    admin: Annotated[bool, typer.Option("--admin", help="The invite links are for admins.")] = False,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
     simulate: Annotated[
         str, typer.Option(metavar="KIND:N,...", help="Add simulated people, e.g. perfect:3,mistaken:1,left-biased:1.")
@@ -170,11 +171,13 @@ def label(
         from cluster.label import serve_labeling
         from cluster.label_server import open_page
         from cluster.run_folder import RunFolder
+        from labeling.labelers import Role
 
         with serve_labeling(RunFolder.open(run), port) as served:
             typer.echo(f"label at {served.address}", err=json_)
+            typer.echo(f"admin page {served.admin_address}", err=json_)
             typer.echo(served.explanation, err=True)
-            links = served.invites(invite)
+            links = served.invites(invite, Role.ADMIN if admin else Role.LABELER)
             for link in links:
                 typer.echo(f"invite {link}", err=json_)
             if simulate:
@@ -185,7 +188,7 @@ def label(
                     typer.echo(json.dumps({"address": served.address, "labels": counts}))
                 return
             if json_:
-                typer.echo(json.dumps({"address": served.address, "invites": links}))
+                typer.echo(json.dumps({"address": served.address, "admin": served.admin_address, "invites": links}))
             if not no_open:
                 open_page(served.address)
             served.wait()

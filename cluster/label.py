@@ -13,7 +13,7 @@ from pathlib import Path
 from cluster.label_server import LabelServer, LabelServerError, Served
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder
-from labeling.labelers import LabelerPool
+from labeling.labelers import LabelerPool, Role
 from reward_service.client import check_writable, connect
 
 
@@ -27,12 +27,18 @@ class Serving:
     is_ours: bool
     explanation: str
 
-    def invites(self, count: int) -> list[str]:
-        """Links that make `count` labelers; each works once, for a week."""
+    @property
+    def admin_address(self) -> str:
+        """Where an admin sees how the pool is doing."""
+        return f"{self.address}admin"
+
+    def invites(self, count: int, role: Role = Role.LABELER) -> list[str]:
+        """Links that make `count` labelers, or admins; each works once, for a week."""
         client = connect(self.redis_url)
         try:
             pool = LabelerPool(client, self.run_id)
-            return [f"{self.address}#invite={pool.invite()}" for _ in range(count)]
+            page = self.admin_address if role is Role.ADMIN else self.address
+            return [f"{page}#invite={pool.invite(role=role)}" for _ in range(count)]
         finally:
             client.close()
 

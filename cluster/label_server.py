@@ -32,9 +32,11 @@ class LabelServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class LabelServerConfig:
-    """port: of the labeling pages on the loopback address; where it is taken, any free one.
+    """host: address of this machine on which the pages are served; any but a loopback one lets in invited people only.
+    port: where it is taken, any free one.
     lease_s: how long a pair waits for its answer before others are asked. overlap: answers counted for each query."""
 
+    host: str = "127.0.0.1"
     port: int = 8765
     lease_s: float = 60.0
     overlap: int = 1
@@ -45,6 +47,13 @@ class LabelServerConfig:
                 f"labeling needs a port from 0 to 65535, lease_s > 0 and overlap >= 1, got {self.port}, "
                 f"{self.lease_s} and {self.overlap}"
             )
+        if self.host in ("", "0.0.0.0", "::"):
+            raise ValueError("labeling.host must be the one address of this machine that people will type, not any")
+
+    @property
+    def invited_only(self) -> bool:
+        """Whether there is no local person: the pages can be reached from elsewhere."""
+        return self.host not in ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class LabelServer:
     def address(self) -> str:
         """What a person types into a browser."""
         assert self._socket is not None, "start() first"
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+        return f"http://{self._config.host}:{self._socket.getsockname()[1]}/"
 
     @property
     def process_id(self) -> int | None:
@@ -85,7 +94,7 @@ class LabelServer:
         """Open the address, start serving, return the address at once: a browser that comes early waits.
         Raises LabelServerError."""
         if self._socket is None:
-            self._socket = _listen(self._config.port)
+            self._socket = _listen(self._config.host, self._config.port)
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 (self._folder / "url").write_text(self.address + "\n", encoding="utf-8")
@@ -130,7 +139,7 @@ class LabelServer:
         served, config = self._served, self._config
         # -P: a folder called labeling where the command was started must not be taken for ours
         arguments = [sys.executable, "-P", "-m", "labeling.serve", "--fd", str(descriptor)]
-        arguments += ["--run-id", served.run_id, "--task", served.task]
+        arguments += ["--run-id", served.run_id, "--task", served.task, "--host", config.host]
         arguments += ["--lease-s", str(config.lease_s), "--overlap", str(config.overlap)]
         log = os.open(self._folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
@@ -166,19 +175,19 @@ def open_page(address: str) -> None:
         webbrowser.open(address)
 
 
-def _listen(port: int) -> socket.socket:
-    """A listening socket on the loopback address, on `port` or, where that is taken, on any."""
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket on `host`, on `port` or, where that is taken, on any."""
     for candidate in (port, 0):
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(("127.0.0.1", candidate))
+            listening.bind((host, candidate))
             listening.listen(512)
             return listening
         except OSError as error:
             listening.close()
             reason = error
     raise LabelServerError(
-        f"no port of the loopback address can be opened for the labeling pages ({reason.strerror}): name a free one "
-        "with --set labeling.port=PORT"
+        f"no port of {host} can be opened for the labeling pages ({reason.strerror}): name a free one with "
+        "--set labeling.port=PORT, or another address of this machine with --set labeling.host=ADDRESS"
     )

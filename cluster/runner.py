@@ -18,11 +18,13 @@ from cluster.components import RunSpec, build_database
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
+from cluster.label import Serving
 from cluster.label_server import LabelServer, Served, open_page
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.status import StatusBoard, StatusFile
 from cluster.training import Training
+from labeling.labelers import Role
 from learners.checkpoint import load_checkpoint
 from reward_service.database import check_writable, connect
 
@@ -52,8 +54,13 @@ def run_training(
         if config.labeler == "human":
             served = Served(config.task, url, folder.run_id)
             address = stack.enter_context(LabelServer(served, folder.path, config.labeling))
+            serving = Serving(address, url, folder.run_id, True, "")
             say(f"label at {address}")
-            open_page(address)
+            say(f"admin page {serving.admin_address}")
+            if config.labeling.invited_only:
+                say(f"nobody gets in without an invite; an admin's: {serving.invites(1, Role.ADMIN)[0]}")
+            else:
+                open_page(address)
         status = StatusFile(folder, StatusBoard(build_database(spec), config)) if url else StatusFile(folder)
         pool, services = _components(spec, stack)
         training = Training(spec, folder, pool, services, status.watch(show), heal)

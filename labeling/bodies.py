@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from labeling.labelers import EVERYBODY, Role
 from reward_service.comparisons import Answer
+
+_NAME = r"[A-Za-z0-9_.:@+-]{1,128}"
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 
@@ -52,3 +56,21 @@ class HeartbeatBody(_Body):
 class WithdrawBody(_Body):
     token: Id
     reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class PauseBody(_Body):
+    """labeler: one of them, or `*` for everybody."""
+
+    labeler: Annotated[str, Field(pattern=rf"^({re.escape(EVERYBODY)}|{_NAME})$")]
+    paused: bool
+
+
+class RevokeBody(_Body):
+    labeler: Annotated[str, Field(pattern=rf"^{_NAME}$")]
+
+
+class InviteBody(_Body):
+    """labeler: whose answers they will be; "" makes a new name."""
+
+    role: Role = Role.LABELER
+    labeler: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,32}$")] = ""

@@ -23,6 +23,7 @@ while true do
       redis.call('HSET', query_key(query), 'by:' .. labeler, token)
       redis.call('HINCRBY', query_key(query), 'leased', 1)
       redis.call('HSET', TOKENS, token, query .. ' ' .. labeler)
+      redis.call('HSET', BEGUN, token, seconds(at))
       redis.call('ZADD', LEASES, seconds(at + lease_s), token)
       settle(query, overlap)
       return answer(query, at + lease_s)

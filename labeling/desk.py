@@ -21,7 +21,8 @@ from labeling.queue import Completion, Lease, QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 
-_MIRRORED = {Answer.LEFT: Answer.RIGHT, Answer.RIGHT: Answer.LEFT}
+MIRRORED = {Answer.LEFT: Answer.RIGHT, Answer.RIGHT: Answer.LEFT}
+"""What an answer is called when the clips have changed sides; the others keep their names."""
 _CLAIM_TRIES = 8  # pairs in a row whose clips are gone; more of them are found at the next claim
 
 
@@ -74,7 +75,7 @@ class Desk:
     def answer(self, given: Given, evidence: Mapping[str, Any]) -> Completion:
         """Stores what was said about the pair, and how. Raises the queue's ConflictError and LeaseLostError."""
         mirrored = is_mirrored(given.token)
-        answer = _MIRRORED.get(given.answer, given.answer) if mirrored else given.answer
+        answer = MIRRORED.get(given.answer, given.answer) if mirrored else given.answer
         kept = json.dumps({**evidence, "mirrored": mirrored}, separators=(",", ":"))
         lease = self._lease(given.labeler, given.token, given.query_id)
         return self.queue.complete(lease, answer, given.label_id, kept)

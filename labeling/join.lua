@@ -3,8 +3,9 @@
 local value = redis.call('HGET', prefix .. 'invites', ARGV[1])
 if not value then return nil end
 redis.call('HDEL', prefix .. 'invites', ARGV[1])
-local expires, labeler = string.match(value, '^(%S+) (%S+)$')
+local expires, labeler, role = string.match(value, '^(%S+) (%S+) ?(%S*)$') -- before there were roles there was none
 local at = now()
 if tonumber(expires) < at then return nil end
-redis.call('HSET', prefix .. 'sessions', ARGV[2], seconds(at) .. ' ' .. seconds(at) .. ' ' .. labeler)
+local session = seconds(at) .. ' ' .. seconds(at) .. ' ' .. labeler .. ' ' .. role
+redis.call('HSET', prefix .. 'sessions', ARGV[2], session)
 return labeler

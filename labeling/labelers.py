@@ -3,20 +3,23 @@
     pool = LabelerPool(client, run_id)
     invite = pool.invite()                 # goes to a person, as a link
     token = pool.join(invite)              # their browser keeps it as a cookie
-    pool.whois(token)                      # -> "labeler-1a2b3c4d", or None
+    pool.whois(token)                      # -> Person("labeler-1a2b3c4d", Role.LABELER), or None
 
 Tokens are 256 random bits; Redis holds only their digests, so who reads the database cannot label. Keys, beside those
 at the top of reward_service/database.py:
 
-    invites            hash    digest of an invite -> "<expires> <labeler>"
-    sessions           hash    digest of a session -> "<begun> <last seen> <labeler>"
+    invites            hash    digest of an invite -> "<expires> <labeler> <role>"
+    sessions           hash    digest of a session -> "<begun> <last seen> <labeler> <role>"
     labelers:revoked   set     labelers whose sessions no longer count; their labels stay
+    labelers:paused    set     labelers who are given no pairs for now; "*" is everybody
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +30,30 @@ from reward_service.keys import checked_id, load_script, run_prefix, text
 INVITE_S = 7 * 86_400.0
 IDLE_S = 12 * 3600.0
 ABSOLUTE_S = 7 * 86_400.0
+
+EVERYBODY = "*"
+"""Stands for all labelers where one is paused; no labeler can have that name."""
+
 _LUA = Path(__file__).parent
 
 
 class InviteError(RuntimeError):
     """The invite is unknown, used, or expired."""
+
+
+class Role(StrEnum):
+    """What a person may do. An admin labels like anybody, and sees and steers the pool."""
+
+    LABELER = "labeler"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whose a session is."""
+
+    labeler: str
+    role: Role
 
 
 class LabelerPool:
@@ -44,11 +66,16 @@ class LabelerPool:
         self._join = load_script(client, _LUA / "join.lua")
         self._whois = load_script(client, _LUA / "whois.lua")
 
-    def invite(self, labeler: str = "", expires_s: float = INVITE_S) -> str:
-        """A new invite for one labeler, by default a new one with a name of its own."""
+    @staticmethod
+    def new_name(role: Role = Role.LABELER) -> str:
+        """A name that nobody has."""
+        return f"{role}-{secrets.token_hex(4)}"
+
+    def invite(self, labeler: str = "", expires_s: float = INVITE_S, role: Role = Role.LABELER) -> str:
+        """A new invite for one person, by default a new one with a name of its own."""
         token = secrets.token_urlsafe(32)
-        name = checked_id("labeler", labeler or f"labeler-{secrets.token_hex(4)}")
-        self._invite([self.prefix], [_digest(token), name, repr(expires_s)])
+        name = checked_id("labeler", labeler or self.new_name(role))
+        self._invite([self.prefix], [_digest(token), name, repr(expires_s), role.value])
         return token
 
     def join(self, invite: str) -> str:
@@ -58,14 +85,37 @@ class LabelerPool:
             raise InviteError("this invite is unknown, used or expired: ask for a new one")
         return token
 
-    def whois(self, token: str) -> str | None:
-        """The labeler of a session, which is seen by this; None where it has ended: idle, too old, or revoked."""
+    def whois(self, token: str) -> Person | None:
+        """Whose a session is, which is seen by this; None where it has ended: idle, too old, or revoked."""
         found: Any = self._whois([self.prefix], [_digest(token), repr(IDLE_S), repr(ABSOLUTE_S)])
-        return None if found is None else text(found)
+        return None if found is None else Person(text(found[0]), Role(text(found[1])))
 
     def revoke(self, labeler: str) -> None:
         """Ends all sessions of a labeler, present and future. Their labels stay."""
         self._redis.sadd(f"{self.prefix}labelers:revoked", checked_id("labeler", labeler))
+
+    def is_revoked(self, labeler: str) -> bool:
+        """Whether this labeler's sessions count no longer."""
+        return bool(self._redis.sismember(f"{self.prefix}labelers:revoked", labeler))
+
+    def pause(self, labeler: str, paused: bool = True) -> None:
+        """Gives a labeler, or EVERYBODY, no more pairs; with `paused` False again as before. Answers are kept."""
+        name = labeler if labeler == EVERYBODY else checked_id("labeler", labeler)
+        (self._redis.sadd if paused else self._redis.srem)(f"{self.prefix}labelers:paused", name)
+
+    def is_paused(self, labeler: str) -> bool:
+        """Whether this labeler is given no pairs now, alone or with everybody."""
+        return any(self._redis.smismember(f"{self.prefix}labelers:paused", [labeler, EVERYBODY]))
+
+    def names(self) -> tuple[set[str], set[str], set[str]]:
+        """Everybody who has, or had, a session; the paused ones, maybe with EVERYBODY; the revoked ones."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hvals(f"{self.prefix}sessions")
+            pipe.smembers(f"{self.prefix}labelers:paused")
+            pipe.smembers(f"{self.prefix}labelers:revoked")
+            sessions, paused, revoked = pipe.execute()
+        known = {text(session).split(" ")[2] for session in sessions}
+        return known, {text(name) for name in paused}, {text(name) for name in revoked}
 
 
 def _digest(token: str) -> str:

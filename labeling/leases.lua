@@ -1,5 +1,5 @@
 -- Prelude of the queue's scripts, after reward_service/common.lua: leases, and when a query may be asked.
-local LEASES, TOKENS = prefix .. 'leases', prefix .. 'leases:tokens'
+local LEASES, TOKENS, BEGUN = prefix .. 'leases', prefix .. 'leases:tokens', prefix .. 'leases:begun'
 
 local function field(query, name) return redis.call('HGET', query_key(query), name) end
 
@@ -31,6 +31,7 @@ end
 -- Ends a lease if it is still one. The token stays known, for a late answer.
 local function end_lease(token, query, labeler)
   if redis.call('ZREM', LEASES, token) == 0 then return end
+  redis.call('HDEL', BEGUN, token)
   redis.call('HINCRBY', query_key(query), 'leased', -1)
   if field(query, 'by:' .. labeler) == token then redis.call('HDEL', query_key(query), 'by:' .. labeler) end
 end

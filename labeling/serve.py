@@ -25,18 +25,19 @@ def main() -> None:
     parser.add_argument("--task", required=True, help="the run's task")
     parser.add_argument("--lease-s", type=float, default=60.0, help="seconds that a pair waits for its answer")
     parser.add_argument("--overlap", type=int, default=1, help="answers counted for each query")
+    parser.add_argument("--host", default="127.0.0.1", help="address; beyond this machine's own only with invites")
     parser.add_argument("--fd", type=int, help="descriptor of a listening socket to serve on")
-    parser.add_argument("--port", type=int, default=8765, help="port on 127.0.0.1, where there is no --fd")
+    parser.add_argument("--port", type=int, default=8765, help="port, where there is no --fd")
     given = parser.parse_args()
     address = given.redis or os.environ.get(REDIS_VARIABLE)
     if not address:
         parser.error(f"where is the run's Redis? give --redis, or set {REDIS_VARIABLE}")
     logging.getLogger("uvicorn.access").disabled = True
-    config = PoolConfig(given.run_id, given.task, lease_s=given.lease_s, overlap=given.overlap)
+    config = PoolConfig(given.run_id, given.task, lease_s=given.lease_s, overlap=given.overlap).reached_at(given.host)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(config, connect(address)),
-            host="127.0.0.1",
+            host=given.host,
             port=given.port,
             access_log=False,
             server_header=False,

@@ -9,15 +9,14 @@ functions, which the framework runs on its threads. No torch: it starts in about
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import redis
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -25,18 +24,20 @@ from starlette.concurrency import run_in_threadpool
 
 from actors.tasks import Task, make_task
 from labeling.access import SafeByDefault
-from labeling.bodies import AnswerBody, ClaimBody, HeartbeatBody, JoinBody, RetractBody, WithdrawBody
+from labeling.admin import add_admin
+from labeling.bodies import AnswerBody, ClaimBody, HeartbeatBody, RetractBody, WithdrawBody
 from labeling.desk import Desk, Given, Pair
-from labeling.labelers import ABSOLUTE_S, InviteError, LabelerPool
+from labeling.labelers import InviteError, LabelerPool
 from labeling.practice import practice_pairs
 from labeling.progress import Progress, read_progress
 from labeling.queue import Completion, ConflictError, LeaseLostError, QueryQueue
+from labeling.sessions import NotAdminError, NotInvitedError, Sessions
 from labeling.show import Show
 from reward_service.database import ComparisonDatabase
 
-LOCAL_LABELER = "local"
 EVENTS_EVERY_S = 1.0
 _WEB = Path(__file__).parent / "web"
+_PAGES = {"/": "index.html", "/admin": "admin.html"}
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,10 @@ class PoolConfig:
     overlap: int = 1
     invited_only: bool = False
 
-
-class NotInvitedError(RuntimeError):
-    """The request comes without a session that counts."""
-
-
-def cookie_name(run_id: str) -> str:
-    """Each run has its own: a browser sends the cookies of one port of a host to all others."""
-    return f"twoclips_{hashlib.blake2b(run_id.encode(), digest_size=8).hexdigest()}"
+    def reached_at(self, host: str) -> PoolConfig:
+        """The same, asked for under `host`: a name that is not this machine's own lets in invited people only."""
+        is_own = host in self.hosts
+        return self if is_own else replace(self, hosts=(*self.hosts, host), invited_only=True)
 
 
 def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
@@ -68,52 +65,33 @@ def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
     database = ComparisonDatabase(client, config.run_id)
     desk = Desk(QueryQueue(client, config.run_id, config.lease_s, config.overlap), database)
     show = Show(task)
-    pool = LabelerPool(client, config.run_id)
-
-    cookie = cookie_name(config.run_id)
-
-    def whois(request: Request) -> str:
-        token = request.cookies.get(cookie)
-        labeler = pool.whois(token) if token else None
-        if labeler is None and (token or config.invited_only):
-            raise NotInvitedError("you are not signed in, or your session has ended: open your invite link")
-        return labeler or LOCAL_LABELER
-
+    sessions = Sessions(LabelerPool(client, config.run_id), config.run_id, config.invited_only)
     app = FastAPI(title="twoclips labeling", version="1", docs_url=None, redoc_url=None)
     app.state.show = show
     app.add_middleware(SafeByDefault, hosts=config.hosts)
     _add_errors(app)
-    _add_joining(app, pool, cookie)
-    _add_labeling(app, whois, desk, show)
-    _add_reading(app, whois, config, task, database, show)
+    sessions.add_joining(app)
+    _add_labeling(app, sessions, desk, show)
+    _add_reading(app, sessions, config, task, database, show)
+    add_admin(app, sessions, database)
+    for path, page in _PAGES.items():
+        app.add_api_route(path, _file(_WEB / page), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_WEB), name="static")
-
-    @app.get("/", include_in_schema=False)
-    def index() -> FileResponse:
-        return FileResponse(_WEB / "index.html")
-
     return app
 
 
-Whois = Callable[..., str]
+def _file(path: Path) -> Callable[[], FileResponse]:
+    """A route that serves one page: it holds nothing of a run, and is there for who has yet to sign in."""
+    return lambda: FileResponse(path)
 
 
-def _add_joining(app: FastAPI, pool: LabelerPool, cookie: str) -> None:
-    """The way in: an invite, once, for a session."""
-
-    @app.post("/api/sessions")
-    def join(body: JoinBody, response: Response) -> dict[str, Any]:
-        token = pool.join(body.invite)
-        response.set_cookie(cookie, token, max_age=int(ABSOLUTE_S), httponly=True, samesite="strict")
-        return {"labeler": pool.whois(token)}
-
-
-def _add_labeling(app: FastAPI, whois: Whois, desk: Desk, show: Show) -> None:
+def _add_labeling(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> None:
     """Routes that change something."""
 
     @app.post("/api/claims")
-    def claim(body: ClaimBody, labeler: str = Depends(whois)) -> dict[str, Any]:
-        while (pair := desk.claim(labeler, body.token)) is not None:
+    def claim(body: ClaimBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
+        paused = sessions.pool.is_paused(labeler)
+        while not paused and (pair := desk.claim(labeler, body.token)) is not None:
             try:
                 return {"pair": _shown(pair, desk, show)}
             except ValueError:  # cannot be drawn: nobody could judge it, so nobody is asked
@@ -121,35 +99,38 @@ def _add_labeling(app: FastAPI, whois: Whois, desk: Desk, show: Show) -> None:
         return {"pair": None, "progress": asdict(read_progress(desk.database))}
 
     @app.post("/api/answers")
-    def answer(body: AnswerBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+    def answer(body: AnswerBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         given = Given(labeler, body.token, body.query, body.label_id, body.answer)
         return _completed(desk.answer(given, body.evidence.model_dump()), desk)
 
     @app.post("/api/retractions")
-    def retract(body: RetractBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+    def retract(body: RetractBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         return _completed(desk.retract(labeler, body.label_id, body.retraction_id), desk)
 
     @app.post("/api/heartbeats")
-    def heartbeat(body: HeartbeatBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+    def heartbeat(body: HeartbeatBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         deadlines = {token: desk.heartbeat(labeler, token) for token in body.tokens}
         now_s = desk.database.now_s()
         return {"deadlines": {token: at and at - now_s for token, at in deadlines.items()}}
 
     @app.post("/api/withdrawals")
-    def withdraw(body: WithdrawBody, labeler: str = Depends(whois)) -> dict[str, Any]:
+    def withdraw(body: WithdrawBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         return {"withdrawn": desk.withdraw(labeler, body.token)}
 
 
 def _add_reading(
-    app: FastAPI, whois: Whois, config: PoolConfig, task: Task, database: ComparisonDatabase, show: Show
+    app: FastAPI, sessions: Sessions, config: PoolConfig, task: Task, database: ComparisonDatabase, show: Show
 ) -> None:
     """Routes that only tell."""
 
     @app.get("/api/session")
-    def session(labeler: str = Depends(whois)) -> dict[str, Any]:
+    def session(request: Request) -> dict[str, Any]:
+        person = sessions.person(request)
         return {
             "run": config.run_id,
-            "labeler": labeler,
+            "labeler": person.labeler,
+            "role": person.role,
+            "paused": sessions.pool.is_paused(person.labeler),
             "task": task.name,
             "instruction": task.preset.instruction,
             "drawable": show.scene is not None,
@@ -157,11 +138,11 @@ def _add_reading(
             "progress": asdict(read_progress(database)),
         }
 
-    @app.get("/api/scene", dependencies=[Depends(whois)])
+    @app.get("/api/scene", dependencies=[Depends(sessions.labeler)])
     def scene() -> dict[str, Any]:
         return show.scene.description() if show.scene else {"geoms": [], "camera": None, "floor": False}
 
-    @app.get("/api/practice", dependencies=[Depends(whois)])
+    @app.get("/api/practice", dependencies=[Depends(sessions.labeler)])
     def practice() -> dict[str, Any]:
         if show.scene is None:
             return {"pairs": []}
@@ -177,17 +158,24 @@ def _add_reading(
             ]
         }
 
-    @app.get("/api/events", dependencies=[Depends(whois)])
-    async def events(request: Request) -> StreamingResponse:
-        return StreamingResponse(_events(database, request), media_type="text/event-stream")
+    @app.get("/api/events")
+    async def events(request: Request, labeler: str = Depends(sessions.labeler)) -> StreamingResponse:
+        return StreamingResponse(_events(database, sessions.pool, labeler, request), media_type="text/event-stream")
 
 
-async def _events(database: ComparisonDatabase, request: Request) -> AsyncIterator[str]:
-    """Progress about once a second until the page goes. While Redis does not answer it says so and goes on."""
+async def _events(
+    database: ComparisonDatabase, pool: LabelerPool, labeler: str, request: Request
+) -> AsyncIterator[str]:
+    """Progress, and whether this labeler is paused, about once a second until the page goes or the labeler is revoked.
+    While Redis does not answer it says so and goes on."""
     while not await request.is_disconnected():
         try:
+            if await run_in_threadpool(pool.is_revoked, labeler):
+                return
             progress: Progress = await run_in_threadpool(read_progress, database)
             yield f"event: progress\ndata: {_json(asdict(progress))}\n\n"
+            paused = await run_in_threadpool(pool.is_paused, labeler)
+            yield f"event: paused\ndata: {str(paused).lower()}\n\n"
         except redis.RedisError:
             yield "event: trouble\ndata: {}\n\n"
         await asyncio.sleep(EVENTS_EVERY_S)
@@ -231,6 +219,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(NotInvitedError)
     def uninvited(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 401)
+
+    @app.exception_handler(NotAdminError)
+    def not_admin(_: Request, error: NotAdminError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 403)
 
     @app.exception_handler(redis.RedisError)
     def database(_: Request, error: redis.RedisError) -> JSONResponse:

@@ -1,8 +1,8 @@
--- The labeler of a session, which is thereby seen. ARGV: its digest, idle and absolute lifetime in seconds.
--- Returns the labeler, or nil when the session is unknown, over or revoked.
+-- Whose a session is, which is thereby seen. ARGV: its digest, idle and absolute lifetime in seconds.
+-- Returns {labeler, role}, or nil when the session is unknown, over or revoked.
 local value = redis.call('HGET', prefix .. 'sessions', ARGV[1])
 if not value then return nil end
-local begun, seen, labeler = string.match(value, '^(%S+) (%S+) (%S+)$')
+local begun, seen, labeler, role = string.match(value, '^(%S+) (%S+) (%S+) ?(%S*)$')
 local at = now()
 if at - tonumber(seen) > tonumber(ARGV[2]) or at - tonumber(begun) > tonumber(ARGV[3]) then
   redis.call('HDEL', prefix .. 'sessions', ARGV[1])
@@ -11,6 +11,7 @@ end
 if redis.call('SISMEMBER', prefix .. 'labelers:revoked', labeler) == 1 then return nil end
 -- at human speed a write each minute is enough, and reading stays cheap
 if at - tonumber(seen) > 60 then
-  redis.call('HSET', prefix .. 'sessions', ARGV[1], begun .. ' ' .. seconds(at) .. ' ' .. labeler)
+  local session = begun .. ' ' .. seconds(at) .. ' ' .. labeler .. ' ' .. role
+  redis.call('HSET', prefix .. 'sessions', ARGV[1], session)
 end
-return labeler
+return {labeler, role == '' and 'labeler' or role}

@@ -5,7 +5,7 @@ local prefix = KEYS[1]
 local CLIPS, DROPPABLE, REFS = prefix .. 'clips', prefix .. 'clips:droppable', prefix .. 'clips:refs'
 local OPEN, PENDING = prefix .. 'queries:open', prefix .. 'queries:pending'
 local LABELS, LOG, COUNTERS = prefix .. 'labels', prefix .. 'log', prefix .. 'counters'
-local SNAPSHOT, STATUS = prefix .. 'snapshot', prefix .. 'status'
+local SNAPSHOT, SNAPSHOTS, STATUS = prefix .. 'snapshot', prefix .. 'snapshots', prefix .. 'status'
 
 local function clip_key(id) return prefix .. 'clip:' .. id end
 local function query_key(id) return prefix .. 'query:' .. id end

@@ -17,10 +17,12 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     queries:pending    set     queries that still lack an answer: open, or in somebody's hands
     leases             zset    token -> deadline, server time
     leases:tokens      hash    token -> "<query> <labeler>"; outlives the lease, so that a late answer is known
+    leases:begun       hash    token -> server time of its claim, while the lease lasts
     labels             hash    label -> JSON {query, labeler, answer, retracts, surplus, cursor, retracted_by}
     log                stream  id, query, labeler, answer, retracts, at, surplus, left, right, evidence (JSON or ""):
                                nothing is ever deleted
     snapshot           hash    version, payload, at_s
+    snapshots          list    "<version> <cursor> <at_s>" of the latest 256 that saw more of the log than those before
     status             hash    component -> "<server time> <JSON>"
     counters           hash    labels, labels_surplus, labels_incomparable, retractions, queries, queries_refused,
                                clip_arrivals, clip_bytes, droppable_bytes, clips_dropped, clips_refused, leases_expired
@@ -250,9 +252,10 @@ class ComparisonDatabase:
 
     # ---- snapshots
 
-    def put_snapshot(self, version: int, payload: bytes) -> bool:
-        """Publishes a snapshot of the reward model; False, and nothing changed, unless it is newer than the last."""
-        return self._put_snapshot([self.prefix], [version, payload]) == 1
+    def put_snapshot(self, version: int, payload: bytes, cursor: str = START) -> bool:
+        """Publishes a snapshot of the reward model, fitted to the log up to `cursor`; False, and nothing changed,
+        unless it is newer than the last."""
+        return self._put_snapshot([self.prefix], [version, payload, cursor]) == 1
 
     def snapshot_version(self) -> int:
         """Version of the newest snapshot; 0 when there is none. Cheap: ask before get_snapshot."""

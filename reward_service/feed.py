@@ -37,6 +37,11 @@ class ComparisonFeed:
         """Labels that the dataset stands for: as many as its rows, unless several were made one by majority."""
         return self._vote.num_votes if self._vote else len(self.dataset)
 
+    @property
+    def cursor(self) -> str:
+        """Up to where the log has been read."""
+        return self._cursor
+
     def read(self) -> None:
         """Take in what is new, at most 512 entries of the log. Where the connection is lost nothing has changed."""
         items, cursor = self._log.comparisons_since(self._cursor, _READ_AT_ONCE)

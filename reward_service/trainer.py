@@ -27,7 +27,7 @@ from reward_service.snapshot import RewardSnapshot
 class RewardDatabase(ComparisonLog, Protocol):
     """The calls of ComparisonDatabase that the trainer needs."""
 
-    def put_snapshot(self, version: int, payload: bytes) -> bool: ...
+    def put_snapshot(self, version: int, payload: bytes, cursor: str = ...) -> bool: ...
 
     def snapshot_version(self) -> int: ...
 
@@ -214,7 +214,7 @@ class RewardTrainer:
         for version in (self.version + 1, self._database.snapshot_version() + 1):
             metrics = self._metrics(waiting=False) | {"reward_version": float(version)}
             snapshot = RewardSnapshot.capture(self.ensemble, version, len(self.dataset), metrics)
-            if self._database.put_snapshot(version, snapshot.to_bytes()):
+            if self._database.put_snapshot(version, snapshot.to_bytes(), self._feed.cursor):
                 self.version = version
                 self._feed.unpublished = 0
                 self._published_at = self.fit.gradient_steps

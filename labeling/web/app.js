@@ -1,6 +1,6 @@
 /**
  * The labeling page: puts its parts together. `document.documentElement.dataset` tells what it is doing:
- * state (loading, practice, labeling, waiting, error), query (id of the pair on screen), saved (answers not yet sent).
+ * state (loading, practice, labeling, waiting, paused, error), query (id of the pair on screen), saved (answers not yet sent).
  */
 import { get } from "./api.js";
 import { Evidence } from "./evidence.js";
@@ -66,11 +66,13 @@ class App {
     this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s);
     this.#practice = new Practice(storage, this.#session.task);
     this.#help = new Help(keys, () => this.#outbox.history, () => writeKeys(keys), () => this.#practise(true));
+    byId("admin-link").hidden = this.#session.role !== "admin";
     this.#listen();
     this.#listenToPerson();
     writeKeys(keys);
     this.#writeMine();
     progress.take(this.#session.progress);
+    progress.pause(this.#session.paused);
     progress.start();
     this.#outbox.drain();
     this.#pairs.fill();
@@ -108,7 +110,8 @@ class App {
     this.#pairs.addEventListener("ready", () => status.state === "waiting" && this.#showNext());
     this.#pairs.addEventListener("dry", () => this.#writeWaiting());
     this.#pairs.addEventListener("trouble", ({ detail }) => {
-      if (status.state === "waiting") byId("cover-text").textContent = `${detail} Trying again.`;
+      if (detail.status === 401) this.#shut(detail.message);
+      else if (status.state === "waiting") byId("cover-text").textContent = `${detail.message} Trying again.`;
     });
     this.#pairs.addEventListener("lost", () => {
       if (status.state !== "labeling") return;
@@ -124,6 +127,11 @@ class App {
     progress.addEventListener("change", () => {
       writeProgress(progress.latest);
       if (status.state === "waiting" && progress.latest.open > 0) this.#pairs.fill();
+    });
+    progress.addEventListener("paused", () => {
+      if (progress.isPaused) this.#pairs.rest();
+      else this.#pairs.wake();
+      if (status.state !== "practice" && status.state !== "error") this.#showNext();
     });
     addEventListener("beforeunload", (event) => this.#outbox.waiting && event.preventDefault());
     setInterval(() => {
@@ -225,6 +233,7 @@ class App {
   /** The next pair, from those that are here already; else the thank-you. */
   #showNext() {
     this.#hasFeedback = false;
+    if (progress.isPaused) return this.#rest();
     const pair = this.#pairs.next();
     if (!pair) return this.#wait();
     status.state = "labeling";
@@ -256,14 +265,31 @@ class App {
 
   #wait() {
     if (status.state !== "waiting") this.#waitingSince = Date.now();
-    status.state = "waiting";
+    this.#showNothing("waiting");
+    this.#writeWaiting();
+    byId("cover").hidden = false;
+  }
+
+  #rest() {
+    this.#showNothing("paused");
+    say("");
+    cover("Paused", "Labeling rests for the moment. It goes on here by itself; you need do nothing.");
+  }
+
+  /** The session has ended: what waits in the outbox stays there, for the next one. */
+  #shut(reason) {
+    this.#pairs.rest();
+    this.#showNothing("error");
+    cover("You are not signed in", reason);
+  }
+
+  #showNothing(state) {
+    status.state = state;
     status.query = "";
     this.#shown = null;
     this.#allowAnswers(false);
     this.#stage.clear();
     writeTimes(null);
-    this.#writeWaiting();
-    byId("cover").hidden = false;
   }
 
   #allowAnswers(areAllowed) {

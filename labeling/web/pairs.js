@@ -2,7 +2,7 @@
  * Pairs of clips in this tab's hands: claimed and decoded ahead of need, kept by heartbeats, dropped when the lease is
  * over. Nothing to label is no error: it asks again, every two seconds, until there is.
  *
- * Events: "ready" when a pair came in; "lost" when the shown pair's lease is over; "trouble" with a sentence.
+ * Events: "ready" when a pair came in; "lost" when the shown pair's lease is over; "trouble" with an ApiError.
  */
 import { ApiError, newId, post } from "./api.js";
 import { decodePair } from "./poses.js";
@@ -30,6 +30,8 @@ export class Pairs extends EventTarget {
   isDry = false;
   /** The last claim got no reply, or a refusal. */
   isTroubled = false;
+  /** Nothing is claimed and no lease is held on to. */
+  isResting = false;
 
   constructor(numGeoms, leaseS) {
     super();
@@ -70,13 +72,26 @@ export class Pairs extends EventTarget {
     if (wasAway) this.#heartbeat();
   }
 
+  /** Lets all pairs go to others, and claims no more until `wake`; those still free then come first. */
+  rest() {
+    this.isResting = true;
+    this.#kept = [...this.#held().map((pair) => pair.token), ...this.#kept];
+    this.shown = null;
+    this.#ready = [];
+  }
+
+  wake() {
+    this.isResting = false;
+    this.fill();
+  }
+
   /** Claims until enough pairs are ready. */
   async fill() {
-    if (this.#isClaiming) return;
+    if (this.#isClaiming || this.isResting) return;
     clearTimeout(this.#timer);
     this.#isClaiming = true;
     try {
-      while (this.#ready.length < AHEAD) {
+      while (this.#ready.length < AHEAD && !this.isResting) {
         const pauseMs = await this.#claim();
         if (pauseMs) {
           this.#timer = setTimeout(() => this.fill(), pauseMs);
@@ -101,7 +116,7 @@ export class Pairs extends EventTarget {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 410) this.#token = "";
       this.isTroubled = true;
-      this.dispatchEvent(new CustomEvent("trouble", { detail: error.message }));
+      this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
       const pauseMs = Math.min(MAX_PAUSE_MS, 500 * 2 ** this.#failures++);
       return Math.max(pauseMs, (error.retryAfterS ?? 0) * 1000);
     }

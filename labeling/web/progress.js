@@ -1,4 +1,5 @@
 /** How far labeling and learning are, from the server's events. Not listened to while the page is hidden. */
+import { or, short, signed, whole } from "./figures.js";
 
 const REOPEN_MS = 5_000;
 
@@ -6,6 +7,8 @@ export class Progress extends EventTarget {
   #source = null;
   #timer = 0;
   latest = null;
+  /** No pairs are given to this labeler now. */
+  isPaused = false;
 
   start() {
     this.#open();
@@ -18,10 +21,18 @@ export class Progress extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
+  /** Event "paused" when it begins and when it ends. */
+  pause(isPaused) {
+    if (isPaused === this.isPaused) return;
+    this.isPaused = isPaused;
+    this.dispatchEvent(new Event("paused"));
+  }
+
   #open() {
     this.#close();
     this.#source = new EventSource("/api/events");
     this.#source.addEventListener("progress", (event) => this.take(JSON.parse(event.data)));
+    this.#source.addEventListener("paused", (event) => this.pause(JSON.parse(event.data)));
     this.#source.addEventListener("error", () => {
       // The browser tries again by itself, unless the reply was an error.
       if (this.#source?.readyState === EventSource.CLOSED) this.#timer = setTimeout(() => this.#open(), REOPEN_MS);
@@ -35,14 +46,9 @@ export class Progress extends EventTarget {
   }
 }
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
-const signed = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-
 /** What the page says about progress, by element id; a dash where the run has not said. */
 export function describe(progress) {
   const { labels, due, wanted } = progress;
-  const or = (value, text) => (value === null || value === undefined ? "–" : text(value));
   const left = Math.max(0, Math.min(due, wanted) - labels);
   const goal = wanted > labels || progress.updated_s !== null ? ` of ${whole.format(wanted)}` : "";
   return {

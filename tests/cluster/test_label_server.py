@@ -11,7 +11,9 @@ import httpx2
 import psutil
 import pytest
 
-from cluster.label_server import LabelServer, LabelServerConfig, Served
+from cluster.label import Serving
+from cluster.label_server import LabelServer, LabelServerConfig, LabelServerError, Served
+from labeling.labelers import Role
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.pool import TASK, offer_pairs
 
@@ -67,6 +69,35 @@ def test_a_taken_port_is_passed_over(server: LabelServer, redis_url: str, tmp_pa
     other = LabelServer(Served(TASK, redis_url, "other"), tmp_path / "other", LabelServerConfig(port=port))
     with other as address:
         assert address != server.address
+
+
+def test_at_another_address_only_invited_people_get_in(
+    database: ComparisonDatabase, redis_url: str, tmp_path: Path
+) -> None:
+    config = LabelServerConfig(host="127.0.0.2", port=0)
+    assert config.invited_only
+    with LabelServer(Served(TASK, redis_url, database.run_id), tmp_path / "pages", config) as address:
+        assert address.startswith("http://127.0.0.2:")
+        assert httpx2.get(f"{address}api/session", timeout=60).status_code == 401
+        serving = Serving(address, redis_url, database.run_id, True, "")
+        [link] = serving.invites(1, Role.ADMIN)
+        page, _, invite = link.partition("#invite=")
+        assert page == serving.admin_address == f"{address}admin"
+        with httpx2.Client(base_url=address, headers=HEADERS) as client:
+            assert client.post("api/sessions", json={"invite": invite}).json()["role"] == "admin"
+            assert client.get("api/admin/overview").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::"])
+def test_an_address_that_nobody_can_type_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match=r"labeling\.host"):
+        LabelServerConfig(host=host)
+
+
+def test_an_address_of_another_machine_is_one_sentence(redis_url: str, tmp_path: Path) -> None:
+    server = LabelServer(Served(TASK, redis_url, "other"), tmp_path, LabelServerConfig(host="192.0.2.1"))
+    with pytest.raises(LabelServerError, match=r"no port of 192\.0\.2\.1"):
+        server.start()
 
 
 def test_nothing_is_left_behind(server: LabelServer) -> None:

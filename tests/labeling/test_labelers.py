@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labeling import labelers
-from labeling.labelers import InviteError, LabelerPool
+from labeling.labelers import EVERYBODY, InviteError, LabelerPool, Person, Role
 from reward_service.database import ComparisonDatabase
 
 pytestmark = pytest.mark.redis
@@ -16,9 +16,13 @@ def pool(database: ComparisonDatabase) -> LabelerPool:
     return LabelerPool(database.client, database.run_id)
 
 
+def anna(role: Role = Role.LABELER) -> Person:
+    return Person("anna", role)
+
+
 def test_an_invite_begins_one_session_and_no_second(pool: LabelerPool) -> None:
     invite = pool.invite("anna")
-    assert pool.whois(pool.join(invite)) == "anna"
+    assert pool.whois(pool.join(invite)) == anna()
     with pytest.raises(InviteError, match="ask for a new one"):
         pool.join(invite)
 
@@ -35,16 +39,17 @@ def test_an_expired_invite_and_an_unknown_one_open_nothing(pool: LabelerPool) ->
 
 
 def test_a_revoked_labeler_is_nobody(pool: LabelerPool) -> None:
-    anna, ben = pool.join(pool.invite("anna")), pool.join(pool.invite("ben"))
+    gone, ben = pool.join(pool.invite("anna")), pool.join(pool.invite("ben"))
     pool.revoke("anna")
-    assert (pool.whois(anna), pool.whois(ben)) == (None, "ben")
+    assert (pool.whois(gone), pool.whois(ben)) == (None, Person("ben", Role.LABELER))
+    assert (pool.is_revoked("anna"), pool.is_revoked("ben")) == (True, False)
     assert pool.whois(pool.join(pool.invite("anna"))) is None
 
 
 @pytest.mark.parametrize("limit", ["IDLE_S", "ABSOLUTE_S"])
 def test_a_session_ends_idle_or_old(pool: LabelerPool, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     token = pool.join(pool.invite("anna"))
-    assert pool.whois(token) == "anna"
+    assert pool.whois(token) == anna()
     monkeypatch.setattr(labelers, limit, 0.0)
     assert pool.whois(token) is None
     monkeypatch.undo()
@@ -59,3 +64,45 @@ def test_redis_holds_digests_only(pool: LabelerPool, database: ComparisonDatabas
     assert "ben" in kept
     assert invite not in kept
     assert token not in kept
+
+
+def test_an_invite_carries_its_role_into_the_session(pool: LabelerPool) -> None:
+    assert pool.whois(pool.join(pool.invite("anna", role=Role.ADMIN))) == anna(Role.ADMIN)
+    named = pool.whois(pool.join(pool.invite(role=Role.ADMIN)))
+    assert named is not None
+    assert named.labeler.startswith("admin-")
+
+
+def test_invites_and_sessions_of_before_there_were_roles_are_labelers(
+    pool: LabelerPool, database: ComparisonDatabase
+) -> None:
+    invite = pool.invite("anna", role=Role.ADMIN)
+    for name in ("invites", "sessions"):
+        key = f"{pool.prefix}{name}"
+        token = pool.join(invite) if name == "sessions" else ""
+        for digest, value in database.client.hgetall(key).items():
+            database.client.hset(key, digest, value.rpartition(b" ")[0])
+    assert pool.whois(token) == anna()
+
+
+def test_one_is_paused_or_everybody(pool: LabelerPool) -> None:
+    pool.pause("anna")
+    pool.pause("anna")
+    assert (pool.is_paused("anna"), pool.is_paused("ben")) == (True, False)
+    pool.pause(EVERYBODY)
+    pool.pause("anna", False)
+    assert (pool.is_paused("anna"), pool.is_paused("ben")) == (True, True)
+    pool.pause(EVERYBODY, False)
+    assert not pool.is_paused("anna")
+
+
+def test_a_session_is_seen_once_a_minute_and_keeps_its_role(pool: LabelerPool, database: ComparisonDatabase) -> None:
+    token = pool.join(pool.invite("anna", role=Role.ADMIN))
+    key = f"{pool.prefix}sessions"
+    [(digest, value)] = database.client.hgetall(key).items()
+    begun, _, rest = value.split(b" ", 2)
+    database.client.hset(key, digest, b" ".join([begun, b"%.6f" % (float(begun) - 120.0), rest]))
+    assert pool.whois(token) == anna(Role.ADMIN)
+    seen = float(database.client.hget(key, digest).split(b" ")[1])
+    assert seen >= float(begun)
+    assert pool.whois(token) == anna(Role.ADMIN)

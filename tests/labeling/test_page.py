@@ -6,32 +6,22 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 
 from actors.tasks import make_task
-from labeling.server import PoolConfig, make_app
 from labeling.show import Show
 from reward_service.database import START, ComparisonDatabase
+from tests.labeling.browsing import AXE, KEYS, Visit, serious, until
 from tests.labeling.pool import TASK, offer_pairs
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-IN_CI = bool(os.environ.get("CI"))
-AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
-KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incomparable": "ArrowDown"}
-FLAGS = ["--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 MAX_LATENCY_MS = 100.0
 NOISE = 2.0  # software drawing on a machine that does other things, too
 
@@ -46,99 +36,6 @@ addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
   requestAnimationFrame(() => window.latencies.push(performance.now() - since));
 }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-query"] }));
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "Playwright is missing: pip install playwright"
-    else:
-        missing = "" if CHROMIUM else "Chromium is missing: apt-get install chromium"
-    if missing and IN_CI:
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def address(database: ComparisonDatabase) -> Iterator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        app = make_app(PoolConfig(database.run_id, TASK), database.client)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        server.should_exit = True
-        thread.join()
-
-
-class Visit:
-    """One tab of the page."""
-
-    def __init__(self, context: Any, address: str) -> None:
-        self.context, self.tab = context, context.new_page()
-        self.errors: list[str] = []
-        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        self._address = address
-
-    def open(self, state: str = "labeling") -> Visit:
-        if state != "practice":  # who has practised once goes on to labeling
-            self.tab.add_init_script(f"try {{ localStorage.setItem('twoclips.practised.{TASK}', 'true') }} catch {{}}")
-        self.tab.goto(self._address)
-        return self.reach(state=state)
-
-    def reach(self, **data: str) -> Visit:
-        """Wait until the document's data are these."""
-        wanted = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
-        self.tab.wait_for_selector(f"html{wanted}", state="attached", timeout=20_000)
-        return self
-
-    def data(self, name: str) -> str:
-        return self.tab.get_attribute("html", f"data-{name}") or ""
-
-    def text(self, element: str) -> str:
-        return self.tab.inner_text(f"#{element}")
-
-    def has_said(self, element: str, text: str) -> None:
-        until(lambda: text in self.text(element), f"{element} to say {text!r}, not {self.text(element)!r}")
-
-    def answer(self, answer: str) -> str:
-        """Answer by keyboard and see the next pair, or the thank-you; the query that was answered."""
-        query = self.data("query")
-        assert query
-        self.tab.keyboard.press(KEYS[answer])
-        until(lambda: self.data("query") != query, "the next pair")
-        return query
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
-    """Opens tabs; each call is another person (another browser profile), with the options of a Playwright context."""
-    visits: list[Visit] = []
-
-    def begin(**options: Any) -> Visit:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        visits.append(Visit(context, address))
-        return visits[-1]
-
-    yield begin
-    for one in visits:
-        one.context.close()
-        assert one.errors == []
-
-
-def until(is_so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s:.0f} s for {what}"
-        time.sleep(0.01)
 
 
 def current_answers(database: ComparisonDatabase) -> dict[str, str]:
@@ -504,17 +401,6 @@ def test_axe_finds_no_serious_violation(database: ComparisonDatabase, visit: Cal
     page.answer("tie")
     page.reach(state="waiting")
     assert serious(page) == []
-
-
-def serious(page: Visit) -> list[str]:
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-    found = page.tab.evaluate("rules => axe.run(document, rules)", rules)["violations"]
-    return [
-        f"{violation['id']}: {node['html']} {node['failureSummary']}"
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-        for node in violation["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

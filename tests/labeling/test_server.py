@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 
 from labeling.labelers import LabelerPool
 from labeling.progress import RUN_STATUS
-from labeling.server import PoolConfig, cookie_name, make_app
+from labeling.server import PoolConfig, make_app
+from labeling.sessions import cookie_name
 from reward_service.client import connect
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
@@ -231,7 +232,7 @@ def test_an_invite_makes_a_labeler_whose_answers_carry_the_sessions_name(
 ) -> None:
     invite = LabelerPool(database.client, database.run_id).invite("anna")
     reply = client.post("/api/sessions", json={"invite": invite})
-    assert reply.json() == {"labeler": "anna"}
+    assert reply.json() == {"labeler": "anna", "role": "labeler"}
     cookie = reply.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
@@ -239,6 +240,35 @@ def test_an_invite_makes_a_labeler_whose_answers_carry_the_sessions_name(
     client.post("/api/answers", json=_answer(_claim(client)))
     assert [label.labeler for label in database.labels_since(START)[0]] == ["anna"]
     assert client.post("/api/sessions", json={"invite": invite}).status_code == 401
+
+
+def test_a_paused_labeler_is_given_nothing_keeps_what_it_held_and_goes_on(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    pool, held = LabelerPool(database.client, database.run_id), _claim(client)
+    pool.pause("local")
+    assert client.post("/api/claims", json={"token": _id()}).json()["pair"] is None
+    assert client.get("/api/session").json()["paused"]
+    assert client.post("/api/answers", json=_answer(held)).status_code == 200
+    assert database.num_labels() == 1
+    pool.pause("local", False)
+    assert _claim(client)["query"] != held["query"]
+
+
+def test_a_request_that_a_proxy_passed_on_is_not_the_local_persons(client: TestClient) -> None:
+    for header in ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"):
+        assert client.get("/api/session", headers={header: "203.0.113.7"}).status_code == 401
+
+
+def test_under_another_name_only_invited_people_get_in(database: ComparisonDatabase) -> None:
+    config = PoolConfig(database.run_id, TASK)
+    assert config.reached_at("localhost") == config
+    app = make_app(config.reached_at("lab.example"), database.client)
+    with TestClient(app, base_url="http://lab.example:8765", headers=HEADERS) as client:
+        assert client.get("/api/session").status_code == 401
+        invite = LabelerPool(database.client, database.run_id).invite("anna")
+        assert client.post("/api/sessions", json={"invite": invite}).status_code == 200
+        assert client.get("/api/session").json()["labeler"] == "anna"
 
 
 def test_a_revoked_labeler_does_not_go_on_as_the_local_one(client: TestClient, database: ComparisonDatabase) -> None:

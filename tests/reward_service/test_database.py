@@ -219,6 +219,24 @@ def test_only_newer_snapshots_are_kept(database: ComparisonDatabase) -> None:
     assert database.snapshot_version() == 10
 
 
+def test_the_first_snapshot_that_saw_a_label_can_be_found(database: ComparisonDatabase) -> None:
+    """A service that starts anew reads the log from its beginning: what it publishes meanwhile saw nothing new."""
+    cursors = ["0-0", "1700000000000-0", "1700000000000-0", "1700000000000-2", "1600000000000-0", "1700000000001-0"]
+    for version, cursor in enumerate(cursors, 1):
+        assert database.put_snapshot(version, b"model", cursor)
+    assert not database.put_snapshot(6, b"model", "1800000000000-0")
+    kept = [line.decode().split(" ") for line in database.client.lrange(f"{database.prefix}snapshots", 0, -1)]
+    assert [(int(version), cursor) for version, cursor, _ in kept] == [
+        (2, cursors[1]),
+        (4, cursors[3]),
+        (6, cursors[5]),
+    ]
+    assert all(abs(float(at) - database.now_s()) < 10 for _, _, at in kept)
+    for version in range(7, 300):
+        database.put_snapshot(version, b"model", f"1700000000001-{version}")
+    assert database.client.llen(f"{database.prefix}snapshots") == 256
+
+
 def test_statuses_carry_the_servers_time(database: ComparisonDatabase) -> None:
     database.set_status("learner", {"steps": 1})
     database.set_status("learner", {"steps": 2, "note": "a b"})

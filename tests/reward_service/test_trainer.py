@@ -12,6 +12,7 @@ from torch import Tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
 from reward_service.comparisons import Answer, Comparison, Label, Retraction
+from reward_service.database import START
 from reward_service.dataset import RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.fitting import RewardTrainingError, adapted_l2
@@ -36,16 +37,18 @@ class ListDatabase:
         self.log: list[Comparison | Retraction] = []
         self.newest: tuple[int, bytes] | None = None
         self.told: dict[str, dict[str, Any]] = {}
+        self.covered = START  # up to where the newest saw the log
 
     def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
         start = int(cursor.split("-")[1])
         found = self.log[start : start + limit]
         return found, f"0-{start + len(found)}"
 
-    def put_snapshot(self, version: int, payload: bytes) -> bool:
+    def put_snapshot(self, version: int, payload: bytes, cursor: str = START) -> bool:
         if version <= self.snapshot_version():
             return False
         self.newest = (version, payload)
+        self.covered = cursor
         return True
 
     def get_snapshot(self) -> tuple[int, bytes] | None:
@@ -187,6 +190,7 @@ def test_new_labels_are_published_at_once_and_else_every_so_many_steps() -> None
     assert database.newest is not None
     snapshot = RewardSnapshot.from_bytes(database.newest[1])
     assert (snapshot.version, snapshot.num_labels, snapshot.metrics["reward_version"]) == (4, 11, 4.0)
+    assert database.covered == "0-11"
 
 
 def test_a_reader_pays_zero_mean_and_constant_deviation_on_the_recent_data() -> None:
@@ -433,10 +437,10 @@ def test_a_broken_connection_leaves_the_trainer_as_it_was() -> None:
     class Broken(ListDatabase):
         down = True
 
-        def put_snapshot(self, version: int, payload: bytes) -> bool:
+        def put_snapshot(self, version: int, payload: bytes, cursor: str = START) -> bool:
             if self.down:
                 raise ConnectionError("gone")
-            return super().put_snapshot(version, payload)
+            return super().put_snapshot(version, payload, cursor)
 
     database = Broken()
     database.log = comparisons(10)

@@ -1,0 +1,62 @@
+"""The admin's API: how the pool is doing, and what steers it. Labelers get 403 from every route of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from labeling.bodies import InviteBody, PauseBody, RevokeBody
+from labeling.labelers import LabelerPool
+from labeling.overview import Overview
+from labeling.sessions import LOCAL_LABELER, Sessions
+from reward_service.database import ComparisonDatabase
+
+
+class AdminRefusedError(RuntimeError):
+    """What an admin asked for would lock somebody out who should not be, or has no effect."""
+
+
+def add_admin(app: FastAPI, sessions: Sessions, database: ComparisonDatabase) -> None:
+    """Adds the routes below /api/admin. Each of those that change something may be repeated."""
+    pool, overview = sessions.pool, Overview(database, sessions.pool)
+
+    @app.exception_handler(AdminRefusedError)
+    def refused(_: Request, error: AdminRefusedError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 409)
+
+    @app.get("/api/admin/overview", dependencies=[Depends(sessions.admin)])
+    def read() -> dict[str, Any]:
+        return overview.read()
+
+    @app.post("/api/admin/pauses", dependencies=[Depends(sessions.admin)])
+    def pause(body: PauseBody) -> dict[str, Any]:
+        pool.pause(body.labeler, body.paused)
+        return {"labeler": body.labeler, "paused": body.paused}
+
+    @app.post("/api/admin/revocations")
+    def revoke(body: RevokeBody, admin: str = Depends(sessions.admin)) -> dict[str, Any]:
+        _check_revocable(body.labeler, admin)
+        pool.revoke(body.labeler)
+        return {"labeler": body.labeler}
+
+    @app.post("/api/admin/invites", dependencies=[Depends(sessions.admin)])
+    def invite(body: InviteBody) -> dict[str, Any]:
+        name = body.labeler or pool.new_name(body.role)
+        _check_free(name, pool)
+        return {"invite": pool.invite(name, role=body.role), "labeler": name, "role": body.role}
+
+
+def _check_revocable(labeler: str, admin: str) -> None:
+    if labeler == LOCAL_LABELER:
+        raise AdminRefusedError("the local labeler has no session that could end: pause it")
+    if labeler == admin:
+        raise AdminRefusedError("you would lock yourself out: ask another admin")
+
+
+def _check_free(labeler: str, pool: LabelerPool) -> None:
+    if labeler == LOCAL_LABELER:
+        raise AdminRefusedError("this name stands for who comes without an invite: choose another one")
+    if pool.is_revoked(labeler):
+        raise AdminRefusedError(f"{labeler} was revoked and cannot come back: choose another name")

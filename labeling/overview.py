@@ -1,0 +1,129 @@
+"""Overview: how the pool of labelers is doing now, for the admin page. JSON-ready; times are ages in seconds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from labeling.labelers import EVERYBODY, LabelerPool
+from labeling.sessions import LOCAL_LABELER
+from labeling.tally import RATE_WINDOW_S, LabelerFigures, Share, Tally
+from reward_service.database import ComparisonDatabase
+from reward_service.keys import text
+
+RELIABILITY_STATUS = "reliability"
+"""The component under which the reward trainer tells what it makes of each labeler, see `statuses` of the database."""
+
+EXCLUDED_ALARM = 0.1
+"""Share of the labels' weight that is excluded from training, above which the page raises an alarm."""
+
+_MAX_LEASES = 100
+
+
+class Overview:
+    """Of one run. Keeps only what can be read from the log again: see Tally."""
+
+    def __init__(self, database: ComparisonDatabase, pool: LabelerPool) -> None:
+        self._database, self._pool = database, pool
+        self._tally = Tally(database)
+
+    def read(self) -> dict[str, Any]:
+        """All of it. Cost: some twenty small reads, and what the log has more since the last call."""
+        self._tally.update()
+        database, now_s = self._database, self._database.now_s()
+        counts = database.counts()
+        leases = self._leases(now_s)
+        told = database.statuses().get(RELIABILITY_STATUS, {})
+        excluded = told.get("excluded_share")
+        _, paused, _ = names = self._pool.names()
+        return {
+            "queue": {
+                "waiting": counts["queries_waiting"],
+                "open": counts["queries_open"],
+                "leased": counts["leases"],
+                "labels": counts["labels"],
+                "surplus": counts["labels_surplus"],
+                "retractions": counts["retractions"],
+                "leases_expired": counts["leases_expired"],
+            },
+            "per_minute": {
+                "last_1": self._tally.num_given(now_s, 60.0),
+                "last_10": self._tally.num_given(now_s, RATE_WINDOW_S) / (RATE_WINDOW_S / 60.0),
+            },
+            "use_delay": self._use_delay(),
+            "excluded": {"share": excluded, "alarm": excluded is not None and excluded > EXCLUDED_ALARM},
+            "is_paused": EVERYBODY in paused,
+            "labelers": self._labelers(names, told.get("labelers", {}), leases, now_s),
+            "leases": leases,
+        }
+
+    def _labelers(
+        self,
+        names: tuple[set[str], set[str], set[str]],
+        reliability: dict[str, Any],
+        leases: list[dict[str, Any]],
+        now_s: float,
+    ) -> list[dict[str, Any]]:
+        """Everybody who answered, holds a pair or has a session, who answered most first."""
+        known, paused, revoked = names
+        holding = Counter(lease["labeler"] for lease in leases)
+        figures = self._tally.labelers()
+        everybody = known | set(figures) | set(holding) | revoked | (paused - {EVERYBODY})
+        rows = [
+            {
+                "labeler": name,
+                **_told(figures.get(name), now_s),
+                "reliability": reliability.get(name),
+                "leases": holding[name],
+                "is_paused": name in paused,
+                "is_revoked": name in revoked,
+                # others answer inside the run, or did so in another one: there is nothing to pause or to revoke
+                "has_pages": name in known or name == LOCAL_LABELER,
+            }
+            for name in everybody
+        ]
+        return sorted(rows, key=lambda row: (row["is_revoked"], -row["answers"], row["labeler"]))
+
+    def _leases(self, now_s: float) -> list[dict[str, Any]]:
+        """Pairs in somebody's hands, the oldest first, at most 100. Tokens are not told: one is as good as its pair."""
+        client, prefix = self._database.client, self._database.prefix
+        redis: Any = client
+        held = redis.zrange(f"{prefix}leases", 0, _MAX_LEASES - 1, withscores=True)
+        if not held:
+            return []
+        tokens = [token for token, _ in held]
+        owners = redis.hmget(f"{prefix}leases:tokens", tokens)
+        begun = redis.hmget(f"{prefix}leases:begun", tokens)
+        leases: list[dict[str, Any]] = []
+        for (_, deadline_s), owner, at in zip(held, owners, begun, strict=True):
+            query_id, _, labeler = text(owner).partition(" ")
+            if query_id:
+                age_s = max(0.0, now_s - float(at)) if at else None
+                leases.append({"labeler": labeler, "query": query_id, "age_s": age_s, "left_s": deadline_s - now_s})
+        return sorted(leases, key=lambda lease: -(lease["age_s"] or 0.0))
+
+    def _use_delay(self) -> dict[str, Any]:
+        """From an answer to the first reward snapshot that saw it, over the latest labels."""
+        redis: Any = self._database.client
+        told = [text(line).split(" ") for line in redis.lrange(f"{self._database.prefix}snapshots", 0, -1)]
+        delays, waiting = self._tally.use_delays_s([(cursor, float(at)) for _, cursor, at in told])
+        p50, p95 = (float(value) for value in np.percentile(delays, [50, 95])) if delays else (None, None)
+        return {"p50_s": p50, "p95_s": p95, "labels": len(delays), "waiting": waiting}
+
+
+def _told(figures: LabelerFigures | None, now_s: float) -> dict[str, Any]:
+    if figures is None:
+        return {"answers": 0, "median_response_s": None, "left_share": None, "agreement": None, "last_s": None}
+    return {
+        "answers": figures.answers,
+        "median_response_s": figures.median_response_s,
+        "left_share": _interval(figures.left_share),
+        "agreement": _interval(figures.agreement),
+        "last_s": max(0.0, now_s - figures.last_s),
+    }
+
+
+def _interval(share: Share | None) -> dict[str, float] | None:
+    return None if share is None else dict(zip(("share", "low", "high"), share, strict=True))

@@ -1,0 +1,75 @@
+"""Sessions: who a request comes from, and what that person may do. Routes ask for it as a dependency.
+
+    def claim(body: ClaimBody, labeler: str = Depends(sessions.labeler)) -> ...
+    def revoke(body: RevokeBody, admin: str = Depends(sessions.admin)) -> ...
+
+Who comes without a session is the local person, labeler and admin in one. That is for the loopback address alone: where
+only invited people get in there is no such person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from labeling.bodies import JoinBody
+from labeling.labelers import ABSOLUTE_S, LabelerPool, Person, Role
+
+LOCAL_LABELER = "local"
+_LOCAL = Person(LOCAL_LABELER, Role.ADMIN)
+_PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+
+
+class NotInvitedError(RuntimeError):
+    """The request comes without a session that counts."""
+
+
+class NotAdminError(RuntimeError):
+    """The request is an admin's to make, and comes from a labeler."""
+
+
+def cookie_name(run_id: str) -> str:
+    """Each run has its own: a browser sends the cookies of one port of a host to all others."""
+    return f"twoclips_{hashlib.blake2b(run_id.encode(), digest_size=8).hexdigest()}"
+
+
+class Sessions:
+    """The sessions of one run. `invited_only`: without one nobody gets in."""
+
+    def __init__(self, pool: LabelerPool, run_id: str, invited_only: bool) -> None:
+        self.pool = pool
+        self._cookie = cookie_name(run_id)
+        self._invited_only = invited_only
+
+    def person(self, request: Request) -> Person:
+        """Raises NotInvitedError. A request that a proxy passed on is not the local person's."""
+        token = request.cookies.get(self._cookie)
+        if token is None and not self._invited_only and not any(name in request.headers for name in _PASSED_ON):
+            return _LOCAL
+        found = self.pool.whois(token) if token else None
+        if found is None:
+            raise NotInvitedError("you are not signed in, or your session has ended: open your invite link")
+        return found
+
+    def labeler(self, request: Request) -> str:
+        """The name under which this person's answers are kept. Raises NotInvitedError."""
+        return self.person(request).labeler
+
+    def admin(self, request: Request) -> str:
+        """The admin's name. Raises NotInvitedError and NotAdminError."""
+        person = self.person(request)
+        if person.role is not Role.ADMIN:
+            raise NotAdminError("this is for admins only: ask for an admin's invite")
+        return person.labeler
+
+    def add_joining(self, app: FastAPI) -> None:
+        """The way in: an invite, once, for a session."""
+
+        @app.post("/api/sessions")
+        def join(body: JoinBody, response: Response) -> dict[str, Any]:
+            token = self.pool.join(body.invite)
+            response.set_cookie(self._cookie, token, max_age=int(ABSOLUTE_S), httponly=True, samesite="strict")
+            person = self.pool.whois(token)
+            return {"labeler": person.labeler if person else None, "role": person.role if person else None}

@@ -1,0 +1,249 @@
+"""The admin's API on a real Redis: who may, what it tells, what it does."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from labeling.labelers import LabelerPool, Role
+from labeling.overview import RELIABILITY_STATUS
+from labeling.queue import QueryQueue
+from labeling.server import PoolConfig, make_app
+from reward_service.comparisons import Answer
+from reward_service.database import ComparisonDatabase
+from tests.labeling.pool import TASK, offer_pairs
+
+pytestmark = pytest.mark.redis
+
+HEADERS = {"x-twoclips": "1"}
+POSTS = [("pauses", {"labeler": "*", "paused": True}), ("revocations", {"labeler": "ben"}), ("invites", {})]
+
+
+@pytest.fixture
+def app(database: ComparisonDatabase) -> FastAPI:
+    offer_pairs(database, 6)
+    return make_app(PoolConfig(database.run_id, TASK), database.client)
+
+
+@pytest.fixture
+def admin(app: FastAPI) -> Iterator[TestClient]:
+    """The local person."""
+    with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
+        yield client
+
+
+def signed_in(app: FastAPI, database: ComparisonDatabase, name: str, role: Role) -> TestClient:
+    client = TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS)
+    invite = LabelerPool(database.client, database.run_id).invite(name, role=role)
+    assert client.post("/api/sessions", json={"invite": invite}).json() == {"labeler": name, "role": role}
+    return client
+
+
+def label(client: TestClient, answer: str = "left") -> dict[str, Any]:
+    pair = client.post("/api/claims", json={"token": secrets.token_hex(16)}).json()["pair"]
+    body = {"label_id": secrets.token_hex(16), "token": pair["token"], "query": pair["query"], "answer": answer}
+    reply = client.post("/api/answers", json={**body, "evidence": {"response_s": 2.5}})
+    assert reply.status_code == 200
+    return body
+
+
+def overview(client: TestClient) -> dict[str, Any]:
+    reply = client.get("/api/admin/overview")
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def row(client: TestClient, name: str) -> dict[str, Any]:
+    [found] = [row for row in overview(client)["labelers"] if row["labeler"] == name]
+    return found
+
+
+def test_a_labeler_gets_403_from_every_admin_route_and_changes_nothing(
+    app: FastAPI, database: ComparisonDatabase
+) -> None:
+    labeler = signed_in(app, database, "anna", Role.LABELER)
+    before = {key: database.client.dump(key) for key in database.client.keys(f"{database.prefix}*")}
+    for reply in [
+        labeler.get("/api/admin/overview"),
+        *(labeler.post(f"/api/admin/{path}", json=body) for path, body in POSTS),
+    ]:
+        assert reply.status_code == 403
+        assert "admins only" in reply.json()["error"]
+    assert {key: database.client.dump(key) for key in database.client.keys(f"{database.prefix}*")} == before
+
+
+def test_every_admin_route_is_among_those_that_are_tried(app: FastAPI) -> None:
+    paths = {path for path in app.openapi()["paths"] if path.startswith("/api/admin/")}
+    assert paths == {"/api/admin/overview", *(f"/api/admin/{path}" for path, _ in POSTS)}
+
+
+def test_without_a_session_nobody_is_admin_where_only_invited_people_get_in(database: ComparisonDatabase) -> None:
+    app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
+    with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
+        assert client.get("/api/admin/overview").status_code == 401
+        assert client.post("/api/admin/invites", json={}).status_code == 401
+    assert overview(signed_in(app, database, "boss", Role.ADMIN))["queue"]["labels"] == 0
+
+
+@pytest.mark.parametrize(("path", "body"), POSTS)
+def test_an_admins_post_is_guarded_as_all_others(admin: TestClient, path: str, body: dict[str, Any]) -> None:
+    assert admin.post(f"/api/admin/{path}", json=body, headers={"x-twoclips": "0"}).status_code == 403
+    assert admin.post(f"/api/admin/{path}", json=body, headers={"origin": "http://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("pauses", {"labeler": "", "paused": True}),
+        ("pauses", {"labeler": "a b", "paused": True}),
+        ("pauses", {"labeler": "anna"}),
+        ("revocations", {"labeler": "*"}),
+        ("revocations", {"labeler": "anna", "labels": "too"}),
+        ("invites", {"role": "owner"}),
+        ("invites", {"labeler": "../anna"}),
+        ("invites", {"labeler": "*"}),
+    ],
+)
+def test_a_body_of_another_form_is_a_bad_request(admin: TestClient, path: str, body: dict[str, Any]) -> None:
+    assert admin.post(f"/api/admin/{path}", json=body).status_code == 400
+
+
+def test_it_tells_of_queue_leases_and_pace(app: FastAPI, admin: TestClient, database: ComparisonDatabase) -> None:
+    ben = signed_in(app, database, "ben", Role.LABELER)
+    for answer in ("left", "left", "tie"):
+        label(ben, answer)
+    ben.post("/api/claims", json={"token": secrets.token_hex(16)})
+    told = overview(admin)
+    assert told["queue"] == {
+        "waiting": 2, "open": 3, "leased": 1, "labels": 3, "surplus": 0, "retractions": 0, "leases_expired": 0,
+    }  # fmt: skip
+    assert told["per_minute"] == {"last_1": 3, "last_10": pytest.approx(0.3)}
+    [lease] = told["leases"]
+    assert lease["labeler"] == "ben"
+    assert 0 <= lease["age_s"] < 5
+    assert 55 < lease["left_s"] <= 60
+    assert "token" not in lease
+    ben_row = row(admin, "ben")
+    assert (ben_row["answers"], ben_row["median_response_s"], ben_row["leases"]) == (3, 2.5, 1)
+    assert ben_row["left_share"]["share"] == 1.0
+    assert ben_row["left_share"]["low"] == pytest.approx(0.3424, abs=1e-4)  # 2 of 2: z^2 / (n + z^2) below 1
+    assert (ben_row["agreement"], ben_row["reliability"]) == (None, None)
+    assert told["excluded"] == {"share": None, "alarm": False}
+    assert told["use_delay"] == {"p50_s": None, "p95_s": None, "labels": 0, "waiting": 3}
+
+
+def test_a_lease_grows_old_though_a_heartbeat_extends_it(admin: TestClient, database: ComparisonDatabase) -> None:
+    token = secrets.token_hex(16)
+    admin.post("/api/claims", json={"token": token})
+    time.sleep(0.2)
+    admin.post("/api/heartbeats", json={"tokens": [token]})
+    [lease] = overview(admin)["leases"]
+    assert lease["age_s"] > 0.2
+    assert lease["left_s"] > 59.7
+    QueryQueue(database.client, database.run_id).claim("local", token)
+    admin.post("/api/withdrawals", json={"token": token})
+    assert overview(admin)["leases"] == []
+    assert not database.client.exists(f"{database.prefix}leases:begun")
+
+
+def test_two_who_answer_the_same_pair_agree_or_not(database: ComparisonDatabase) -> None:
+    offer_pairs(database, 2)
+    app = make_app(PoolConfig(database.run_id, TASK, overlap=2), database.client)
+    queue = QueryQueue(database.client, database.run_id, overlap=2)
+    for number, answers in enumerate([(Answer.LEFT, Answer.LEFT), (Answer.TIE, Answer.RIGHT)]):
+        for name, answer in zip(("anna", "ben"), answers, strict=True):
+            lease = queue.claim(name)
+            assert lease is not None
+            queue.complete(lease, answer, f"{name}-{number}")
+    with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as admin:
+        for name in ("anna", "ben"):
+            assert row(admin, name)["agreement"]["share"] == 0.5
+            assert not row(admin, name)["has_pages"], "they answered inside the run"
+
+
+def test_reliability_is_what_the_trainer_told_and_a_jump_of_what_is_excluded_raises_the_alarm(
+    admin: TestClient, database: ComparisonDatabase
+) -> None:
+    label(admin)
+    local = {"reliability": 0.9, "low": 0.8, "high": 0.96, "gold_right": 4, "gold_asked": 5, "answers": 1}
+    database.set_status(RELIABILITY_STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.02})
+    assert row(admin, "local")["reliability"] == local
+    assert overview(admin)["excluded"] == {"share": 0.02, "alarm": False}
+    database.set_status(RELIABILITY_STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.3})
+    assert overview(admin)["excluded"] == {"share": 0.3, "alarm": True}
+
+
+def test_the_time_from_answer_to_snapshot(admin: TestClient, database: ComparisonDatabase) -> None:
+    for _ in range(2):
+        label(admin)
+    cursor = database.labels_since("0-0")[1]
+    time.sleep(0.1)
+    database.put_snapshot(1, b"model", cursor)
+    label(admin)
+    told = overview(admin)["use_delay"]
+    assert (told["labels"], told["waiting"]) == (2, 1)
+    assert 0.1 <= told["p50_s"] <= told["p95_s"] < 5
+
+
+def test_pausing_one_and_everybody(app: FastAPI, admin: TestClient, database: ComparisonDatabase) -> None:
+    ben = signed_in(app, database, "ben", Role.LABELER)
+    for name in ("ben", "*"):
+        assert admin.post("/api/admin/pauses", json={"labeler": name, "paused": True}).status_code == 200
+        assert ben.get("/api/session").json()["paused"]
+        assert (row(admin, "ben")["is_paused"], overview(admin)["is_paused"]) == (name == "ben", name == "*")
+        assert admin.get("/api/session").json()["paused"] == (name == "*")
+        admin.post("/api/admin/pauses", json={"labeler": name, "paused": False})
+        assert not ben.get("/api/session").json()["paused"]
+    label(ben)
+
+
+def test_revoking_ends_the_session_and_keeps_the_labels(
+    app: FastAPI, admin: TestClient, database: ComparisonDatabase
+) -> None:
+    ben = signed_in(app, database, "ben", Role.LABELER)
+    label(ben)
+    assert admin.post("/api/admin/revocations", json={"labeler": "ben"}).json() == {"labeler": "ben"}
+    assert ben.get("/api/session").status_code == 401
+    assert database.num_labels() == 1
+    assert (row(admin, "ben")["is_revoked"], row(admin, "ben")["answers"]) == (True, 1)
+
+
+def test_nobody_is_locked_out_by_mistake(app: FastAPI, admin: TestClient, database: ComparisonDatabase) -> None:
+    boss = signed_in(app, database, "boss", Role.ADMIN)
+    assert boss.post("/api/admin/revocations", json={"labeler": "boss"}).status_code == 409
+    assert admin.post("/api/admin/revocations", json={"labeler": "local"}).status_code == 409
+    assert boss.get("/api/session").json()["role"] == "admin"
+
+
+@pytest.mark.parametrize("role", ["labeler", "admin"])
+def test_an_invite_is_told_once_and_opens_what_its_role_may(app: FastAPI, admin: TestClient, role: str) -> None:
+    made = admin.post("/api/admin/invites", json={"role": role, "labeler": "cleo"}).json()
+    assert (made["labeler"], made["role"]) == ("cleo", role)
+    assert made["invite"] not in json.dumps(overview(admin))
+    with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as cleo:
+        assert cleo.post("/api/sessions", json={"invite": made["invite"]}).json()["role"] == role
+        assert cleo.get("/api/admin/overview").status_code == (200 if role == "admin" else 403)
+
+
+def test_an_invite_for_a_name_that_cannot_come_in_is_refused(admin: TestClient) -> None:
+    admin.post("/api/admin/revocations", json={"labeler": "ben"})
+    for name in ("ben", "local"):
+        assert admin.post("/api/admin/invites", json={"labeler": name}).status_code == 409
+    first, second = (admin.post("/api/admin/invites", json={}).json()["labeler"] for _ in range(2))
+    assert first != second
+
+
+def test_the_page_is_there_for_who_has_yet_to_sign_in_and_tells_nothing(database: ComparisonDatabase) -> None:
+    app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        page = client.get("/admin")
+        assert page.status_code == 200
+        assert database.run_id not in page.text
+        assert "script-src 'self'" in page.headers["content-security-policy"]
