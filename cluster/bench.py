@@ -3,7 +3,8 @@ same run. One torch thread. What is compared takes turns in short rounds, and me
 machine then falls on both.
 
 Limits: acting is bounded by the bare simulator on the same thread; learning, reward training, prediction and scoring by
-the arithmetic that they cannot do without, at the rate of one large matrix product; writes by bare SETs to the disk.
+the arithmetic that they cannot do without, at the rate of one large matrix product; writes by bare SETs to the disk;
+answers over HTTP by requests that the same server turns away at its door.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from actors.mujoco import MODELS, load_model
 from actors.policy import ActorCritic
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
+from cluster.bench_answers import PEOPLE, Answered, measure_answers
 from cluster.bench_writes import CLIENTS, measure_writes
 from cluster.components import RunSpec, build_learner, build_worker
 from cluster.config import ConfigError, RunConfig, make_config
@@ -74,6 +76,7 @@ def bench(task: Task, device: str, say: Say) -> dict[str, Any]:
     answers, bare = measure_writes()
     unit = f"per second, {CLIENTS} clients"
     add([Stage("comparison_writes", answers, unit, bare, answers / bare, "bare SETs, fsync always")])
+    add(answering(measure_answers()))
     return {
         "task": task.name,
         "device": device,
@@ -81,6 +84,17 @@ def bench(task: Task, device: str, say: Say) -> dict[str, Any]:
         "wall_s": time.monotonic() - begin,
         "stages": {stage.name: {k: v for k, v in asdict(stage).items() if k != "name"} for stage in stages},
     }
+
+
+def answering(found: Answered) -> list[Stage]:
+    """The labeling server with 50 people: as fast as they can, and at the pace of people."""
+    per_second, limit = found.per_second, found.turned_away
+    return [
+        Stage("answers_over_http", per_second, f"per second, {PEOPLE} people", limit, per_second / limit, "bare HTTP"),
+        Stage("answer_processor_time", found.server_us, f"us in the server, {found.generator_us:.0f} in the people"),
+        Stage("answer_acknowledged", found.paced_ms, f"ms, p95 of {found.paced} at the pace of people"),
+        Stage("answer_acknowledged_rushed", found.rushed_ms, "ms, p95 as fast as they can"),
+    ]
 
 
 def table_rows(found: dict[str, Any]) -> list[tuple[str, str]]:

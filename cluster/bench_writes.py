@@ -29,7 +29,7 @@ def measure_writes() -> tuple[float, float]:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder, PrivateRedis(Path(folder)) as url:
         client = connect(url)
         database = ComparisonDatabase(client, _RUN)
-        database.put_clips([_clip(0), _clip(1)])
+        database.put_clips([some_clip(0), some_clip(1)])
         count = CLIENTS * WRITES * ROUNDS
         database.offer([Query(f"q{index}", "clip0", "clip1", 0.0, 0, 0.0) for index in range(count)])
         command = [sys.executable, "-m", "cluster.bench_writes", url]
@@ -84,7 +84,7 @@ def client_main(url: str, name: str) -> None:
         print(begin, time.monotonic(), flush=True)
 
 
-def _clip(number: int) -> Clip:
+def some_clip(number: int) -> Clip:
     """As large as one of half-cheetah."""
     random = np.random.default_rng(number)
     observations, actions = (random.normal(size=(30, width)).astype(np.float32) for width in (17, 6))

@@ -309,7 +309,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu or cuda, for learner and reward model.")] = "cpu",
     json_: Json = False,
 ) -> None:
-    """Throughput of every stage on this machine, beside the limit that the machine sets. Takes less than a minute.
+    """Throughput of every stage on this machine, beside the limit that the machine sets. Takes about a minute.
 
     Example: twoclips bench --task half-cheetah --json
     """

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.trajectory import Clip
-from labeling.queue import Completion, Lease, QueryQueue
+from labeling.queue import Completion, Lease, QueryQueue, raised
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 
@@ -74,11 +74,17 @@ class Desk:
 
     def answer(self, given: Given, evidence: Mapping[str, Any]) -> Completion:
         """Stores what was said about the pair, and how. Raises the queue's ConflictError and LeaseLostError."""
-        mirrored = is_mirrored(given.token)
-        answer = MIRRORED.get(given.answer, given.answer) if mirrored else given.answer
-        kept = json.dumps({**evidence, "mirrored": mirrored}, separators=(",", ":"))
-        lease = self._lease(given.labeler, given.token, given.query_id)
-        return self.queue.complete(lease, answer, given.label_id, kept)
+        return raised(self.answer_all([(given, evidence)])[0])
+
+    def answer_all(self, several: Sequence[tuple[Given, Mapping[str, Any]]]) -> list[Completion | Exception]:
+        """Arguments of `answer`, in one round trip; what it would return or raise for each, in order."""
+        calls: list[tuple[Lease, Answer, str, str]] = []
+        for given, evidence in several:
+            mirrored = is_mirrored(given.token)
+            answer = MIRRORED.get(given.answer, given.answer) if mirrored else given.answer
+            kept = json.dumps({**evidence, "mirrored": mirrored}, separators=(",", ":"))
+            calls.append((self._lease(given.labeler, given.token, given.query_id), answer, given.label_id, kept))
+        return self.queue.complete_all(calls)
 
     def heartbeat(self, labeler: str, token: str) -> float | None:
         """The new deadline of a lease, in server time; None where it is over."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -87,8 +88,14 @@ class LabelerPool:
 
     def whois(self, token: str) -> Person | None:
         """Whose a session is, which is seen by this; None where it has ended: idle, too old, or revoked."""
-        found: Any = self._whois([self.prefix], [_digest(token), repr(IDLE_S), repr(ABSOLUTE_S)])
-        return None if found is None else Person(text(found[0]), Role(text(found[1])))
+        return self.whois_all([token])[0]
+
+    def whois_all(self, tokens: Sequence[str]) -> list[Person | None]:
+        """`whois` of each, in one round trip."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for token in tokens:
+                self._whois([self.prefix], [_digest(token), repr(IDLE_S), repr(ABSOLUTE_S)], pipe)
+            return [None if found is None else Person(text(found[0]), Role(text(found[1]))) for found in pipe.execute()]
 
     def revoke(self, labeler: str) -> None:
         """Ends all sessions of a labeler, present and future. Their labels stay."""

@@ -145,10 +145,22 @@ class QueryQueue:
 
         The same id again returns the first result; with another answer it raises ConflictError. An answer after the
         deadline is kept, and counts if the query still lacks one. Raises LeaseLostError when the token is used up."""
-        ids = [checked_id("token", lease.token), checked_id("query id", lease.query_id)]
-        ids += [checked_id("labeler", lease.labeler), checked_id("label id", label_id)]
-        reply: Any = self._complete([self.prefix], [*ids, answer.value, self.overlap, evidence])
-        return _completion(label_id, reply, f"the lease on query {lease.query_id} is over: claim another query")
+        return raised(self.complete_all([(lease, answer, label_id, evidence)])[0])
+
+    def complete_all(self, given: Sequence[tuple[Lease, Answer, str, str]]) -> list[Completion | Exception]:
+        """Arguments of `complete`, in one round trip; what it would return or raise for each, in order. Each is a call
+        of its own: one that fails leaves the others stored."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for lease, answer, label_id, evidence in given:
+                ids = [checked_id("token", lease.token), checked_id("query id", lease.query_id)]
+                ids += [checked_id("labeler", lease.labeler), checked_id("label id", label_id)]
+                self._complete([self.prefix], [*ids, answer.value, self.overlap, evidence], pipe)
+            replies = pipe.execute(raise_on_error=False)
+        lost = "the lease on query {} is over: claim another query"
+        return [
+            reply if isinstance(reply, Exception) else _outcome(label_id, reply, lost.format(lease.query_id))
+            for (lease, _, label_id, _), reply in zip(given, replies, strict=True)
+        ]
 
     def retract(self, labeler: str, label_id: str, retraction_id: str) -> Completion:
         """Takes back a label of this labeler (undo). The query is asked again, also of this labeler.
@@ -157,7 +169,7 @@ class QueryQueue:
         ids = [checked_id("labeler", labeler), checked_id("label id", label_id)]
         ids.append(checked_id("retraction id", retraction_id))
         reply: Any = self._retract([self.prefix], [*ids, self.overlap])
-        return _completion(retraction_id, reply, f"labeler {labeler} has no label {label_id} to take back")
+        return raised(_outcome(retraction_id, reply, f"labeler {labeler} has no label {label_id} to take back"))
 
     def withdraw(self, query_id: str) -> bool:
         """Stops asking a query; False when it has its answers, is withdrawn or unknown.
@@ -188,10 +200,17 @@ class QueryQueue:
         return [text(result) for result in self._rerank([self.prefix], args)]
 
 
-def _completion(label_id: str, reply: Any, lost: str) -> Completion:
+def raised(outcome: Completion | Exception) -> Completion:
+    """The outcome, or what it is an exception of."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _outcome(label_id: str, reply: Any, lost: str) -> Completion | Exception:
     status, cursor, surplus = map(text, reply)
     if status == "conflict":
-        raise ConflictError(f"the id {label_id} was used before for something else: make a new id for every answer")
+        return ConflictError(f"the id {label_id} was used before for something else: make a new id for every answer")
     if status == "lost":
-        raise LeaseLostError(lost)
+        return LeaseLostError(lost)
     return Completion(label_id, cursor, surplus == "1", status == "repeated")

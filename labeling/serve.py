@@ -41,6 +41,7 @@ def main() -> None:
             port=given.port,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=60,  # people answer every few seconds: their connections should last that long
             timeout_graceful_shutdown=2,
         )
     )

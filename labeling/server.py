@@ -27,12 +27,13 @@ from labeling.access import SafeByDefault
 from labeling.admin import add_admin
 from labeling.bodies import AnswerBody, ClaimBody, HeartbeatBody, RetractBody, WithdrawBody
 from labeling.desk import Desk, Given, Pair
-from labeling.labelers import InviteError, LabelerPool
+from labeling.labelers import InviteError, LabelerPool, Person
 from labeling.practice import practice_pairs
 from labeling.progress import Progress, read_progress
 from labeling.queue import Completion, ConflictError, LeaseLostError, QueryQueue
 from labeling.sessions import NotAdminError, NotInvitedError, Sessions
 from labeling.show import Show
+from labeling.together import Together
 from reward_service.database import ComparisonDatabase
 
 EVENTS_EVERY_S = 1.0
@@ -98,14 +99,22 @@ def _add_labeling(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> N
                 desk.withdraw(labeler, body.token)
         return {"pair": None, "progress": asdict(read_progress(desk.database))}
 
+    def answer_all(several: list[tuple[Given, dict[str, Any]]]) -> list[dict[str, Any] | Exception]:
+        completions = desk.answer_all(several)
+        progress = asdict(read_progress(desk.database))
+        return [each if isinstance(each, Exception) else _completed(each, progress) for each in completions]
+
+    answered = Together(answer_all)
+
     @app.post("/api/answers")
-    def answer(body: AnswerBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
+    async def answer(body: AnswerBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         given = Given(labeler, body.token, body.query, body.label_id, body.answer)
-        return _completed(desk.answer(given, body.evidence.model_dump()), desk)
+        return await answered((given, body.evidence.model_dump()))
 
     @app.post("/api/retractions")
     def retract(body: RetractBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
-        return _completed(desk.retract(labeler, body.label_id, body.retraction_id), desk)
+        completion = desk.retract(labeler, body.label_id, body.retraction_id)
+        return _completed(completion, asdict(read_progress(desk.database)))
 
     @app.post("/api/heartbeats")
     def heartbeat(body: HeartbeatBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
@@ -124,8 +133,7 @@ def _add_reading(
     """Routes that only tell."""
 
     @app.get("/api/session")
-    def session(request: Request) -> dict[str, Any]:
-        person = sessions.person(request)
+    def session(person: Person = Depends(sessions.person)) -> dict[str, Any]:
         return {
             "run": config.run_id,
             "labeler": person.labeler,
@@ -195,12 +203,12 @@ def _shown(pair: Pair, desk: Desk, show: Show) -> dict[str, Any]:
     }
 
 
-def _completed(completion: Completion, desk: Desk) -> dict[str, Any]:
+def _completed(completion: Completion, progress: dict[str, Any]) -> dict[str, Any]:
     return {
         "label_id": completion.label_id,
         "surplus": completion.surplus,
         "repeated": completion.repeated,
-        "progress": asdict(read_progress(desk.database)),
+        "progress": progress,
     }
 
 

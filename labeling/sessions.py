@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 
 from labeling.bodies import JoinBody
 from labeling.labelers import ABSOLUTE_S, LabelerPool, Person, Role
+from labeling.together import Together
 
 LOCAL_LABELER = "local"
 _LOCAL = Person(LOCAL_LABELER, Role.ADMIN)
@@ -42,24 +43,25 @@ class Sessions:
         self.pool = pool
         self._cookie = cookie_name(run_id)
         self._invited_only = invited_only
+        self._known = Together(pool.whois_all)
 
-    def person(self, request: Request) -> Person:
+    async def person(self, request: Request) -> Person:
         """Raises NotInvitedError. A request that a proxy passed on is not the local person's."""
         token = request.cookies.get(self._cookie)
         if token is None and not self._invited_only and not any(name in request.headers for name in _PASSED_ON):
             return _LOCAL
-        found = self.pool.whois(token) if token else None
+        found = await self._known(token) if token else None
         if found is None:
             raise NotInvitedError("you are not signed in, or your session has ended: open your invite link")
         return found
 
-    def labeler(self, request: Request) -> str:
+    async def labeler(self, request: Request) -> str:
         """The name under which this person's answers are kept. Raises NotInvitedError."""
-        return self.person(request).labeler
+        return (await self.person(request)).labeler
 
-    def admin(self, request: Request) -> str:
+    async def admin(self, request: Request) -> str:
         """The admin's name. Raises NotInvitedError and NotAdminError."""
-        person = self.person(request)
+        person = await self.person(request)
         if person.role is not Role.ADMIN:
             raise NotAdminError("this is for admins only: ask for an admin's invite")
         return person.labeler
