@@ -1,16 +1,12 @@
 import threading
 import time
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from actors.trajectory import Clip, Segment
-from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue, Rank
+from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase, connect
 
@@ -252,105 +248,3 @@ def test_double_senders_label_each_query_exactly_once(redis_url: str, database: 
     assert Counter(label.query_id for label in labels if not label.surplus) == {f"q{n}": 1 for n in range(num_queries)}
     assert database.num_labels() == num_queries
     assert queue_of(database).claim("late") is None
-
-
-LABELERS = st.sampled_from(["ann", "bob", "cy"])
-ANSWERS = st.sampled_from(list(Answer))
-
-
-class QueueMachine(RuleBasedStateMachine):
-    """The queue against the promises R2, R4 and R5, whatever is done in any order; expiry is a lease of no length."""
-
-    database: ComparisonDatabase
-    leases: Bundle[Lease] = Bundle("leases")
-    labels: Bundle[tuple[str, str]] = Bundle("labels")
-    runs = 0
-
-    @initialize(overlap=st.integers(1, 3))
-    def begin(self, overlap: int) -> None:
-        QueueMachine.runs += 1
-        shared = QueueMachine.database
-        self.data = ComparisonDatabase(shared.client, f"{shared.run_id}-{QueueMachine.runs}")
-        fill(self.data, 3)
-        self.overlap = overlap
-        self.patient = QueryQueue(shared.client, self.data.run_id, 60.0, overlap)
-        self.hasty = QueryQueue(shared.client, self.data.run_id, 1e-6, overlap)
-        self.ids = 0
-
-    def new_id(self) -> str:
-        self.ids += 1
-        return f"id{self.ids}"
-
-    @rule(target=leases, labeler=LABELERS, hasty=st.booleans())
-    def claim(self, labeler: str, hasty: bool):
-        lease = (self.hasty if hasty else self.patient).claim(labeler)
-        return multiple() if lease is None else lease
-
-    @rule(target=labels, lease=leases, answer=ANSWERS)
-    def complete(self, lease: Lease, answer: Answer):
-        name = self.new_id()
-        before = self.data.labels_since(START)[1]
-        try:
-            done = self.patient.complete(lease, answer, name)
-        except LeaseLostError:
-            assert self.data.labels_since(START)[1] == before
-            return multiple()
-        again = self.patient.complete(lease, answer, name)
-        assert (again.cursor, again.surplus, again.repeated) == (done.cursor, done.surplus, True)
-        return lease.labeler, name
-
-    @rule(label=consumes(labels))
-    def retract(self, label: tuple[str, str]) -> None:
-        self.patient.retract(*label, self.new_id())
-
-    @rule(lease=leases)
-    def heartbeat(self, lease: Lease) -> None:
-        self.patient.heartbeat(lease)
-
-    @rule(number=st.integers(0, 2))
-    def withdraw(self, number: int) -> None:
-        self.patient.withdraw(f"q{number}")
-
-    @rule(number=st.integers(0, 2), version=st.integers(0, 3), stale=st.booleans())
-    def rerank(self, number: int, version: int, stale: bool) -> None:
-        first = self.patient.rerank(version, [Rank(f"q{number}", 0.5, stale)])
-        assert self.patient.rerank(version, [Rank(f"q{number}", 0.5, stale)]) == first
-
-    @invariant()
-    def promises_hold(self) -> None:
-        if not hasattr(self, "data"):
-            return
-        log = self.data.labels_since(START)[0]
-        assert len({entry.label_id for entry in log}) == len(log)
-        retracted = {entry.retracts for entry in log if entry.retracts}
-        current = [entry for entry in log if entry.answer and entry.label_id not in retracted and not entry.surplus]
-        per_query = Counter(entry.query_id for entry in current)
-        assert all(number <= self.overlap for number in per_query.values())
-        assert max(Counter((entry.query_id, entry.labeler) for entry in current).values(), default=0) <= 1
-        counts = self.data.counts()
-        assert counts["labels"] == len(current)
-        assert counts["labels_incomparable"] == sum(entry.answer is Answer.INCOMPARABLE for entry in current)
-        read = self.data.comparisons_since(START)[0]
-        assert {entry.label.label_id for entry in read} == {entry.label_id for entry in log if not entry.surplus}
-        for number in range(3):
-            fields: Any = self.data.client.hgetall(f"{self.data.prefix}query:q{number}")
-            held = [
-                value for name, value in fields.items() if name.startswith(b"by:") and not value.startswith(b"label:")
-            ]
-            assert int(fields[b"leased"]) == len(held)
-            assert int(fields[b"counted"]) == per_query[f"q{number}"]
-            wanted = fields[b"state"] == b"open" and len(held) + per_query[f"q{number}"] < self.overlap
-            is_open = self.data.client.zscore(f"{self.data.prefix}queries:open", f"q{number}") is not None
-            assert is_open == wanted
-
-
-def test_whatever_is_done_in_whatever_order(database: ComparisonDatabase) -> None:
-    QueueMachine.database = database
-    machine = QueueMachine.TestCase
-    machine.settings = settings(
-        max_examples=25,
-        stateful_step_count=25,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
-    machine().runTest()
