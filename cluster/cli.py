@@ -173,7 +173,8 @@ def label(
         from cluster.run_folder import RunFolder
         from labeling.labelers import Role
 
-        with serve_labeling(RunFolder.open(run), port) as served:
+        folder = RunFolder.open(run)
+        with serve_labeling(folder, port) as served:
             typer.echo(f"label at {served.address}", err=json_)
             typer.echo(f"admin page {served.admin_address}", err=json_)
             typer.echo(served.explanation, err=True)
@@ -183,7 +184,9 @@ def label(
             if simulate:
                 from cluster.simulate import simulate_people
 
-                counts = simulate_people(served, simulate, lambda text: typer.echo(text, err=True))
+                counts = simulate_people(folder, served, simulate, lambda text: typer.echo(text, err=True))
+                for person, count in counts.items():
+                    typer.echo(f"{person} gave {count:,} answers", err=json_)
                 if json_:
                     typer.echo(json.dumps({"address": served.address, "labels": counts}))
                 return

@@ -82,12 +82,20 @@ def serve_labeling(folder: RunFolder, port: int | None = None) -> Iterator[Servi
         yield Serving(stack.enter_context(server), url, folder.run_id, True, explanation)
 
 
+def is_listening(address: str) -> bool:
+    """Whether anybody accepts connections on an address like http://127.0.0.1:8765/."""
+    host, _, port = address.removeprefix("http://").rstrip("/").partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=2.0):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def _pages_of_run(path: Path) -> str:
     """Address of the pages that a run at work serves, "" where it serves none: a crash may leave the file behind."""
     try:
         address = (path / "labeling" / "url").read_text(encoding="utf-8").strip()
-        host, _, port = address.removeprefix("http://").rstrip("/").partition(":")
-        with socket.create_connection((host, int(port)), timeout=2.0):
-            return address
-    except (OSError, ValueError):
+    except OSError:
         return ""
+    return address if is_listening(address) else ""

@@ -9,12 +9,17 @@ from __future__ import annotations
 import random
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
+from itertools import count
 
 import httpx2
+import redis
 
-from cluster.label import Serving
+from cluster.label import Serving, is_listening
+from cluster.run_folder import RunFolder
+from cluster.run_status import read_status
 from labeling.desk import is_mirrored
 from labeling.people import JUDGES, parse_people
 from reward_service.client import connect
@@ -77,37 +82,85 @@ class SimulatedPerson:
         self._http.close()
 
 
-def simulate_people(serving: Serving, text: str, say: Callable[[str], None]) -> dict[str, int]:
-    """Let the people of `text` label until Ctrl-C; answers acknowledged by kind and number."""
+class Pool:
+    """Simulated people at work, each on a thread; `ending` says when there is no more for them to do."""
+
+    def __init__(
+        self, folder: RunFolder, serving: Serving, people: list[SimulatedPerson], database: ComparisonDatabase
+    ):
+        self._folder, self._serving, self._database = folder, serving, database
+        self._people, self._idle = people, [False] * len(people)
+        self._was_idle = False
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, args=(index,), daemon=True) for index in range(len(people))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def answers(self) -> int:
+        return sum(len(person.acknowledged) for person in self._people)
+
+    def ending(self) -> str:
+        """Why labeling is over, as a sentence; "" while it is not. Asked about once a second.
+
+        The run's pages are served on a socket of the run's own process: where nobody listens any more, it is gone. At
+        rest nothing new is asked: it is over once nobody is given anything and no lease may bring something back."""
+        if not self._serving.is_ours and not is_listening(self._serving.address):
+            return "the run has ended"
+        try:
+            if self._database.num_labels() >= self._folder.config.labels:
+                return f"the run has the {self._folder.config.labels:,} labels that it wants"
+            leases = self._database.counts()["leases"]
+        except redis.RedisError:
+            return ""  # it may come back; a run that is gone is noticed above
+        is_idle = all(self._idle) and leases == 0
+        was_idle, self._was_idle = self._was_idle, is_idle  # twice: a lease that was swept may be given on
+        if is_idle and was_idle and self._serving.is_ours and read_status(self._folder)["state"] != "running":
+            return "the run is at rest, and nothing that it asked is left to answer"
+        return ""
+
+    def stop(self) -> None:
+        """Ends the threads; an answer that was begun and not acknowledged by now is given up."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, index: int) -> None:
+        """With nothing to label, or nobody who answers, a person looks again every half second."""
+        while not self._stop.is_set():
+            try:
+                answered = self._people[index].label(self._stop)
+                self._idle[index] = not answered
+            except (httpx2.HTTPError, redis.RedisError):
+                answered = False
+            if not answered:
+                self._stop.wait(PAUSE_S)
+
+
+def simulate_people(folder: RunFolder, serving: Serving, text: str, say: Callable[[str], None]) -> dict[str, int]:
+    """Let the people of `text` label until the run has its labels, has ended, or rests with nothing left to answer; or
+    until Ctrl-C. Answers acknowledged by kind and number."""
     kinds = parse_people(text)
-    stop = threading.Event()
     with closing(connect(serving.redis_url)) as client:
         database = ComparisonDatabase(client, serving.run_id)
         people = [
             SimulatedPerson(kind, serving.address, link.rpartition("=")[2], database, index)
             for index, (kind, link) in enumerate(zip(kinds, serving.invites(len(kinds)), strict=True))
         ]
-        threads = [threading.Thread(target=_work, args=(person, stop), daemon=True) for person in people]
-        for thread in threads:
-            thread.start()
+        pool = Pool(folder, serving, people, database)
         try:
-            while not stop.wait(5.0):
-                say(f"{len(people)} simulated people have given {sum(len(p.acknowledged) for p in people):,} answers")
+            for second in count(1):
+                time.sleep(1.0)
+                if why := pool.ending():
+                    say(why)
+                    break
+                if second % 5 == 0:
+                    say(f"{len(people)} simulated people have given {pool.answers:,} answers")
         except KeyboardInterrupt:
-            stop.set()
-        for thread in threads:
-            thread.join()
+            say("stopped")
+        pool.stop()
         for person in people:
             person.close()
     return {f"{person.kind}-{index}": len(person.acknowledged) for index, person in enumerate(people)}
-
-
-def _work(person: SimulatedPerson, stop: threading.Event) -> None:
-    """Labels until told to stop; with nothing to label, or nobody who answers, it looks again every half second."""
-    while not stop.is_set():
-        try:
-            answered = person.label(stop)
-        except httpx2.HTTPError:
-            answered = False
-        if not answered:
-            stop.wait(PAUSE_S)

@@ -1,17 +1,24 @@
-"""Simulated people over HTTP: they label, and they can always be stopped."""
+"""Simulated people over HTTP: they label, they can always be stopped, and they end with their run."""
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cluster.label import Serving
 from cluster.label_server import LabelServer, LabelServerConfig, Served
+from cluster.redis_server import PrivateRedis
+from cluster.run_folder import RunFolder
 from cluster.simulate import SimulatedPerson
+from reward_service.client import connect
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
+from tests.cluster.conftest import Done
+from tests.cluster.runs import small_config
 from tests.labeling.pool import TASK, offer_pairs
 
 pytestmark = pytest.mark.redis
@@ -40,3 +47,58 @@ def test_a_perfect_person_says_the_truth_and_stops_though_the_server_is_gone(
     undeliverable.join(20)
     assert not undeliverable.is_alive()
     person.close()
+
+
+def _run(path: Path, labels: int, pairs: int) -> tuple[RunFolder, PrivateRedis]:
+    """A run of half-cheetah that wants `labels` and has asked `pairs`; its server is still up."""
+    folder = RunFolder.create(path, small_config(TASK, labels=labels, labeler="human"))
+    private = PrivateRedis(folder.path)
+    with connect(private.start()) as client:
+        offer_pairs(ComparisonDatabase(client, folder.run_id), pairs)
+    return folder, private
+
+
+@pytest.mark.parametrize(
+    ("labels", "pairs", "given", "why"),
+    [
+        (100, 5, 5, "the run is at rest, and nothing that it asked is left"),
+        (4, 40, 4, "has the 4 labels that it wants"),
+    ],
+)
+def test_at_a_run_that_rests_they_stop_when_all_is_answered_or_enough(
+    twoclips: Callable[..., Done], tmp_path: Path, labels: int, pairs: int, given: int, why: str
+) -> None:
+    folder, private = _run(tmp_path / "run", labels, pairs)
+    private.stop()
+    done = twoclips("label", folder.path, "--simulate", "perfect,mistaken", "--json")
+    assert done.code == 0
+    assert why in done.stderr
+    counts = json.loads(done.stdout.splitlines()[-1])["labels"]
+    assert set(counts) == {"perfect-0", "mistaken-1"}
+    assert given <= sum(counts.values()) <= pairs
+    assert f"perfect-0 gave {counts['perfect-0']} answers" in done.stderr
+
+
+def test_they_stop_when_the_run_that_serves_the_pages_is_gone(twoclips: Callable[..., Done], tmp_path: Path) -> None:
+    folder, private = _run(tmp_path / "run", 1000, 3)
+    server = LabelServer(Served(TASK, private.url, folder.run_id), folder.path, LabelServerConfig(port=0))
+    with private:
+        server.start()
+
+        def end() -> None:
+            client = connect(private.url)
+            database = ComparisonDatabase(client, folder.run_id)
+            while database.num_labels() < 3:
+                gone.wait(0.1)
+            gone.wait(2.0)  # with nothing left to answer, they wait for what a run at work may still ask
+            client.close()
+            server.stop()
+
+        gone = threading.Event()
+        ending = threading.Thread(target=end)
+        ending.start()
+        done = twoclips("label", folder.path, "--simulate", "perfect", "--json")
+        ending.join()
+    assert done.code == 0
+    assert "the run has ended" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["labels"] == {"perfect-0": 3}
