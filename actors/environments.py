@@ -18,19 +18,24 @@ from actors.tasks import Task
 
 Array = np.ndarray
 
+_SEEDS = 1 << 31  # more than this some environments do not take
+
 
 class EnvironmentFailure(RuntimeError):
     """An environment raised, or showed something that is not a number."""
 
 
 class Simulator(Protocol):
-    """B worlds that can be started, stepped and seen. Actions are in the environment's own units."""
+    """B worlds that can be started, stepped and seen. Actions are in the environment's own units.
+
+    starts: [B, 2] int64, the seed of each world's latest start and the steps since; None where `states` draw it."""
 
     num_envs: int
 
     def reset(self, ids: Array) -> None: ...
     def observe(self) -> Array: ...
     def states(self) -> Array: ...
+    def starts(self) -> Array | None: ...
     def step(self, actions: Array) -> Array: ...
     def close(self) -> None: ...
 
@@ -68,6 +73,11 @@ class FixedHorizon:
         """Simulator states [B, S] of the present moment, float32."""
         return self._simulator.states().astype(np.float32)
 
+    def starts(self) -> Array | None:
+        """[B, 2] int64, what each environment was last started with, by itself too, and steps since; None where
+        `states` are enough to draw it."""
+        return self._simulator.starts()
+
     def step(self, actions: Array) -> Moment:
         """Execute sampled actions [B, *A] in policy units."""
         spec = self.task.action
@@ -92,6 +102,9 @@ class GymnasiumSimulator:
 
     Its own ends are hidden: when an environment terminates or truncates itself, it is started again at once, the
     agent sees only that the observation has jumped, and a termination costs `end_penalty` in true reward.
+
+    Every start has a seed, drawn from a generator of each world: so any moment can be played again (`replay.py`). Why
+    not let the environment go on with its own generator: that would have to be played again from the run's beginning.
     """
 
     def __init__(self, task: Task, num_envs: int, seed: int) -> None:
@@ -100,14 +113,22 @@ class GymnasiumSimulator:
         # Without gymnasium's own time limit: it would end an episode in the very step in which FixedHorizon does, and
         # the last observation would already be the next episode's.
         self._envs = [make_gymnasium(task, max_episode_steps=-1) for _ in range(num_envs)]
-        self._seeds: list[int | None] = [seed * 10_007 + index for index in range(num_envs)]
+        first = [seed * 10_007 + index for index in range(num_envs)]
+        self._random = [np.random.default_rng(each) for each in first]
+        self._next_seeds = first
+        self._starts = np.zeros((num_envs, 2), np.int64)
         self._observations: list[Array] = [np.zeros(task.observation_shape, np.float32)] * num_envs
 
     def reset(self, ids: Array) -> None:
         for index in ids:
             with _named_failure(self._task):
-                self._observations[index], _ = self._envs[index].reset(seed=self._seeds[index])
-            self._seeds[index] = None  # only the first reset is seeded: later episodes continue the generator
+                self._observations[index] = self._start(int(index))
+
+    def _start(self, index: int) -> Array:
+        seed = self._next_seeds[index]
+        self._next_seeds[index] = int(self._random[index].integers(_SEEDS))
+        self._starts[index] = seed, 0
+        return self._envs[index].reset(seed=seed)[0]
 
     def observe(self) -> Array:
         return np.stack(self._observations)
@@ -115,14 +136,18 @@ class GymnasiumSimulator:
     def states(self) -> Array:
         return np.empty((self.num_envs, 0), np.float32)
 
+    def starts(self) -> Array:
+        return self._starts.copy()
+
     def step(self, actions: Array) -> Array:
         rewards = np.empty(self.num_envs)
         for index, env in enumerate(self._envs):
             with _named_failure(self._task):
                 observation, reward, terminated, truncated, _ = env.step(self._task.native_action(actions[index]))
                 rewards[index] = float(reward) - (self._task.end_penalty if terminated else 0.0)
+                self._starts[index, 1] += 1
                 if terminated or truncated:
-                    observation, _ = env.reset()
+                    observation = self._start(index)
             self._observations[index] = observation
         return rewards
 

@@ -211,6 +211,9 @@ class MujocoSimulator:
         """Simulator states [B, nq + nv]: enough to draw this moment again."""
         return np.concatenate((self._fields["qpos"], self._fields["qvel"]), axis=1)
 
+    def starts(self) -> None:
+        """Nothing needs to be played again: `states` are enough."""
+
     def step(self, actions: Array) -> Array:
         """Apply `actions` [B, A] in the model's units for one agent step; true rewards [B]."""
         before = self._spec.forward(self._fields).copy()

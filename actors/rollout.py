@@ -17,7 +17,7 @@ import torch
 from actors.environments import EnvironmentFailure, make_environments
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
 from actors.tasks import Task
-from actors.trajectory import Hidden, Rollout
+from actors.trajectory import Hidden, Origins, Rollout
 
 Array = np.ndarray
 
@@ -38,6 +38,7 @@ class RolloutWorker:
         self._environments = make_environments(task, config.num_envs, seed)
         self._policy = ActorCritic(policy, task.observation_shape, task.action)
         self._random = torch.Generator().manual_seed(seed)
+        self._earlier = np.empty((0, config.num_envs, *task.action.shape))  # executed, back to the oldest latest start
 
     def step(self, weights: PolicyWeights) -> tuple[Rollout, Hidden]:
         """Collect T x B steps. Raises EnvironmentFailure where the world breaks, ValueError for foreign weights."""
@@ -47,6 +48,7 @@ class RolloutWorker:
         observations = np.full((steps + 1, envs, *task.observation_shape), np.nan, np.float32)
         true_rewards = np.full((steps, envs), np.nan, np.float32)
         states = np.empty((steps, envs, world.states().shape[1]), np.float32)
+        starts: list[Array] = []
         truncated = np.zeros((steps, envs), bool)
         final_observations: list[Array] = []
         act = self._actor(steps)
@@ -54,6 +56,8 @@ class RolloutWorker:
             for t in range(steps):
                 observations[t] = world.observations
                 states[t] = world.states()
+                if (start := world.starts()) is not None:
+                    starts.append(start)
                 moment = world.step(act(t, world.observations))
                 true_rewards[t] = moment.true_rewards
                 if len(moment.ended):
@@ -77,7 +81,18 @@ class RolloutWorker:
             policy_version=weights.version,
             worker=self._worker,
         )
-        return rollout, Hidden(true_rewards, states)
+        return rollout, Hidden(true_rewards, states, self._origins(starts, actions) if starts else None)
+
+    def _origins(self, starts: list[Array], actions: Array) -> Origins:
+        """Where each step came from; remembers what the next rollout's steps will have come from."""
+        executed = self._task.action.executed(actions)
+        began = np.stack(starts)  # [T, B, 2]
+        origins = Origins(began[..., 0], began[..., 1], self._earlier.astype(executed.dtype, copy=False))
+        now = self._environments.starts()
+        assert now is not None
+        done = np.concatenate((origins.earlier, executed))
+        self._earlier = done[len(done) - int(now[:, 1].max()) :].copy()
+        return origins
 
     def _actor(self, steps: int) -> _GaussianActor | _CategoricalActor:
         kind = _CategoricalActor if self._task.action.discrete else _GaussianActor

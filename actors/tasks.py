@@ -47,7 +47,9 @@ class Preset:
 
 @dataclass(frozen=True)
 class Task:
-    """An environment plus the presets that belong to it. Travels to every component."""
+    """An environment plus the presets that belong to it. Travels to every component.
+
+    has_pictures: the environment says that it can draw itself (render_mode="rgb_array")."""
 
     name: str
     environment_id: str
@@ -57,6 +59,7 @@ class Task:
     step_s: float
     mujoco_model: str | None = None
     first_action: int = 0
+    has_pictures: bool = False
     environment_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -211,6 +214,7 @@ def _inspect(
             action=action_spec(env.action_space),
             step_s=1.0 / fps,
             mujoco_model=mujoco_model,
+            has_pictures="rgb_array" in env.metadata.get("render_modes", ()),
             first_action=int(getattr(env.action_space, "start", 0)),
             environment_kwargs=dict(kwargs),
         )

@@ -1,4 +1,4 @@
-"""The records that travel: Rollout, Hidden, Segment, Clip.
+"""The records that travel: Rollout, Hidden, Origins, Segment, Origin, Clip.
 
 Each is frozen, states the shapes of its arrays and refuses wrong ones, so that what is downstream
 need not check again. Axes are always in the order T time, B environments; a clip has L steps.
@@ -75,6 +75,35 @@ class Rollout:
 
 
 @dataclass(frozen=True, eq=False)
+class Origins:
+    """How an environment that has no state to be drawn from comes to each step of a rollout again: a new one is started
+    with the same seed and does the same actions.
+
+    seeds    [T, B] int64, of the environment's latest start, whether its own end or the clock's had been before it
+    ages     [T, B] int64, steps done since that start
+    earlier  [P, B, *A], as executed, in policy units: the P steps before the rollout, as far back as ages[0] reach
+    """
+
+    seeds: Array
+    ages: Array
+    earlier: Array
+
+    def __post_init__(self) -> None:
+        _require(self.seeds.ndim == 2, f"seeds must be [T, B], got {self.seeds.shape}")
+        steps, envs = self.seeds.shape
+        _require(self.ages.shape == (steps, envs), f"ages must be [T={steps}, B={envs}], got {self.ages.shape}")
+        _require(
+            self.earlier.ndim >= 2 and self.earlier.shape[1] == envs,
+            f"earlier must be [P, B={envs}, ...], got {self.earlier.shape}",
+        )
+        reach = len(self.earlier) + np.arange(steps)[:, None]
+        _require(
+            bool(np.all((self.ages >= 0) & (self.ages <= reach))),
+            "ages must be whole steps back to a start within `earlier` and the rollout",
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Hidden:
     """What the agent must not see, kept beside its Rollout: for synthetic labelers, for the true-reward
     baseline, for charts and for drawing.
@@ -82,16 +111,22 @@ class Hidden:
     true_rewards  [T, B] float32, the environment's own reward
     states        [T, B, S] float32, what redraws each step (MuJoCo: qpos then qvel); S = 0 where a task
                   cannot be redrawn from a state
+    origins       of every step, where it is drawn by being played again; else None
     """
 
     true_rewards: Array
     states: Array
+    origins: Origins | None = None
 
     def __post_init__(self) -> None:
         _require(self.true_rewards.ndim == 2, f"true_rewards must be [T, B], got {self.true_rewards.shape}")
         _require(
             self.states.ndim == 3 and self.states.shape[:2] == self.true_rewards.shape,
             f"states must be [T, B, S] beside true_rewards {self.true_rewards.shape}, got {self.states.shape}",
+        )
+        _require(
+            self.origins is None or self.origins.seeds.shape == self.true_rewards.shape,
+            f"origins must be those of true_rewards {self.true_rewards.shape}",
         )
 
 
@@ -118,6 +153,25 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
+class Origin:
+    """How an environment comes to a clip's first step again, and what it was started with where it ended by itself
+    within the clip.
+
+    seeds  [R] int64, R >= 1: of the latest start before the clip, then of each start within it, in order
+    lead   [M, *A], as executed, in policy units: the steps between that first start and the clip
+    """
+
+    seeds: Array
+    lead: Array
+
+    def __post_init__(self) -> None:
+        _require(
+            self.seeds.ndim == 1 and len(self.seeds) > 0 and self.seeds.dtype == np.int64,
+            f"seeds must be [R] int64 with R >= 1, got {self.seeds.shape} {self.seeds.dtype}",
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """A Segment plus what is needed to show it, plus its hidden return.
 
@@ -125,6 +179,7 @@ class Clip:
     states         [L, S] float32, see `Hidden.states`
     true_return    sum of the environment's own reward over the clip; for synthetic labelers and charts
     policy_version the policy that acted
+    origin         how it is played again, where there is no state to draw it from; else None
     """
 
     clip_id: str
@@ -132,9 +187,14 @@ class Clip:
     states: Array
     true_return: float
     policy_version: int
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         _require(
             self.states.ndim == 2 and len(self.states) == len(self.segment),
             f"states must be [L={len(self.segment)}, S], got {self.states.shape}",
+        )
+        _require(
+            self.origin is None or self.origin.lead.shape[1:] == self.segment.actions.shape[1:],
+            f"lead must be [M, ...] of actions like {self.segment.actions.shape[1:]}",
         )

@@ -98,8 +98,9 @@ def train(
     Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1
     """
     with plain_errors():
+        from actors.replay import drawing_problem
         from actors.tasks import make_task
-        from cluster.config import make_config, parse_settings
+        from cluster.config import ConfigError, make_config, parse_settings
         from cluster.progress import Progress
         from cluster.run_folder import RunFolder, RunFolderError, default_folder
         from cluster.runner import run_training
@@ -120,6 +121,8 @@ def train(
             if no_regularisation:
                 given["reward.regularise"] = False
             config = make_config(make_task(task), {**parse_settings(set_ or []), **given})
+            if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
+                raise ConfigError(problem)
             if comparisons is not None:
                 from cluster.comparisons import check_rows
 

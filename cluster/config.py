@@ -156,11 +156,6 @@ def validate(config: RunConfig, task: Task) -> None:
             "wanted before the first update; raise it, or lower query.initial_fraction",
         ),
         (
-            config.labeler != "human" or task.mujoco_model is not None,
-            f"clips of {task.name} cannot be shown to people yet: only the MuJoCo tasks of `twoclips tasks` can be "
-            "redrawn; use --labeler synthetic",
-        ),
-        (
             not people or config.oracle == OracleConfig(people=config.oracle.people),
             "each kind of oracle.people errs in its own way; leave the other oracle settings out",
         ),

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.replay import drawing_problem
 from cluster.label_server import LabelServer, LabelServerError, Served
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder
@@ -58,11 +59,8 @@ def serve_labeling(folder: RunFolder, port: int | None = None) -> Iterator[Servi
     config = folder.config
     if not config.uses_labels:
         raise LabelServerError(f"the run in {folder.path} trains on the true reward and asks nobody: nothing to label")
-    if config.make_task().mujoco_model is None:
-        raise LabelServerError(
-            f"clips of {config.task} cannot be shown to people yet: only the MuJoCo tasks of `twoclips tasks` can be "
-            "redrawn"
-        )
+    if problem := drawing_problem(config.make_task()):
+        raise LabelServerError(problem)
     with ExitStack() as stack:
         url = config.redis or running_url(folder.path)
         at_work = bool(url)

@@ -14,15 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actors.environments import make_gymnasium
 from actors.mujoco import load_model
+from actors.replay import HEADLESS, played
 from actors.tasks import Task, make_task
 from labeling.scenes import AZIMUTH_DEG, CAMERAS, FIXED_CAMERAS
 
@@ -70,7 +69,7 @@ def _explained(reason: str) -> str:
 
 def _draw_apart(task: Task, file: Path, path: Path, platform: str) -> str:
     command = [sys.executable, "-m", "cluster.video", task.name, str(file), str(path)]
-    environment = {**os.environ, "MUJOCO_GL": platform, "SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    environment = {**os.environ, **HEADLESS, "MUJOCO_GL": platform}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -138,16 +137,9 @@ def _mujoco_frames(task: Task, recording: Recording) -> Iterator[Array]:
 
 
 def _gymnasium_frames(task: Task, recording: Recording) -> Iterator[Array]:
-    env = make_gymnasium(task, render_mode="rgb_array")
-    try:
-        env.reset(seed=recording.seed)
-        for action in recording.actions:
-            frame: Any = env.render()
-            yield np.asarray(frame, np.uint8)[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
-            env.step(task.native_action(action))
-    finally:
-        with suppress(Exception):
-            env.close()
+    for _, draw in played(task, [recording.seed], recording.actions):
+        frame = draw()
+        yield frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]  # as the codec wants it
 
 
 if __name__ == "__main__":

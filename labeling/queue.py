@@ -134,6 +134,12 @@ class QueryQueue:
         query_id, _, owner = text(self._redis.hget(f"{self.prefix}leases:tokens", token)).partition(" ")
         return query_id if owner == labeler else None
 
+    def holds(self, labeler: str, query_id: str) -> bool:
+        """Whether this labeler has a lease on the query now."""
+        field = f"by:{checked_id('labeler', labeler)}"
+        token = text(self._redis.hget(f"{self.prefix}query:{checked_id('query id', query_id)}", field))
+        return bool(token) and self._redis.zscore(f"{self.prefix}leases", token) is not None
+
     def give_back(self, lease: Lease) -> bool:
         """Ends a lease before its time, for others to be asked; False when it is over. A late answer is still kept."""
         args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), self.overlap]
@@ -177,9 +183,13 @@ class QueryQueue:
         Answers on the way are kept as surplus. Its clips may be dropped from then on, unless a label names them."""
         return self._withdraw([self.prefix], [checked_id("query id", query_id), self.overlap]) == 1
 
+    def most_wanted(self, limit: int) -> list[str]:
+        """Ids of the queries that labelers will be given next, whoever asks; the most wanted first."""
+        return [text(query_id) for query_id in self._redis.zrevrange(f"{self.prefix}queries:open", 0, limit - 1)]
+
     def waiting(self, limit: int = 4096) -> list[Waiting]:
         """What may be ranked anew, the most wanted first: queries without lease and answer; gold ones are left out."""
-        ids = [text(query_id) for query_id in self._redis.zrevrange(f"{self.prefix}queries:open", 0, limit - 1)]
+        ids = self.most_wanted(limit)
         names = ["left", "right", "reward_version", "asked_version", "leased", "kept", "gold"]
         with self._redis.pipeline(transaction=False) as pipe:
             for query_id in ids:

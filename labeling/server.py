@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from labeling.progress import Progress, read_progress
 from labeling.queue import Completion, ConflictError, LeaseLostError, QueryQueue
 from labeling.sessions import NotAdminError, NotInvitedError, Sessions
 from labeling.show import Show
+from labeling.strip_routes import add_strips, drawing_ahead
 from labeling.together import Together
 from reward_service.database import ComparisonDatabase
 
@@ -67,13 +69,16 @@ def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
     desk = Desk(QueryQueue(client, config.run_id, config.lease_s, config.overlap), database)
     show = Show(task)
     sessions = Sessions(LabelerPool(client, config.run_id), config.run_id, config.invited_only)
-    app = FastAPI(title="twoclips labeling", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="twoclips labeling", version="1", docs_url=None, redoc_url=None, lifespan=drawing_ahead(desk, show)
+    )
     app.state.show = show
     app.add_middleware(SafeByDefault, hosts=config.hosts)
     _add_errors(app)
     sessions.add_joining(app)
     _add_labeling(app, sessions, desk, show)
     _add_reading(app, sessions, config, task, database, show)
+    add_strips(app, sessions, desk, show)
     add_admin(app, sessions, database)
     for path, page in _PAGES.items():
         app.add_api_route(path, _file(_WEB / page), include_in_schema=False)
@@ -141,30 +146,23 @@ def _add_reading(
             "paused": sessions.pool.is_paused(person.labeler),
             "task": task.name,
             "instruction": task.preset.instruction,
-            "drawable": show.scene is not None,
+            "drawable": show.drawable,
             "lease_s": config.lease_s,
             "progress": asdict(read_progress(database)),
         }
 
     @app.get("/api/scene", dependencies=[Depends(sessions.labeler)])
     def scene() -> dict[str, Any]:
-        return show.scene.description() if show.scene else {"geoms": [], "camera": None, "floor": False}
+        return show.description()
 
     @app.get("/api/practice", dependencies=[Depends(sessions.labeler)])
     def practice() -> dict[str, Any]:
-        if show.scene is None:
-            return {"pairs": []}
-        return {
-            "pairs": [
-                {
-                    "left": show.clip(pair.left),
-                    "right": show.clip(pair.right),
-                    "better": pair.better,
-                    "why": f"By the task's own measure the {pair.better} clip is better. {task.preset.instruction}",
-                }
-                for pair in practice_pairs(database, secrets.randbits(32))
-            ]
-        }
+        shown: list[dict[str, Any]] = []
+        for pair in practice_pairs(database, secrets.randbits(32)):
+            with suppress(ValueError):  # one that cannot be drawn is left out
+                why = f"By the task's own measure the {pair.better} clip is better. {task.preset.instruction}"
+                shown.append({**show.pair(pair.left, pair.right), "better": pair.better, "why": why})
+        return {"pairs": shown}
 
     @app.get("/api/events")
     async def events(request: Request, labeler: str = Depends(sessions.labeler)) -> StreamingResponse:
@@ -198,8 +196,7 @@ def _shown(pair: Pair, desk: Desk, show: Show) -> dict[str, Any]:
         "token": pair.lease.token,
         "query": pair.lease.query_id,
         "deadline_s": pair.lease.deadline_s - desk.database.now_s(),
-        "left": show.clip(pair.left),
-        "right": show.clip(pair.right),
+        **show.pair(pair.left, pair.right, pair.lease.query_id),
     }
 
 

@@ -1,4 +1,4 @@
-"""Show: clips as the page draws them."""
+"""Show: pairs as the page draws them, from poses of a scene or from a picture strip."""
 
 from __future__ import annotations
 
@@ -11,20 +11,52 @@ import numpy as np
 from actors.tasks import Task
 from actors.trajectory import Clip
 from labeling.scenes import Scene
+from labeling.strips import MEDIA_TYPE, Strips
 
 
 class Show:
-    """Clips as a page draws them."""
+    """A task's clips: MuJoCo's are drawn by the page from poses, all others here, as pictures."""
 
     def __init__(self, task: Task) -> None:
         self.scene = Scene(task.mujoco_model) if task.mujoco_model else None
+        self.strips = Strips(task) if self.scene is None and task.has_pictures else None
         self._step_s = task.step_s
         self._lock = threading.Lock()  # a scene works in one MjData, and routes on many threads
 
-    def clip(self, clip: Clip) -> dict[str, Any]:
-        """Poses of every step, as base64 of little-endian float32. Raises ValueError where it cannot be drawn."""
+    @property
+    def drawable(self) -> bool:
+        """Whether a page can show this task at all."""
+        return self.scene is not None or self.strips is not None
+
+    def description(self) -> dict[str, Any]:
+        """What a page must know before the first clip; no camera: it is given pictures."""
+        return self.scene.description() if self.scene else {"geoms": [], "camera": None, "floor": False}
+
+    def pair(self, left: Clip, right: Clip, query_id: str = "") -> dict[str, Any]:
+        """Both clips for JSON: poses of every step, or the place of their strip. Without a query, which nobody can
+        hold, the strip itself is in its place. Raises ValueError where they cannot be drawn."""
+        if self.strips is None:
+            return {"left": self._poses(left), "right": self._poses(right)}
+        strip = self.strips.of(left, right)
+        url = f"/api/strips/{query_id}/{strip.digest}"
+        if not query_id:
+            url = f"data:{MEDIA_TYPE};base64,{base64.b64encode(strip.data).decode()}"
+        shown = {"url": url, "columns": strip.columns, "width": strip.width, "height": strip.height}
+        return {
+            "strip": shown,
+            **{
+                side: {
+                    "steps": len(clip.segment),
+                    "step_s": self._step_s,
+                    "first_frame": 0 if clip.clip_id == strip.first else len(clip.segment),
+                }
+                for side, clip in (("left", left), ("right", right))
+            },
+        }
+
+    def _poses(self, clip: Clip) -> dict[str, Any]:
         if self.scene is None:
-            raise ValueError("clips of this task have no states to be drawn from")
+            raise ValueError("clips of this task cannot be drawn")
         with self._lock:
             poses = self.scene.poses(clip.states)
         packed = {name: _base64(getattr(poses, name)) for name in ("positions", "rotations", "focus")}

@@ -6,6 +6,7 @@ Layout, little-endian:
     1 byte    format version
     4 bytes   length of the header
     header    JSON: clip_id, policy_version, true_return (hexadecimal, exact), and name, dtype, shape of each array
+              an array is one of observations, actions, states; since version 2 also seeds, lead (trajectory.Origin)
     rest      the arrays' raw bytes, one after the other in the header's order, zlib-compressed together
 
 Why not np.savez: it stores zip members without bounds and its reader can be asked to unpickle. What arrives here
@@ -22,15 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from actors.trajectory import Clip, Segment
+from actors.trajectory import Clip, Origin, Segment
 
 MAGIC = b"2CLP"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_CLIP_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 
 _PREFIX = struct.Struct("<4sBI")
 _NAMES = ("observations", "actions", "states")
+_ORIGIN_NAMES = ("seeds", "lead")
+_KNOWN = {1: (_NAMES,), 2: (_NAMES, _NAMES + _ORIGIN_NAMES)}  # by version, the arrays that a clip may hold
 _DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
 
 
@@ -42,7 +45,10 @@ def encode_clip(clip: Clip) -> bytes:
     """The clip as bytes. Raises CodecError for a dtype or a size that decode_clip would refuse."""
     arrays: list[np.ndarray] = []
     described: list[dict[str, Any]] = []
-    for name, array in zip(_NAMES, (clip.segment.observations, clip.segment.actions, clip.states), strict=True):
+    held = [clip.segment.observations, clip.segment.actions, clip.states]
+    if clip.origin is not None:
+        held += [clip.origin.seeds, clip.origin.lead]
+    for name, array in zip(_NAMES + _ORIGIN_NAMES, held, strict=False):
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
         if little.dtype.str not in _DTYPES:
             raise CodecError(f"{name} of clip {clip.clip_id} has dtype {array.dtype}, which clips cannot hold")
@@ -74,16 +80,16 @@ def decode_clip(data: bytes) -> Clip:
     magic, version, header_bytes = _PREFIX.unpack_from(data)
     if magic != MAGIC:
         raise CodecError("these bytes are not a twoclips clip")
-    if version != FORMAT_VERSION:
-        raise CodecError(f"clip format version {version} is unknown: this twoclips reads version {FORMAT_VERSION}")
+    if version not in _KNOWN:
+        raise CodecError(f"clip format version {version} is unknown: this twoclips reads up to {FORMAT_VERSION}")
     if header_bytes > MAX_HEADER_BYTES or _PREFIX.size + header_bytes > len(data):
         raise CodecError(f"the clip's header claims {header_bytes} bytes of {len(data)}")
     start = _PREFIX.size + header_bytes
     try:
         header = json.loads(data[_PREFIX.size : start])
         described = header["arrays"]
-        if [entry["name"] for entry in described] != list(_NAMES):
-            raise CodecError(f"a clip holds {', '.join(_NAMES)}, in this order")
+        if tuple(entry["name"] for entry in described) not in _KNOWN[version]:
+            raise CodecError(f"a clip holds {', '.join(_KNOWN[version][-1])}, in this order")
         kinds = [(_dtype(entry["dtype"]), _shape(entry["shape"])) for entry in described]
         clip_id, policy_version = str(header["clip_id"]), int(header["policy_version"])
         true_return = float.fromhex(header["true_return"])
@@ -91,9 +97,10 @@ def decode_clip(data: bytes) -> Clip:
         raise (
             error if isinstance(error, CodecError) else CodecError(f"the clip's header is damaged: {error}")
         ) from error
-    observations, actions, states = _arrays(memoryview(data)[start:], kinds)
+    observations, actions, states, *replay = _arrays(memoryview(data)[start:], kinds)
     try:
-        return Clip(clip_id, Segment(observations, actions), states, true_return, policy_version)
+        origin = Origin(*replay) if replay else None
+        return Clip(clip_id, Segment(observations, actions), states, true_return, policy_version, origin)
     except (ValueError, TypeError) as error:
         raise CodecError(f"the clip's arrays do not fit together: {error}") from error
 

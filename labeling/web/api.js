@@ -16,14 +16,14 @@ export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function request(path, options = {}) {
+async function request(path, options = {}, read = (response) => response.json()) {
   let response;
   try {
     response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store", ...options });
   } catch {
     throw new ApiError(0, "The server cannot be reached.");
   }
-  const body = await response.json().catch(() => null);
+  const body = await (response.ok ? read(response) : response.json()).catch(() => null);
   if (response.ok && body !== null) return body;
   const retryAfterS = Number.parseFloat(response.headers.get("Retry-After") ?? "");
   const sentence = typeof body?.error === "string" ? body.error : `The server replied ${response.status}.`;
@@ -32,6 +32,7 @@ async function request(path, options = {}) {
 }
 
 export const get = (path) => request(path);
+export const getBlob = (path) => request(path, {}, (response) => response.blob());
 
 /** keepalive: a request on its way survives the page. */
 export function post(path, body) {

@@ -1,6 +1,7 @@
 /**
  * The labeling page: puts its parts together. `document.documentElement.dataset` tells what it is doing:
- * state (loading, practice, labeling, waiting, paused, error), query (id of the pair on screen), saved (answers not yet sent).
+ * state (loading, practice, labeling, waiting, paused, error), query (id of the pair on screen), saved (answers not yet
+ * sent), shows (world, which can be turned, or pictures).
  */
 import { get } from "./api.js";
 import { Evidence } from "./evidence.js";
@@ -48,7 +49,7 @@ class App {
   async start() {
     const scene = await this.#load();
     if (!this.#session.drawable) {
-      const reason = "Steps of this task cannot be redrawn in a browser. Choose a MuJoCo task.";
+      const reason = "The task's environment does not draw itself: it has no render_mode=\"rgb_array\".";
       return this.#fail("These clips cannot be drawn", reason);
     }
     byId("task").textContent = this.#session.task;
@@ -62,6 +63,7 @@ class App {
       const reason = "It has no WebGL, or WebGL is switched off. Try another browser.";
       return this.#fail("This browser cannot draw the clips", reason);
     }
+    status.shows = scene.camera ? "world" : "pictures";
     this.#outbox = new Outbox(storage, `${this.#session.run} ${this.#session.labeler}`);
     this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s);
     this.#practice = new Practice(storage, this.#session.task);

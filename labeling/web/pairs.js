@@ -110,9 +110,18 @@ export class Pairs extends EventTarget {
     let pair;
     try {
       ({ pair } = await post("/api/claims", { token: this.#token }));
+      if (pair) {
+        const endsAt = Date.now() + pair.deadline_s * 1000;
+        this.#ready.push({ token: pair.token, query: pair.query, endsAt, ...(await decodePair(pair, this.#numGeoms)) });
+      }
       this.#failures = 0;
       this.isTroubled = false;
     } catch (error) {
+      if (pair && !(error instanceof ApiError)) {
+        this.#token = "";
+        await this.#withdraw(pair.token, String(error?.message ?? error)); // it cannot be drawn
+        return 100;
+      }
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 410) this.#token = "";
       this.isTroubled = true;
@@ -126,15 +135,8 @@ export class Pairs extends EventTarget {
       return ASK_AGAIN_MS;
     }
     this.#token = "";
-    try {
-      const endsAt = Date.now() + pair.deadline_s * 1000;
-      this.#ready.push({ token: pair.token, query: pair.query, endsAt, ...decodePair(pair, this.#numGeoms) });
-      this.dispatchEvent(new Event("ready"));
-      return 0;
-    } catch (error) {
-      await this.#withdraw(pair.token, error.message);
-      return 100;
-    }
+    this.dispatchEvent(new Event("ready"));
+    return 0;
   }
 
   async #withdraw(token, reason) {

@@ -1,9 +1,20 @@
 /** Clips as they come from the server: decoded once, refused when they do not fit the scene. */
+import { getBlob } from "./api.js";
+import { loadStrip } from "./pictures.js";
 
-/** A clip: steps, stepS, positions [steps, G, 3], rotations [steps, G, 4] as w x y z, focus [steps, 3]. */
-export function decodeClip(packed, numGeoms) {
-  const { steps, step_s: stepS } = packed;
+/**
+ * A clip: steps, stepS; and positions [steps, G, 3], rotations [steps, G, 4] as w x y z, focus [steps, 3], or, where the
+ * pair has a strip, what loadStrip gives and firstFrame, the clip's first in it.
+ */
+function decodeClip(packed, numGeoms, strip) {
+  const { steps, step_s: stepS, first_frame: firstFrame } = packed;
   if (!Number.isInteger(steps) || steps < 1 || !(stepS > 0)) throw new Error("a clip without steps");
+  if (strip) {
+    const rows = strip.image.naturalHeight / strip.height;
+    const isWithin = Number.isInteger(firstFrame) && firstFrame >= 0 && firstFrame + steps <= strip.columns * rows;
+    if (!isWithin) throw new Error("a clip outside its strip");
+    return { steps, stepS, firstFrame, ...strip };
+  }
   return {
     steps,
     stepS,
@@ -13,10 +24,11 @@ export function decodeClip(packed, numGeoms) {
   };
 }
 
-/** The two clips of a pair; they have the same length. */
-export function decodePair(pair, numGeoms) {
-  const left = decodeClip(pair.left, numGeoms);
-  const right = decodeClip(pair.right, numGeoms);
+/** The two clips of a pair; they have the same length. An ApiError where their strip did not come. */
+export async function decodePair(pair, numGeoms) {
+  const strip = pair.strip ? await loadStrip(pair.strip, getBlob) : null;
+  const left = decodeClip(pair.left, numGeoms, strip);
+  const right = decodeClip(pair.right, numGeoms, strip);
   if (left.steps !== right.steps || left.stepS !== right.stepS) throw new Error("clips of unequal length");
   return { left, right };
 }

@@ -18,7 +18,8 @@ export class Practice {
     if (!again && this.#storage.get(this.#key)) return false;
     try {
       const { pairs } = await get("/api/practice");
-      this.#pairs = pairs.slice(0, 3).map((pair) => ({ ...pair, ...decodePair(pair, numGeoms) }));
+      const decoded = pairs.slice(0, 3).map(async (pair) => ({ ...pair, ...(await decodePair(pair, numGeoms)) }));
+      this.#pairs = await Promise.all(decoded);
     } catch {
       this.#pairs = []; // practice is a courtesy: labeling does not wait for it
     }

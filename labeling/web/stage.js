@@ -1,10 +1,11 @@
 /**
- * Both clips on screen, in step: one clock, one animation frame, two worlds. Draws only when something moved. A machine
+ * Both clips on screen, in step: one clock, one animation frame, two worlds, or two rows of pictures. Draws only when something moved. A machine
  * without a graphics card is given fewer pixels until it keeps up.
  *
  * Events: "tick" whenever the clock's state may differ; "failed" with the error when a pair cannot be drawn.
  */
 import { Clock } from "./clock.js";
+import { Pictures } from "./pictures.js";
 import { World, hasGraphicsCard } from "./world.js";
 
 const STRIP_FRAMES = 6;
@@ -30,8 +31,12 @@ export class Stage extends EventTarget {
   constructor(canvases, description, colors) {
     super();
     this.numGeoms = description.geoms.length;
-    const isSmooth = hasGraphicsCard();
-    this.#worlds = canvases.map((canvas) => new World(canvas, description, colors(), isSmooth));
+    if (description.camera) {
+      const isSmooth = hasGraphicsCard();
+      this.#worlds = canvases.map((canvas) => new World(canvas, description, colors(), isSmooth));
+    } else {
+      this.#worlds = canvases.map((canvas) => new Pictures(canvas));
+    }
     const observer = new ResizeObserver(() => this.#resize());
     for (const canvas of canvases) {
       observer.observe(canvas);

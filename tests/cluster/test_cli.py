@@ -14,6 +14,7 @@ import pytest
 from cluster.run_folder import RunFolder
 
 Call = Callable[..., Any]
+ROOT = Path(__file__).resolve().parents[2]
 
 COMMANDS = ("tasks", "train", "status", "report", "evaluate", "export", "import", "doctor", "bench")
 
@@ -45,6 +46,20 @@ def test_help_is_fast_and_needs_no_torch(command: tuple[str, ...]):
     assert rest.startswith("[]")
     assert float(seconds) <= 0.5
     assert "Example: twoclips" in rest if command else "preferences" in rest
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"), [("Blind", 'has no render_mode="rgb_array"'), ("Broken", "pip install paint")]
+)
+def test_people_are_not_asked_about_what_cannot_be_drawn(
+    twoclips: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, expected: str
+):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the task is tried out in a process of its own
+    task = f"tests.labeling.paintings:Twoclips{environment}-v0"
+    message = ends_with_one_sentence(twoclips("train", task, "--labeler", "human", "--labels", "8"), 2)
+    assert expected in message
+    assert "--labeler synthetic" in message
+    assert list(tmp_path.iterdir()) == [], "nothing was begun"
 
 
 def test_an_unknown_task_is_answered_with_near_names(twoclips: Call):

@@ -82,6 +82,19 @@ def test_a_machine_without_gl_gets_its_returns_and_a_sentence(
     assert kept.read_bytes() == b"an earlier video"
 
 
+def test_another_episode_is_played_again_and_drawn(finished_run: RunFolder, tmp_path: Path):
+    task = make_task("cart-pole")
+    _, policy = load_policy(finished_run, task)
+    _, recording = standard_episodes(task, policy, 1, seed=5)
+    assert write_video(task, recording, tmp_path / "episode.mp4") == ""
+    frames = imageio_ffmpeg.read_frames(tmp_path / "episode.mp4")
+    about = next(frames)
+    frames.close()
+    assert (about["size"], about["fps"]) == ((600, 400), 25)
+    count, _ = imageio_ffmpeg.count_frames_and_secs(tmp_path / "episode.mp4")
+    assert count == (len(recording.actions) + 1) // 2, "50 steps a second, every other of them shown"
+
+
 def test_a_mujoco_episode_is_drawn_from_its_states(tmp_path: Path):
     task = make_task("reacher")
     policy = ActorCritic(PolicyConfig(), task.observation_shape, task.action)

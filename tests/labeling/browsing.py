@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+
+from labeling.server import PoolConfig, make_app
+from reward_service.database import ComparisonDatabase
+from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.pool import TASK
 
 AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incomparable": "ArrowDown"}
+
+
+@contextmanager
+def served(database: ComparisonDatabase, task: str) -> Iterator[str]:
+    """The address of a server of this run's pages."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        app = make_app(PoolConfig(database.run_id, task), database.client)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
 
 
 class Visit:
@@ -24,7 +46,9 @@ class Visit:
 
     def open(self, state: str = "labeling") -> Visit:
         if state != "practice":  # who has practised once goes on to labeling
-            self.tab.add_init_script(f"try {{ localStorage.setItem('twoclips.practised.{TASK}', 'true') }} catch {{}}")
+            for task in (TASK, PICTURES):
+                practised = f"localStorage.setItem('twoclips.practised.{task}', 'true')"
+                self.tab.add_init_script(f"try {{ {practised} }} catch {{}}")
         self.tab.goto(self._address)
         return self.reach(state=state)
 
@@ -50,8 +74,8 @@ class Visit:
 
     def answer(self, answer: str) -> str:
         """Answer by keyboard and see the next pair, or the thank-you; the query that was answered."""
+        until(lambda: self.data("query") != "", "the first frame of a pair")
         query = self.data("query")
-        assert query
         self.tab.keyboard.press(KEYS[answer])
         until(lambda: self.data("query") != query, "the next pair")
         return query

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
-from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
-from tests.labeling.browsing import Visit
+from tests.labeling.browsing import Visit, served
 from tests.labeling.pool import TASK
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -43,15 +39,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def address(database: ComparisonDatabase) -> Iterator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        app = make_app(PoolConfig(database.run_id, TASK), database.client)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        server.should_exit = True
-        thread.join()
+    with served(database, TASK) as address:
+        yield address
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ import pytest
 from actors.tasks import make_task
 from labeling.show import Show
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.browsing import AXE, KEYS, Visit, serious, until
+from tests.labeling import paintings
+from tests.labeling.browsing import AXE, KEYS, Visit, serious, served, until
+from tests.labeling.paintings import TASK as PICTURES
+from tests.labeling.paintings import dot_clips, offer_dots
 from tests.labeling.pool import TASK, offer_pairs
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
@@ -153,7 +156,8 @@ def test_an_answer_whose_reply_was_lost_counts_once(database: ComparisonDatabase
 
     page.context.route("**/api/answers", lose_reply)
     query = page.answer("right")
-    until(lambda: bool(lost), "the lost reply")
+    # a route is served only while the browser is spoken to
+    until(lambda: bool(page.data("saved") and lost), "the lost reply")
     page.reach(saved="0")
     assert current_answers(database) == {query: "right"}
     assert len(database.labels_since(START)[0]) == 1
@@ -290,9 +294,8 @@ def test_practice_comes_first_gives_feedback_and_is_never_sent(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 6)
-    show, clips = Show(make_task(TASK)), database.get_clips([f"clip-0-{index}" for index in range(4)])
-    shown = [show.clip(clip) for clip in clips.values()]
-    pairs = [{"left": shown[0], "right": shown[1], "better": "left", "why": "It moves."} for _ in range(2)]
+    show, clips = Show(make_task(TASK)), database.get_clips(["clip-0-0", "clip-0-1"])
+    pairs = [{**show.pair(*clips.values()), "better": "left", "why": "It moves."} for _ in range(2)]
     page = visit()
     page.context.route("**/api/practice", lambda route: route.fulfill(json={"pairs": pairs}))
     page.open("practice")
@@ -415,3 +418,72 @@ def test_screenshots(
     file = folder / f"page-{size[0]}x{size[1]}-{scheme}.png"
     page.tab.screenshot(path=file)
     assert file.stat().st_size > 10_000
+
+
+# Where the dot is in a canvas: the mean column of its colour, as a share of the width; null where it is not.
+DOT = """canvas => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  let sum = 0, count = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 2] - data[at] > 80) { sum += (at / 4) % width; count += 1; }
+  }
+  return count ? sum / count / width : null;
+}"""
+
+
+def dots_at(page: Visit, step: int) -> dict[str, float]:
+    """Where the dots are on screen at a step, as shares of the canvases' widths."""
+    page.tab.eval_on_selector("#scrub", "(it, at) => { it.value = at; it.dispatchEvent(new Event('input')); }", step)
+    page.tab.wait_for_timeout(60)
+    return {side: page.tab.eval_on_selector(f"#{side} canvas", DOT) for side in ("left", "right")}
+
+
+def test_a_task_that_draws_itself_is_labeled_by_keyboard(
+    browser: Any, database: ComparisonDatabase, tmp_path: Path
+) -> None:
+    """The person looks where the dot stands at the end, and answers; the log agrees with the truth."""
+    folder = Path(os.environ.get("ARTEFACTS", tmp_path))
+    offer_dots(database, 3)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    with served(database, PICTURES) as address:
+        page = Visit(context, address).open()
+        assert page.data("shows") == "pictures"
+        assert not page.tab.is_visible(".view"), "pictures cannot be turned"
+        for _ in range(3):
+            page.tab.keyboard.press(" ")
+            places = dots_at(page, paintings.CLIP_STEPS - 1)
+            page.tab.screenshot(path=folder / f"pictures-{database.num_labels()}.png")
+            page.answer("right" if places["right"] > places["left"] else "left")
+        page.reach(state="waiting", saved="0")
+        until(lambda: database.num_labels() == 3, "three labels")
+    context.close()
+    assert page.errors == []
+    for label in database.labels_since(START)[0]:
+        query = database.get_query(label.query_id)
+        assert query is not None
+        clips = database.get_clips([query.left, query.right])
+        ends = {side: float(clips[getattr(query, side)].segment.observations[-1, 0]) for side in ("left", "right")}
+        assert label.answer == max(ends, key=lambda side: ends[side])
+
+
+def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, database: ComparisonDatabase) -> None:
+    offer_dots(database, 4)
+    database.put_clips(dot_clips(rollouts=5, seed=3))
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    with served(database, PICTURES) as address:
+        page = Visit(context, address).open("practice")
+        assert page.tab.locator("#left .times span").count() == 6, "a film strip where motion is unwelcome"
+        page.tab.get_by_role("button", name="Skip practice").click()
+        page.reach(state="labeling")
+        query = database.get_query(page.data("query"))
+        assert query is not None
+        clips = database.get_clips([query.left, query.right])
+        paths = [clips[name].segment.observations[:, 0] for name in (query.left, query.right)]
+        seen = [dots_at(page, step) for step in range(paintings.CLIP_STEPS)]
+    context.close()
+    assert page.errors == []
+    for side in ("left", "right"):
+        shown = np.array([dot[side] for dot in seen])
+        fits = [np.corrcoef(shown, np.clip(path, -1, 1))[0, 1] for path in paths]
+        assert max(fits) > 0.999

@@ -100,6 +100,19 @@ def test_an_abandoned_query_returns_to_the_pool(database: ComparisonDatabase) ->
     assert database.counts()["leases_expired"] == 2
 
 
+def test_a_labeler_holds_a_query_from_claim_to_answer(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database)
+    assert queue.most_wanted(5) == ["q0"]
+    lease = claimed(queue, "ann")
+    assert queue.most_wanted(5) == []
+    assert queue.holds("ann", "q0")
+    assert not queue.holds("bob", "q0")
+    assert not queue.holds("ann", "nothing")
+    queue.complete(lease, Answer.LEFT, "l1")
+    assert not queue.holds("ann", "q0")
+
+
 def test_a_heartbeat_keeps_the_lease(database: ComparisonDatabase) -> None:
     fill(database, 1)
     short, long = queue_of(database, lease_s=0.05), queue_of(database, lease_s=60.0)

@@ -215,7 +215,7 @@ def test_answers_reach_the_log_in_the_terms_of_the_query(client: TestClient, dat
         clip = database.get_clip(query.left)
         assert clip is not None
         first = np.frombuffer(base64.b64decode(pair["left"]["focus"]), "<f4")
-        scene_focus = client.app.state.show.clip(clip)["focus"]  # pyright: ignore[reportAttributeAccessIssue]
+        scene_focus = client.app.state.show.pair(clip, clip)["left"]["focus"]  # pyright: ignore[reportAttributeAccessIssue]
         left_is_left = bool(np.array_equal(first, np.frombuffer(base64.b64decode(scene_focus), "<f4")))
         client.post("/api/answers", json=_answer(pair, "left" if left_is_left else "right"))
     labels, _ = database.labels_since(START)

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 import math
 import struct
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from actors.trajectory import Clip, Segment
+from actors.trajectory import Clip, Origin, Segment
 from reward_service import codec
 from reward_service.codec import CodecError, decode_clip, encode_clip
 
@@ -26,13 +27,16 @@ def clips(draw: st.DrawFn) -> Clip:
     observations = draw(hnp.arrays(draw(OBSERVATION_DTYPES), (steps, *draw(FEATURES))))
     actions = draw(st.one_of(hnp.arrays(np.float32, (steps, draw(st.integers(1, 4)))), hnp.arrays(np.int64, (steps,))))
     states = draw(hnp.arrays(np.float32, (steps, draw(st.integers(0, 3)))))
-    return Clip(
-        draw(st.text(max_size=40)), Segment(observations, actions), states, draw(st.floats()), draw(st.integers())
-    )
+    lead = draw(hnp.arrays(actions.dtype, (draw(st.integers(0, 5)), *actions.shape[1:])))
+    seeds = draw(hnp.arrays(np.int64, draw(st.integers(1, 3))))
+    origin = draw(st.sampled_from([None, Origin(seeds, lead)]))
+    name, true_return, version = draw(st.text(max_size=40)), draw(st.floats()), draw(st.integers())
+    return Clip(name, Segment(observations, actions), states, true_return, version, origin)
 
 
-def parts(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return clip.segment.observations, clip.segment.actions, clip.states
+def parts(clip: Clip) -> tuple[np.ndarray, ...]:
+    replay = (clip.origin.seeds, clip.origin.lead) if clip.origin else ()
+    return clip.segment.observations, clip.segment.actions, clip.states, *replay
 
 
 def small_clip() -> Clip:
@@ -103,6 +107,46 @@ def test_an_unknown_version_is_refused_by_its_number() -> None:
     data[4] = 9
     with pytest.raises(CodecError, match="version 9"):
         decode_clip(bytes(data))
+
+
+def test_clips_of_the_first_format_are_still_read() -> None:
+    """Bytes that version 1 wrote, kept as they were."""
+    header = (
+        b'{"clip_id":"c1","policy_version":7,"true_return":"0x1.8000000000000p+0","arrays":['
+        b'{"name":"observations","dtype":"<f4","shape":[2,1]},{"name":"actions","dtype":"<i8","shape":[2]},'
+        b'{"name":"states","dtype":"<f4","shape":[2,0]}]}'
+    )
+    body = zlib.compress(np.array([0.5, -1.0], "<f4").tobytes() + np.array([3, 4], "<i8").tobytes())
+    old = b"2CLP\x01" + struct.pack("<I", len(header)) + header + body
+    clip = decode_clip(old)
+    assert (clip.clip_id, clip.policy_version, clip.true_return, clip.origin) == ("c1", 7, 1.5, None)
+    assert clip.segment.observations.ravel().tolist() == [0.5, -1.0]
+    assert clip.segment.actions.tolist() == [3, 4]
+    assert clip.states.shape == (2, 0)
+
+
+def test_the_first_format_held_no_origin() -> None:
+    clip = dataclasses.replace(small_clip(), origin=Origin(np.array([5]), np.zeros((0, 2), np.float32)))
+    data = bytearray(encode_clip(clip))
+    assert decode_clip(bytes(data)).origin is not None
+    data[4] = 1
+    with pytest.raises(CodecError, match="holds observations, actions, states, in this order"):
+        decode_clip(bytes(data))
+
+
+def test_an_origin_that_does_not_fit_is_refused() -> None:
+    arrays = [
+        {"name": name, "dtype": dtype, "shape": shape}
+        for name, dtype, shape in (
+            ("observations", "<f4", [5, 3]),
+            ("actions", "<f4", [5, 2]),
+            ("states", "<f4", [5, 0]),
+            ("seeds", "<i8", [0]),
+            ("lead", "<f4", [0, 2]),
+        )
+    ]
+    with pytest.raises(CodecError, match="fit together"):
+        decode_clip(damaged(arrays=arrays))
 
 
 def test_python_objects_are_neither_written_nor_read() -> None:

@@ -1,0 +1,81 @@
+/** One clip of a task that draws itself: frames of the pair's picture strip on a canvas. Stands where a World does. */
+
+const PIXELATED_FROM = 3; // a frame that is enlarged more than this is a picture of few pixels: they keep their edges
+
+export class Pictures {
+  #canvas;
+  #brush;
+  #clip = null;
+
+  constructor(canvas) {
+    this.#canvas = canvas;
+    this.#brush = canvas.getContext("2d");
+  }
+
+  recolor() {}
+
+  load(clip) {
+    this.#clip = clip;
+  }
+
+  resize(pixelRatio) {
+    const { clientWidth, clientHeight } = this.#canvas;
+    if (!clientWidth || !clientHeight) return;
+    this.#canvas.width = Math.round(clientWidth * pixelRatio);
+    this.#canvas.height = Math.round(clientHeight * pixelRatio);
+  }
+
+  /** The whole frame at or before `frame`: there is nothing between two pictures. */
+  draw(frame) {
+    this.#clear();
+    this.#paint(Math.floor(frame), 0, 0, this.#canvas.width, this.#canvas.height);
+  }
+
+  /** Several frames side by side, in reading order, `columns` in a row. */
+  drawStrip(frames, columns) {
+    const width = this.#canvas.width / columns;
+    const height = this.#canvas.height / Math.ceil(frames.length / columns);
+    this.#clear();
+    frames.forEach((frame, index) => {
+      this.#paint(frame, (index % columns) * width, Math.floor(index / columns) * height, width, height);
+    });
+  }
+
+  #clear() {
+    this.#brush.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+  }
+
+  #paint(frame, left, top, roomWidth, roomHeight) {
+    const { image, columns, width, height, firstFrame, steps } = this.#clip;
+    const index = firstFrame + Math.min(steps - 1, frame);
+    const scale = Math.min(roomWidth / width, roomHeight / height);
+    this.#brush.imageSmoothingEnabled = scale < PIXELATED_FROM;
+    this.#brush.imageSmoothingQuality = "high";
+    this.#brush.drawImage(
+      image,
+      (index % columns) * width, Math.floor(index / columns) * height, width, height,
+      left + (roomWidth - width * scale) / 2, top + (roomHeight - height * scale) / 2, width * scale, height * scale,
+    );
+  }
+}
+
+/** The image of a strip, decoded. `fetchBlob` brings what is not in the address itself. */
+export async function loadStrip({ url, columns, width, height }, fetchBlob) {
+  if (![columns, width, height].every((number) => Number.isInteger(number) && number > 0)) {
+    throw new Error("a strip without frames");
+  }
+  const image = new Image();
+  if (url.startsWith("data:")) {
+    image.src = url;
+    await image.decode();
+  } else {
+    const address = URL.createObjectURL(await fetchBlob(url));
+    image.src = address;
+    try {
+      await image.decode();
+    } finally {
+      URL.revokeObjectURL(address); // the decoded image stays
+    }
+  }
+  return { image, columns, width, height };
+}
