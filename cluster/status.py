@@ -16,6 +16,7 @@ import redis
 
 from cluster.config import RunConfig
 from cluster.run_folder import RunFolder, as_json
+from labeling.history import History
 from labeling.progress import RUN_STATUS
 from reward_service.database import ComparisonDatabase
 
@@ -66,12 +67,15 @@ class StatusFile:
 
 
 class StatusBoard:
-    """Tells the labeling pages of a run how it is doing. A Redis that does not answer is told later."""
+    """Tells the labeling pages of a run how it is doing, and its history. A Redis that does not answer is told
+    later."""
 
     def __init__(self, database: ComparisonDatabase, config: RunConfig) -> None:
         self._database = database
+        self._history = History(database.client, database.run_id)
         self._always = {"labels_wanted": config.labels, "steps": config.steps, "phase": None}
 
     def __call__(self, metrics: dict[str, Any]) -> None:
         with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
             self._database.set_status(RUN_STATUS, {**self._always, **metrics})
+            self._history.record(metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from labeling.labelers import EVERYBODY, Role
@@ -13,6 +14,10 @@ from reward_service.comparisons import Answer
 _NAME = r"[A-Za-z0-9_.:@+-]{1,128}"
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
+
+
+ClipId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+"""In an address."""
 
 
 class _Body(BaseModel):

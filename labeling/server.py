@@ -32,6 +32,7 @@ from labeling.labelers import InviteError, LabelerPool, Person
 from labeling.practice import practice_pairs
 from labeling.progress import Progress, read_progress
 from labeling.queue import Completion, ConflictError, LeaseLostError, QueryQueue
+from labeling.run_page import add_run_page
 from labeling.sessions import NotAdminError, NotInvitedError, Sessions
 from labeling.show import Show
 from labeling.strip_routes import add_strips, drawing_ahead
@@ -40,7 +41,7 @@ from reward_service.database import ComparisonDatabase
 
 EVENTS_EVERY_S = 1.0
 _WEB = Path(__file__).parent / "web"
-_PAGES = {"/": "index.html", "/admin": "admin.html"}
+_PAGES = {"/": "index.html", "/admin": "admin.html", "/run": "run.html"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
     _add_reading(app, sessions, config, task, database, show)
     add_strips(app, sessions, desk, show)
     add_admin(app, sessions, database)
+    add_run_page(app, sessions, database, show)
     for path, page in _PAGES.items():
         app.add_api_route(path, _file(_WEB / page), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_WEB), name="static")

@@ -11,7 +11,7 @@ import numpy as np
 from actors.tasks import Task
 from actors.trajectory import Clip
 from labeling.scenes import Scene
-from labeling.strips import MEDIA_TYPE, Strips
+from labeling.strips import MEDIA_TYPE, Strip, Strips
 
 
 class Show:
@@ -35,24 +35,26 @@ class Show:
     def pair(self, left: Clip, right: Clip, query_id: str = "") -> dict[str, Any]:
         """Both clips for JSON: poses of every step, or the place of their strip. Without a query, which nobody can
         hold, the strip itself is in its place. Raises ValueError where they cannot be drawn."""
+        return self._shown({"left": left, "right": right}, query_id)
+
+    def clip(self, clip: Clip) -> dict[str, Any]:
+        """The same for a clip alone, under "clip"."""
+        return self._shown({"clip": clip})
+
+    def _shown(self, clips: dict[str, Clip], query_id: str = "") -> dict[str, Any]:
         if self.strips is None:
-            return {"left": self._poses(left), "right": self._poses(right)}
-        strip = self.strips.of(left, right)
+            return {name: self._poses(clip) for name, clip in clips.items()}
+        strip = self.strips.of(*clips.values())
         url = f"/api/strips/{query_id}/{strip.digest}"
         if not query_id:
             url = f"data:{MEDIA_TYPE};base64,{base64.b64encode(strip.data).decode()}"
         shown = {"url": url, "columns": strip.columns, "width": strip.width, "height": strip.height}
-        return {
-            "strip": shown,
-            **{
-                side: {
-                    "steps": len(clip.segment),
-                    "step_s": self._step_s,
-                    "first_frame": 0 if clip.clip_id == strip.first else len(clip.segment),
-                }
-                for side, clip in (("left", left), ("right", right))
-            },
-        }
+        return {"strip": shown, **{name: self._frames(clip, strip) for name, clip in clips.items()}}
+
+    def _frames(self, clip: Clip, strip: Strip) -> dict[str, Any]:
+        steps = len(clip.segment)
+        first_frame = 0 if clip.clip_id == strip.first else steps
+        return {"steps": steps, "step_s": self._step_s, "first_frame": first_frame}
 
     def _poses(self, clip: Clip) -> dict[str, Any]:
         if self.scene is None:

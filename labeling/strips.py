@@ -1,4 +1,4 @@
-"""Strips: both clips of a pair as one picture, for tasks that draw themselves (`actors/replay.py`).
+"""Strips: both clips of a pair, or one alone, as one picture, for tasks that draw themselves (`actors/replay.py`).
 
     strips = Strips(task)
     strip = strips.of(pair.left, pair.right)      # WebP, its digest, and where which frame is
@@ -18,6 +18,7 @@ import logging
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Strip:
-    """The frames of two clips of L steps in reading order, `columns` in a row, `width` x `height` px each: those of
-    `first` (a clip id), then those of the other. `digest` is of `data`, a WebP picture."""
+    """The frames of one or two clips of L steps in reading order, `columns` in a row, `width` x `height` px each: those
+    of `first` (a clip id), then those of the other. `digest` is of `data`, a WebP picture."""
 
     data: bytes
     digest: str
@@ -61,21 +62,21 @@ class Strips:
 
     def __init__(self, task: Task, budget_bytes: int = 64 * 1024 * 1024) -> None:
         self._task, self._budget_bytes = task, budget_bytes
-        self._kept: OrderedDict[tuple[str, str], Strip] = OrderedDict()  # the latest used last
+        self._kept: OrderedDict[tuple[str, ...], Strip] = OrderedDict()  # the latest used last
         self._bytes = 0
         self._keeping, self._drawing = threading.Lock(), threading.Lock()
 
-    def of(self, left: Clip, right: Clip) -> Strip:
-        """The strip of a pair, whichever is on which side. Raises ValueError where this one cannot be drawn, and
-        DrawingError where none can be."""
-        first, second = sorted((left, right), key=lambda clip: clip.clip_id)
-        key = first.clip_id, second.clip_id
+    def of(self, *clips: Clip) -> Strip:
+        """The strip of a pair, whichever is on which side, or of a clip alone. Raises ValueError where this one cannot
+        be drawn, and DrawingError where none can be."""
+        ordered = sorted(clips, key=lambda clip: clip.clip_id)
+        key = tuple(clip.clip_id for clip in ordered)
         if (strip := self._find(key)) is not None:
             return strip
         with self._drawing:
             if (strip := self._find(key)) is not None:  # somebody else wanted it, too
                 return strip
-            strip = draw_strip(self._task, first, second)
+            strip = draw_strip(self._task, ordered)
         self._keep(key, strip)
         return strip
 
@@ -84,13 +85,13 @@ class Strips:
         with self._keeping:
             return (min(left, right), max(left, right)) in self._kept
 
-    def _find(self, key: tuple[str, str]) -> Strip | None:
+    def _find(self, key: tuple[str, ...]) -> Strip | None:
         with self._keeping:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def _keep(self, key: tuple[str, str], strip: Strip) -> None:
+    def _keep(self, key: tuple[str, ...], strip: Strip) -> None:
         with self._keeping:
             self._kept[key] = strip
             self._bytes += len(strip.data)
@@ -99,9 +100,9 @@ class Strips:
                 self._bytes -= len(dropped.data)
 
 
-def draw_strip(task: Task, first: Clip, second: Clip) -> Strip:
-    """Plays both clips again and puts their frames into one picture. Raises ValueError and DrawingError."""
-    frames = [_scaled(frame) for clip in (first, second) for frame in clip_frames(task, clip)]
+def draw_strip(task: Task, clips: Sequence[Clip]) -> Strip:
+    """Plays one or two clips again and puts their frames into one picture. Raises ValueError and DrawingError."""
+    frames = [_scaled(frame) for clip in clips for frame in clip_frames(task, clip)]
     width, height = frames[0].size
     columns = math.ceil(math.sqrt(len(frames)))
     size = columns * width, math.ceil(len(frames) / columns) * height
@@ -115,7 +116,7 @@ def draw_strip(task: Task, first: Clip, second: Clip) -> Strip:
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=_QUALITY, method=0)
     data = file.getvalue()
-    return Strip(data, hashlib.blake2b(data, digest_size=16).hexdigest(), first.clip_id, columns, width, height)
+    return Strip(data, hashlib.blake2b(data, digest_size=16).hexdigest(), clips[0].clip_id, columns, width, height)
 
 
 def _scaled(frame: Array) -> Image.Image:

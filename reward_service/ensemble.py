@@ -14,7 +14,6 @@ Left out on purpose: convolutional torsos (an observation is flattened), dropout
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -22,37 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actors.spaces import ActionSpec
-
-OBSERVATION_CLIP = 10.0
-"""Normalised observations are clipped to +-10 deviations: one state never seen before cannot blow up a reward."""
+from reward_service.networks import OBSERVATION_CLIP, EnsembleConfig
 
 MIN_STD = 1e-6
 """A deviation below this is that of a constant: it is replaced by 1, so a constant maps to 0 and not to noise."""
-
-
-@dataclass(frozen=True)
-class EnsembleConfig:
-    """members      E, 3 in the paper
-    hidden       widths of the hidden layers; the paper's MuJoCo predictor is 64-64
-    leaky_slope  slope of the leaky ReLU below zero
-    input_noise  deviation of the Gaussian noise on normalised observations, in training only
-    """
-
-    members: int = 3
-    hidden: tuple[int, ...] = (64, 64)
-    leaky_slope: float = 0.01
-    input_noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.members < 1 or not self.hidden or min(self.hidden) < 1:
-            raise ValueError(
-                f"a reward ensemble needs at least one member and one hidden unit in every layer, "
-                f"got members={self.members}, hidden={self.hidden}"
-            )
-        if self.input_noise < 0.0 or self.leaky_slope < 0.0:
-            raise ValueError(
-                f"input_noise and leaky_slope may not be negative, got {self.input_noise} and {self.leaky_slope}"
-            )
 
 
 class RewardEnsemble(nn.Module):

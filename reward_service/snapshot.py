@@ -7,10 +7,8 @@ sentence. In the database it is a (version, bytes) pair; versions only go up.
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -18,15 +16,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from actors.spaces import ActionSpec
-from reward_service.ensemble import EnsembleConfig, RewardEnsemble
-
-FORMAT = "twoclips-reward-1"
-_ENTRY = "twoclips"
-
-
-class SnapshotError(ValueError):
-    """These bytes are not a reward snapshot, or one of another ensemble."""
+from reward_service.ensemble import RewardEnsemble
+from reward_service.snapshot_header import SnapshotError, SnapshotHeader, damaged, read_header
 
 
 class SnapshotSource(Protocol):
@@ -38,20 +29,9 @@ class SnapshotSource(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class RewardSnapshot:
-    """version            reward_version, 1 for the first published
-    num_labels         comparisons that it was fitted to
-    metrics            the trainer's figures at that time; NaN where there was nothing to measure
-    config, observation_shape, action_spec   what an ensemble must be to hold it
-    tensors            the ensemble's state_dict: weights and all statistics, on the CPU
-    """
+class RewardSnapshot(SnapshotHeader):
+    """tensors   the ensemble's state_dict: weights and all statistics, on the CPU. The rest is the header's."""
 
-    version: int
-    num_labels: int
-    metrics: dict[str, float]
-    config: EnsembleConfig
-    observation_shape: tuple[int, ...]
-    action_spec: ActionSpec
     tensors: dict[str, Tensor]
 
     @classmethod
@@ -71,43 +51,16 @@ class RewardSnapshot:
         )
 
     def to_bytes(self) -> bytes:
-        header = {
-            "format": FORMAT,
-            "version": self.version,
-            "num_labels": self.num_labels,
-            "metrics": {name: value if math.isfinite(value) else None for name, value in self.metrics.items()},
-            "config": asdict(self.config),
-            "observation_shape": self.observation_shape,
-            "action_spec": asdict(self.action_spec),
-        }
-        # One entry: safetensors writes several in an order that changes from call to call, and the same model should
-        # give the same bytes. Infinite bounds of an action space become Infinity, which Python's JSON reads back.
-        return save_tensors(self.tensors, metadata={_ENTRY: json.dumps(header)})
+        return save_tensors(self.tensors, metadata=self.metadata())
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> RewardSnapshot:
         """Raises SnapshotError for anything that `to_bytes` of this format did not write."""
-        header = _header(payload)
-        if header.get("format") != FORMAT:
-            raise SnapshotError(
-                f"this reward snapshot cannot be read here: its format is {header.get('format', 'not stated')!r}, "
-                f"expected {FORMAT!r}; use the twoclips that wrote it"
-            )
+        header = read_header(payload)
         try:
-            spec, config = header["action_spec"], header["config"]
-            return cls(
-                version=int(header["version"]),
-                num_labels=int(header["num_labels"]),
-                metrics={name: math.nan if v is None else float(v) for name, v in header["metrics"].items()},
-                config=EnsembleConfig(**{**config, "hidden": tuple(config["hidden"])}),
-                observation_shape=tuple(header["observation_shape"]),
-                action_spec=ActionSpec(**{**spec, "low": tuple(spec["low"]), "high": tuple(spec["high"])}),
-                tensors=load_tensors(payload),
-            )
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise SnapshotError(
-                f"this reward snapshot is damaged ({error}); publish a new one by letting the run train on"
-            ) from error
+            return cls(**vars(header), tensors=load_tensors(payload))
+        except (SafetensorError, ValueError) as error:
+            raise damaged(error) from error
 
     def build(self) -> RewardEnsemble:
         """A new ensemble that holds this snapshot."""
@@ -160,18 +113,3 @@ class SnapshotReader:
         snapshot.load_into(self.ensemble)
         self.version, self.num_labels, self.metrics = newest[0], snapshot.num_labels, snapshot.metrics
         return True
-
-
-def _header(payload: bytes) -> dict[str, Any]:
-    """Our entry in a safetensors header: 8 bytes of little-endian length, then JSON (the format's own specification;
-    the library reads it from files only)."""
-    try:
-        length = int.from_bytes(payload[:8], "little")
-        header = json.loads(json.loads(payload[8 : 8 + length])["__metadata__"][_ENTRY])
-    except (ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(
-            "these bytes are not a reward snapshot: they do not begin with the header of one"
-        ) from error
-    if not isinstance(header, dict):
-        raise SnapshotError("these bytes are not a reward snapshot: their header is not one")
-    return header

@@ -249,7 +249,7 @@ class App {
   #draw(pair, onShown) {
     this.#shown = null;
     this.#allowAnswers(true);
-    this.#stage.show(pair, reducedMotion.matches, () => {
+    this.#stage.show([pair.left, pair.right], reducedMotion.matches, () => {
       this.#shown = pair;
       byId("cover").hidden = true;
       onShown();

@@ -3,6 +3,9 @@ export const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 export const signed = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
+/** What is paid for a step, in deviations of what is paid for recent ones. */
+export const pay = new Intl.NumberFormat("en", { maximumFractionDigits: 2, signDisplay: "exceptZero" });
+
 /** A dash for what is not known. */
 export const or = (value, text) => (value === null || value === undefined ? "–" : text(value));
 

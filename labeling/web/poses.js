@@ -33,6 +33,11 @@ export async function decodePair(pair, numGeoms) {
   return { left, right };
 }
 
+/** A clip alone, as `/api/clips` tells it. */
+export async function decodeAlone(shown, numGeoms) {
+  return decodeClip(shown.clip, numGeoms, shown.strip ? await loadStrip(shown.strip, getBlob) : null);
+}
+
 function decodeFloats(text, count) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   if (bytes.length !== count * 4) throw new Error(`${bytes.length} bytes of poses where ${count * 4} belong`);

@@ -1,8 +1,8 @@
 /**
- * Both clips on screen, in step: one clock, one animation frame, two worlds, or two rows of pictures. Draws only when something moved. A machine
- * without a graphics card is given fewer pixels until it keeps up.
+ * All clips on screen, in step: one clock, one animation frame, and for each a world or a row of pictures. Draws only when
+ * something moved. A machine without a graphics card is given fewer pixels until it keeps up.
  *
- * Events: "tick" whenever the clock's state may differ; "failed" with the error when a pair cannot be drawn.
+ * Events: "tick" whenever the clock's state may differ; "failed" with the error when the clips cannot be drawn.
  */
 import { Clock } from "./clock.js";
 import { Pictures } from "./pictures.js";
@@ -15,6 +15,7 @@ const LEAST_QUALITY = 0.5;
 
 export class Stage extends EventTarget {
   #worlds;
+  #drawn = []; // those that have a clip
   #isStale = false;
   #hasPair = false;
   #onFirstFrame = null;
@@ -27,7 +28,7 @@ export class Stage extends EventTarget {
   numGeoms;
   orbit = { turn: 0, tilt: 0 };
 
-  /** canvases: the left and the right one. Raises an error where the browser has no WebGL. */
+  /** canvases: one for each clip that there may be. Raises an error where the browser has no WebGL. */
   constructor(canvases, description, colors) {
     super();
     this.numGeoms = description.geoms.length;
@@ -56,12 +57,15 @@ export class Stage extends EventTarget {
     return Array.from({ length: STRIP_FRAMES }, (_, index) => Math.round((index * last) / (STRIP_FRAMES - 1)));
   }
 
-  /** Show a pair from its beginning; `onFirstFrame` runs when both clips have been drawn. asStrip: stand still. */
-  show({ left, right }, asStrip, onFirstFrame = () => {}) {
-    this.#worlds[0].load(left);
-    this.#worlds[1].load(right);
+  /**
+   * Show clips of equal length from their beginning, at most one for each canvas; `onFirstFrame` runs when all have been
+   * drawn. asStrip: stand still.
+   */
+  show(clips, asStrip, onFirstFrame = () => {}) {
+    this.#drawn = this.#worlds.slice(0, clips.length);
+    this.#drawn.forEach((world, index) => world.load(clips[index]));
     this.#isStrip = asStrip;
-    this.clock.load(left.steps, left.stepS, !asStrip);
+    this.clock.load(clips[0].steps, clips[0].stepS, !asStrip);
     this.#hasPair = true;
     this.#onFirstFrame = onFirstFrame;
     this.#stale();
@@ -133,7 +137,7 @@ export class Stage extends EventTarget {
     this.#isStale = false;
     try {
       const strip = this.strip;
-      for (const world of this.#worlds) {
+      for (const world of this.#drawn) {
         if (strip) world.drawStrip(strip, STRIP_COLUMNS, this.orbit);
         else world.draw(this.clock.frame, this.orbit);
       }

@@ -15,6 +15,10 @@ import pytest
 
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, table_rows
+from cluster.status import StatusBoard
+from labeling.history import History
+from labeling.progress import RUN_STATUS
+from reward_service.database import ComparisonDatabase
 
 
 def told(run: RunFolder, path: Path, **changes: Any) -> RunFolder:
@@ -73,6 +77,17 @@ def test_a_run_that_said_nothing_sensible(finished_run: RunFolder, tmp_path: Pat
 def test_warm_up_shows_its_phase(finished_run: RunFolder, tmp_path: Path):
     status = read_status(told(finished_run, tmp_path / "run", metrics={"phase": "warm-up", "environment_steps": 5}))
     assert dict(table_rows(status))["phase"] == "warm-up"
+
+
+@pytest.mark.redis
+def test_the_pages_are_told_of_a_run_and_of_how_it_came_there(finished_run: RunFolder, database: ComparisonDatabase):
+    board = StatusBoard(database, finished_run.config)
+    board({"phase": "warm-up", "environment_steps": 64})
+    board({"agent_steps": 400, "true_return": None, "labels": 7.0})
+    board({"agent_steps": 800, "true_return": 12.0, "labels": 9.0})
+    assert database.statuses()[RUN_STATUS]["agent_steps"] == 800
+    columns = History(database.client, database.run_id).columns()
+    assert (columns["agent_steps"], columns["true_return"], columns["labels"]) == ([400, 800], [None, 12.0], [7.0, 9.0])
 
 
 def test_a_folder_without_a_run(tmp_path: Path):

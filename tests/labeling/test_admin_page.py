@@ -236,6 +236,7 @@ def test_only_an_admin_is_led_to_the_admin_page(people: People, visit: Callable[
     dora = visit()
     dora.tab.goto(f"{address}#invite={people.pool.invite('dora', role=Role.LABELER)}")
     dora.reach(state="practice")
+    assert dora.tab.get_by_role("link", name="Run").is_visible()
     assert not dora.tab.get_by_role("link", name="Admin").is_visible()
 
 

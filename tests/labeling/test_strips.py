@@ -44,12 +44,12 @@ def test_both_clips_stand_in_one_picture_frame_by_frame(clips: list[Clip]) -> No
 
 
 def test_a_pair_is_drawn_once_whichever_clip_is_left(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[str, str]] = []
+    drawn: list[list[str]] = []
     draw = strips_module.draw_strip
 
-    def counted(task, first, second):
-        drawn.append((first.clip_id, second.clip_id))
-        return draw(task, first, second)
+    def counted(task, pair):
+        drawn.append([clip.clip_id for clip in pair])
+        return draw(task, pair)
 
     monkeypatch.setattr(strips_module, "draw_strip", counted)
     strips = Strips(dot_task())

@@ -1,0 +1,68 @@
+"""Gallery: the newest clips, and what the newest reward model makes of every step of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from actors.trajectory import Clip
+from reward_service.database import ComparisonDatabase
+from reward_service.numpy_rewards import NumpyRewards
+from reward_service.snapshot_header import SnapshotError
+
+NUM_CLIPS = 6
+
+
+class Gallery:
+    """Of one run. Safe to share between threads; keeps the newest snapshot that it has read."""
+
+    def __init__(self, database: ComparisonDatabase) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._version = 0
+        self._rewards: NumpyRewards | None = None
+
+    def newest(self) -> dict[str, Any]:
+        """NUM_CLIPS clips, the newest first; `rewards` of their steps [L] as the agent is paid, None before there is a
+        reward model that fits them."""
+        rewards = self._newest_rewards()
+        ids = self._database.newest_clips(NUM_CLIPS)
+        clips = self._database.get_clips(ids)
+        return {
+            "reward_version": rewards.header.version if rewards else 0,
+            "clips": [
+                {
+                    "clip_id": clip_id,
+                    "policy_version": clips[clip_id].policy_version,
+                    "rewards": _paid(rewards, clips[clip_id]),
+                }
+                for clip_id in ids
+                if clip_id in clips
+            ],
+        }
+
+    def _newest_rewards(self) -> NumpyRewards | None:
+        with self._lock:
+            if self._database.snapshot_version() > self._version:
+                newest = self._database.get_snapshot()
+                if newest is not None:
+                    self._version = newest[0]
+                    self._rewards = _read(newest[1])
+            return self._rewards
+
+
+def _read(payload: bytes) -> NumpyRewards | None:
+    try:
+        return NumpyRewards.from_bytes(payload)
+    except SnapshotError:  # of another twoclips: the clips are shown without it
+        return None
+
+
+def _paid(rewards: NumpyRewards | None, clip: Clip) -> list[float] | None:
+    if rewards is None:
+        return None
+    try:
+        paid = rewards.pay(clip.segment.observations, clip.segment.actions)
+    except SnapshotError:
+        return None
+    return [round(float(reward), 4) for reward in paid]

@@ -1,0 +1,73 @@
+/**
+ * The run page: figures as they come, curves from the start, and for admins what the reward model makes of the newest
+ * clips. `document.documentElement.dataset.state` is loading, live, lost or shut.
+ */
+import { get } from "./api.js";
+import { keepAsking, signIn, write, writeFigure } from "./board.js";
+import { Chart } from "./chart.js";
+import { byId } from "./face.js";
+import { or, percent, short, signed, whole } from "./figures.js";
+import { Gallery } from "./gallery.js";
+import { Progress } from "./progress.js";
+
+const EVERY_MS = 5_000;
+const GALLERY_EVERY = 3; // of those
+
+class Run {
+  #progress = new Progress();
+  #gallery = null;
+  #numAsked = 0;
+  #charts = [
+    new Chart(byId("chart-true"), [{ name: "true_return", label: "" }]),
+    new Chart(byId("chart-predicted"), [{ name: "predicted_return", label: "" }]),
+    new Chart(byId("chart-labels"), [{ name: "labels", label: "" }], { isWhole: true, range: [0] }),
+    new Chart(
+      byId("chart-model"),
+      [
+        { name: "validation_accuracy", label: "right on held out labels" },
+        { name: "segment_correlation", label: "follows true reward" },
+      ],
+      { isShare: true, range: [0, 1] },
+    ),
+  ];
+
+  async start() {
+    const session = await signIn();
+    if (!session) return;
+    const isAdmin = session.role === "admin";
+    byId("admin-link").hidden = !isAdmin;
+    this.#progress.addEventListener("change", () => this.#write(this.#progress.latest));
+    this.#progress.take(session.progress);
+    this.#progress.start();
+    if (isAdmin && session.drawable) await this.#openGallery();
+    keepAsking(EVERY_MS, () => this.#ask());
+  }
+
+  async #openGallery() {
+    try {
+      this.#gallery = new Gallery(await get("/api/scene"));
+    } catch {
+      this.#gallery = null; // without WebGL there are the curves
+    }
+  }
+
+  async #ask() {
+    const columns = await get("/api/history");
+    for (const chart of this.#charts) chart.write(columns);
+    if (this.#gallery && this.#numAsked % GALLERY_EVERY === 0) await this.#gallery.refresh();
+    this.#numAsked += 1;
+  }
+
+  #write(told) {
+    write("phase", told.updated_s === null ? "not at work now" : (told.phase ?? "at work"));
+    writeFigure("steps", or(told.agent_steps, short.format));
+    write("steps-more", told.steps ? `of ${short.format(told.steps)}` : " ");
+    writeFigure("true-return", or(told.true_return, signed.format));
+    writeFigure("labels", whole.format(told.labels));
+    write("labels-more", `of ${whole.format(told.wanted)}, ${whole.format(told.due)} due by now`);
+    writeFigure("accuracy", or(told.validation_accuracy, percent), told.validation_accuracy === null ? "" : "right");
+    write("version", told.reward_version ? `version ${whole.format(told.reward_version)}` : "not fitted yet");
+  }
+}
+
+new Run().start();
