@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actors.tasks import Task
-from cluster.comparison_file import FORMATS, ComparisonsError, Row, read_rows, write_rows
+from cluster.comparison_file import FORMATS, read_rows, write_rows
 from cluster.config import ConfigError
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
+from reward_service.comparison_rows import ComparisonsError, rows_of
 from reward_service.database import START, ComparisonDatabase, check_writable, connect
-
-_BATCH = 256
 
 
 @contextmanager
@@ -95,23 +94,3 @@ def check_rows(file: Path, task: Task | None = None) -> None:
                 )
     if expected is None:
         raise ComparisonsError(f"{file} holds no comparisons; export them from a run that has some")
-
-
-def rows_of(database: ComparisonDatabase) -> Iterator[Row]:
-    """All rows of the log, in order."""
-    cursor = START
-    while True:
-        labels, cursor = database.labels_since(cursor, _BATCH)
-        if not labels:
-            return
-        sides = database.sides_of({label.query_id for label in labels})
-        golds = database.golds_of(sides)
-        clips = database.get_clips({clip_id for pair in sides.values() for clip_id in pair})
-        for label in labels:
-            left, right = sides[label.query_id]
-            if left not in clips or right not in clips:
-                raise ComparisonsError(
-                    f"the database lacks a clip of label {label.label_id}: it was changed from outside; restore "
-                    "the run's redis folder from a backup"
-                )
-            yield Row(label, clips[left], clips[right], golds[label.query_id])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from labeling.bodies import InviteBody, PauseBody, RevokeBody
 from labeling.labelers import LabelerPool
 from labeling.overview import Overview
 from labeling.sessions import LOCAL_LABELER, Sessions
+from reward_service.comparison_rows import json_line, rows_of
 from reward_service.database import ComparisonDatabase
 
 
@@ -29,6 +30,11 @@ def add_admin(app: FastAPI, sessions: Sessions, database: ComparisonDatabase) ->
     @app.get("/api/admin/overview", dependencies=[Depends(sessions.admin)])
     def read() -> dict[str, Any]:
         return overview.read()
+
+    @app.get("/api/admin/comparisons", dependencies=[Depends(sessions.admin)])
+    def export() -> StreamingResponse:
+        named = {"content-disposition": f'attachment; filename="{database.run_id}.jsonl"'}
+        return StreamingResponse(map(json_line, rows_of(database)), media_type="application/jsonl", headers=named)
 
     @app.post("/api/admin/pauses", dependencies=[Depends(sessions.admin)])
     def pause(body: PauseBody) -> dict[str, Any]:

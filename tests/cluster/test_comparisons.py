@@ -14,12 +14,13 @@ from hypothesis.extra.numpy import arrays
 
 from actors.tasks import make_task
 from actors.trajectory import Clip, Segment
-from cluster.comparison_file import FORMATS, ComparisonsError, Row, read_rows, write_rows
-from cluster.comparisons import check_rows, export_run, import_comparisons, import_file, open_database, rows_of
+from cluster.comparison_file import FORMATS, read_rows, write_rows
+from cluster.comparisons import check_rows, export_run, import_comparisons, import_file, open_database
 from cluster.config import ConfigError
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
 from labeling.queue import QueryQueue
+from reward_service.comparison_rows import ComparisonsError, Row, rows_of
 from reward_service.comparisons import Answer, Label, Query
 from reward_service.database import ComparisonDatabase
 

@@ -6,16 +6,19 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from cluster.comparison_file import write_rows
 from labeling.labelers import LabelerPool, Role
 from labeling.overview import RELIABILITY_STATUS
 from labeling.queue import QueryQueue
 from labeling.server import PoolConfig, make_app
+from reward_service.comparison_rows import rows_of
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 from tests.labeling.pool import TASK, offer_pairs
@@ -23,6 +26,7 @@ from tests.labeling.pool import TASK, offer_pairs
 pytestmark = pytest.mark.redis
 
 HEADERS = {"x-twoclips": "1"}
+GETS = ["overview", "comparisons"]
 POSTS = [("pauses", {"labeler": "*", "paused": True}), ("revocations", {"labeler": "ben"}), ("invites", {})]
 
 
@@ -71,7 +75,7 @@ def test_a_labeler_gets_403_from_every_admin_route_and_changes_nothing(
     labeler = signed_in(app, database, "anna", Role.LABELER)
     before = {key: database.client.dump(key) for key in database.client.keys(f"{database.prefix}*")}
     for reply in [
-        labeler.get("/api/admin/overview"),
+        *(labeler.get(f"/api/admin/{path}") for path in GETS),
         *(labeler.post(f"/api/admin/{path}", json=body) for path, body in POSTS),
     ]:
         assert reply.status_code == 403
@@ -81,13 +85,13 @@ def test_a_labeler_gets_403_from_every_admin_route_and_changes_nothing(
 
 def test_every_admin_route_is_among_those_that_are_tried(app: FastAPI) -> None:
     paths = {path for path in app.openapi()["paths"] if path.startswith("/api/admin/")}
-    assert paths == {"/api/admin/overview", *(f"/api/admin/{path}" for path, _ in POSTS)}
+    assert paths == {f"/api/admin/{path}" for path in (*GETS, *(path for path, _ in POSTS))}
 
 
 def test_without_a_session_nobody_is_admin_where_only_invited_people_get_in(database: ComparisonDatabase) -> None:
     app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
     with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
-        assert client.get("/api/admin/overview").status_code == 401
+        assert [client.get(f"/api/admin/{path}").status_code for path in GETS] == [401, 401]
         assert client.post("/api/admin/invites", json={}).status_code == 401
     assert overview(signed_in(app, database, "boss", Role.ADMIN))["queue"]["labels"] == 0
 
@@ -238,6 +242,18 @@ def test_an_invite_for_a_name_that_cannot_come_in_is_refused(admin: TestClient) 
         assert admin.post("/api/admin/invites", json={"labeler": name}).status_code == 409
     first, second = (admin.post("/api/admin/invites", json={}).json()["labeler"] for _ in range(2))
     assert first != second
+
+
+def test_an_export_is_the_file_of_the_command(admin: TestClient, database: ComparisonDatabase, tmp_path: Path) -> None:
+    assert admin.get("/api/admin/comparisons").text == ""
+    taken_back = label(admin)
+    label(admin, "tie")
+    retraction = {"retraction_id": secrets.token_hex(16), "label_id": taken_back["label_id"]}
+    admin.post("/api/retractions", json=retraction)
+    reply = admin.get("/api/admin/comparisons")
+    assert reply.headers["content-disposition"] == f'attachment; filename="{database.run_id}.jsonl"'
+    assert write_rows(tmp_path / "command.jsonl", "jsonl", rows_of(database)) == 3
+    assert reply.content == (tmp_path / "command.jsonl").read_bytes()
 
 
 def test_the_page_is_there_for_who_has_yet_to_sign_in_and_tells_nothing(database: ComparisonDatabase) -> None:
