@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from labeling.bodies import InviteBody, PauseBody, RevokeBody
 from labeling.labelers import LabelerPool
 from labeling.overview import Overview
+from labeling.refusals import OF_ADMINS
 from labeling.sessions import LOCAL_LABELER, Sessions
 from reward_service.comparison_rows import json_line, rows_of
 from reward_service.database import ComparisonDatabase
@@ -31,7 +32,14 @@ def add_admin(app: FastAPI, sessions: Sessions, database: ComparisonDatabase) ->
     def read() -> dict[str, Any]:
         return overview.read()
 
-    @app.get("/api/admin/comparisons", dependencies=[Depends(sessions.admin)])
+    rows: dict[int | str, dict[str, Any]] = {200: {"content": {"application/jsonl": {}}}}
+
+    @app.get(
+        "/api/admin/comparisons",
+        dependencies=[Depends(sessions.admin)],
+        response_class=StreamingResponse,
+        responses=rows,
+    )
     def export() -> StreamingResponse:
         named = {"content-disposition": f'attachment; filename="{database.run_id}.jsonl"'}
         return StreamingResponse(map(json_line, rows_of(database)), media_type="application/jsonl", headers=named)
@@ -41,13 +49,13 @@ def add_admin(app: FastAPI, sessions: Sessions, database: ComparisonDatabase) ->
         pool.pause(body.labeler, body.paused)
         return {"labeler": body.labeler, "paused": body.paused}
 
-    @app.post("/api/admin/revocations")
+    @app.post("/api/admin/revocations", responses=OF_ADMINS)
     def revoke(body: RevokeBody, admin: str = Depends(sessions.admin)) -> dict[str, Any]:
         _check_revocable(body.labeler, admin)
         pool.revoke(body.labeler)
         return {"labeler": body.labeler}
 
-    @app.post("/api/admin/invites", dependencies=[Depends(sessions.admin)])
+    @app.post("/api/admin/invites", dependencies=[Depends(sessions.admin)], responses=OF_ADMINS)
     def invite(body: InviteBody) -> dict[str, Any]:
         name = body.labeler or pool.new_name(body.role)
         _check_free(name, pool)

@@ -21,7 +21,7 @@ ClipId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # true is not 1, and "3" is not 3
 
 
 class JoinBody(_Body):
@@ -45,7 +45,7 @@ class AnswerBody(_Body):
     label_id: Id
     token: Id
     query: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
-    answer: Answer
+    answer: Annotated[Answer, Field(strict=False)]  # JSON has no enumerations: its name is what there is
     evidence: Evidence
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Any
 
 import redis
 from fastapi import Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
@@ -28,12 +27,13 @@ from labeling.access import SafeByDefault
 from labeling.admin import add_admin
 from labeling.bodies import AnswerBody, ClaimBody, HeartbeatBody, RetractBody, WithdrawBody
 from labeling.desk import Desk, Given, Pair
-from labeling.labelers import InviteError, LabelerPool, Person
+from labeling.labelers import LabelerPool, Person
 from labeling.practice import practice_pairs
 from labeling.progress import Progress, read_progress
-from labeling.queue import Completion, ConflictError, LeaseLostError, QueryQueue
+from labeling.queue import Completion, QueryQueue
+from labeling.refusals import ALWAYS, OF_ANSWERS, add_refusals
 from labeling.run_page import add_run_page
-from labeling.sessions import NotAdminError, NotInvitedError, Sessions
+from labeling.sessions import Sessions
 from labeling.show import Show
 from labeling.strip_routes import add_strips, drawing_ahead
 from labeling.together import Together
@@ -71,11 +71,16 @@ def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
     show = Show(task)
     sessions = Sessions(LabelerPool(client, config.run_id), config.run_id, config.invited_only)
     app = FastAPI(
-        title="twoclips labeling", version="1", docs_url=None, redoc_url=None, lifespan=drawing_ahead(desk, show)
+        title="twoclips labeling",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=drawing_ahead(desk, show),
+        responses=ALWAYS,
     )
     app.state.show = show
     app.add_middleware(SafeByDefault, hosts=config.hosts)
-    _add_errors(app)
+    add_refusals(app)
     sessions.add_joining(app)
     _add_labeling(app, sessions, desk, show)
     _add_reading(app, sessions, config, task, database, show)
@@ -113,12 +118,12 @@ def _add_labeling(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> N
 
     answered = Together(answer_all)
 
-    @app.post("/api/answers")
+    @app.post("/api/answers", responses=OF_ANSWERS)
     async def answer(body: AnswerBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         given = Given(labeler, body.token, body.query, body.label_id, body.answer)
         return await answered((given, body.evidence.model_dump()))
 
-    @app.post("/api/retractions")
+    @app.post("/api/retractions", responses=OF_ANSWERS)
     def retract(body: RetractBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         completion = desk.retract(labeler, body.label_id, body.retraction_id)
         return _completed(completion, asdict(read_progress(desk.database)))
@@ -166,7 +171,9 @@ def _add_reading(
                 shown.append({**show.pair(pair.left, pair.right), "better": pair.better, "why": why})
         return {"pairs": shown}
 
-    @app.get("/api/events")
+    stream: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+    @app.get("/api/events", response_class=StreamingResponse, responses=stream)
     async def events(request: Request, labeler: str = Depends(sessions.labeler)) -> StreamingResponse:
         return StreamingResponse(_events(database, sessions.pool, labeler, request), media_type="text/event-stream")
 
@@ -209,39 +216,3 @@ def _completed(completion: Completion, progress: dict[str, Any]) -> dict[str, An
         "repeated": completion.repeated,
         "progress": progress,
     }
-
-
-def _add_errors(app: FastAPI) -> None:
-    """Every failure is one sentence that says what to do, and tells nothing of the inside."""
-
-    @app.exception_handler(ConflictError)
-    def conflict(_: Request, error: ConflictError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 409)
-
-    @app.exception_handler(LeaseLostError)
-    def lost(_: Request, error: LeaseLostError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 410)
-
-    @app.exception_handler(InviteError)
-    @app.exception_handler(NotInvitedError)
-    def uninvited(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 401)
-
-    @app.exception_handler(NotAdminError)
-    def not_admin(_: Request, error: NotAdminError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 403)
-
-    @app.exception_handler(redis.RedisError)
-    def database(_: Request, error: redis.RedisError) -> JSONResponse:
-        del error  # its text names addresses
-        sentence = "the database does not answer; nothing is lost, send it again in a moment"
-        return JSONResponse({"error": sentence}, 503, {"Retry-After": "1"})
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        places = sorted({".".join(str(part) for part in one["loc"][1:]) or "body" for one in error.errors()})
-        return JSONResponse({"error": f"not a valid request: look at {_listed(places)}"}, 400)
-
-
-def _listed(places: Iterable[str]) -> str:
-    return ", ".join(places)[:200]

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from actors.replay import DrawingError
 from labeling.desk import Desk
 from labeling.queue import LeaseLostError
+from labeling.refusals import OF_STRIPS
 from labeling.sessions import Sessions
 from labeling.show import Show
 from labeling.strips import MEDIA_TYPE, StripAhead
@@ -46,7 +47,7 @@ def add_strips(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> None
         sentence = "the server cannot draw pictures now; its log says why"
         return JSONResponse({"error": sentence}, 503, {"Retry-After": "10"})
 
-    @app.get("/api/strips/{query}/{digest}")
+    @app.get("/api/strips/{query}/{digest}", response_class=Response, responses=OF_STRIPS)
     def strip(query: QueryId, digest: Digest, labeler: str = Depends(sessions.labeler)) -> Response:
         if show.strips is not None and desk.queue.holds(labeler, query):
             asked = desk.database.get_query(query)
