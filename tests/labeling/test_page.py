@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from actors.tasks import make_task
+from labeling.queue import QueryQueue
 from labeling.show import Show
+from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling import paintings
 from tests.labeling.browsing import AXE, KEYS, Visit, serious, served, until
@@ -140,6 +142,51 @@ def test_answers_outlive_the_page_while_the_server_is_away(
     page.context.unroute("**/api/answers")
     page.reach(saved="0")
     assert current_answers(database) == expected
+
+
+def test_answers_are_sent_though_the_browsers_storage_is_full(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 6)
+    page = visit()
+    page.tab.add_init_script("""
+        const store = Storage.prototype.setItem;
+        Storage.prototype.setItem = function (key, value) {
+          if (!key.startsWith("twoclips.practised")) throw new DOMException("full", "QuotaExceededError");
+          store.call(this, key, value);
+        };
+    """)
+    page.open()
+    expected = {page.answer("left"): "left"}
+    page.reach(saved="0")
+    page.context.route("**/api/answers", lambda route: route.abort())
+    expected[page.answer("tie")] = "tie"
+    page.reach(saved="1")
+    until(lambda: "in this tab only" in page.tab.get_attribute("#saved", "title"), "to be told where it waits")
+    page.context.unroute("**/api/answers")
+    page.reach(saved="0")
+    assert current_answers(database) == expected
+
+
+def test_an_answer_given_after_the_laptop_slept_is_kept_beside_the_one_that_came_meanwhile(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 6)
+    page = visit().open()
+    query, leases = page.data("query"), f"{database.prefix}leases"
+    tokens = database.client.zrange(leases, 0, -1)
+    database.client.zadd(leases, dict.fromkeys(tokens, 1.0))  # all that it holds ran out while it slept
+    queue = QueryQueue(database.client, database.run_id)
+    lease = queue.claim("anna")
+    assert lease is not None
+    assert lease.query_id == query
+    queue.complete(lease, Answer.RIGHT, "annas-label-0001")
+    page.answer("left")
+    page.reach(saved="0")
+    kept = [(label.labeler, label.surplus) for label in database.labels_since(START)[0] if label.query_id == query]
+    assert kept == [("anna", False), ("local", True)]
+    page.tab.keyboard.press("?")
+    page.has_said("history", "kept, not counted")
 
 
 def test_an_answer_whose_reply_was_lost_counts_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:

@@ -9,14 +9,17 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from labeling.access import MAX_BODY_BYTES
 from labeling.labelers import LabelerPool
 from labeling.progress import RUN_STATUS
+from labeling.queue import QueryQueue
 from labeling.server import PoolConfig, make_app
 from labeling.sessions import cookie_name
 from reward_service.client import connect
@@ -294,3 +297,85 @@ def test_a_session_of_another_run_does_not_lock_the_local_labeler_out(
     other = LabelerPool(database.client, "another-run")
     client.cookies.set(cookie_name("another-run"), other.join(other.invite("anna")))
     assert client.get("/api/session").json()["labeler"] == "local"
+
+
+@pytest.mark.parametrize("path", ["claims", "answers", "retractions", "heartbeats", "withdrawals", "sessions"])
+def test_a_body_that_is_too_large_is_refused_and_stores_nothing(
+    client: TestClient, database: ComparisonDatabase, path: str
+) -> None:
+    reply = client.post(f"/api/{path}", json={**_answer(_claim(client)), "more": "x" * MAX_BODY_BYTES})
+    assert reply.status_code == 413
+    assert list(reply.json()) == ["error"]
+    assert database.num_labels() == 0
+
+
+def test_what_is_not_there_is_told_in_one_sentence(client: TestClient) -> None:
+    reply = client.get("/api/nothing")
+    assert (reply.status_code, list(reply.json())) == (404, ["error"])
+
+
+def test_a_label_that_is_unknown_or_somebody_elses_cannot_be_taken_back(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    queue = QueryQueue(database.client, database.run_id)
+    lease = queue.claim("anna")
+    assert lease is not None
+    queue.complete(lease, Answer.LEFT, "annas-label-0001")
+    for label_id in (_id(), "annas-label-0001"):
+        reply = client.post("/api/retractions", json={"retraction_id": _id(), "label_id": label_id})
+        assert reply.status_code == 410
+    assert database.num_labels() == 1
+
+
+def test_who_is_revoked_between_claim_and_answer_labels_no_more(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    pool = LabelerPool(database.client, database.run_id)
+    client.post("/api/sessions", json={"invite": pool.invite("anna")})
+    first, second = _claim(client), _claim(client)
+    assert client.post("/api/answers", json=_answer(first)).status_code == 200
+    pool.revoke("anna")
+    assert client.post("/api/answers", json=_answer(second)).status_code == 401
+    assert [label.labeler for label in database.labels_since(START)[0]] == ["anna"]
+
+
+def test_two_tabs_of_one_person_hold_different_pairs_and_answer_each_once(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    one, other = _claim(client), _claim(client)
+    assert one["query"] != other["query"]
+    assert client.post("/api/answers", json=_answer(one)).status_code == 200
+    assert client.post("/api/answers", json=_answer(other)).status_code == 200
+    assert client.post("/api/answers", json=_answer(one)).status_code == 410  # the other tab had the same pair, too
+    assert len(database.labels_since(START)[0]) == database.num_labels() == 2
+
+
+@pytest.mark.parametrize("deadline_s", [1.0, 1e12])
+def test_a_clock_that_jumped_loses_no_answer_and_the_next_heartbeat_puts_the_deadline_right(
+    client: TestClient, database: ComparisonDatabase, deadline_s: float
+) -> None:
+    """Deadlines are the database's time: its clock has jumped forwards past the deadline, or far back before it."""
+    leases, first, second = f"{database.prefix}leases", _claim(client), _claim(client)
+    database.client.zadd(leases, {first["token"]: deadline_s, second["token"]: deadline_s})
+    told = client.post("/api/heartbeats", json={"tokens": [first["token"]]}).json()["deadlines"]
+    assert 50 < told[first["token"]] <= 60
+    for pair in (first, second):
+        assert not client.post("/api/answers", json=_answer(pair)).json()["surplus"]
+    assert database.num_labels() == 2
+
+
+def test_answers_of_many_at_once_are_each_stored_and_each_told_their_own_fate(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    """They share a round trip: one that is refused harms none of the others."""
+    first, second, third = (_answer(_claim(client)) for _ in range(3))
+    bodies = [first, {**second, "token": _id()}, first, {**first, "answer": "tie"}, third, second]
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        replies = list(threads.map(lambda body: client.post("/api/answers", json=body), bodies))
+    statuses = [reply.status_code for reply in replies]
+    same_id = statuses[0], statuses[2], statuses[3]  # whichever answer came first under it is the one that stands
+    assert same_id in ((200, 200, 409), (409, 409, 200))
+    assert [statuses[1], statuses[4], statuses[5]] == [410, 200, 200]
+    for reply, body in zip(replies, bodies, strict=True):
+        assert reply.status_code != 200 or reply.json()["label_id"] == body["label_id"]
+    assert database.num_labels() == 3
