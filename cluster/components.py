@@ -161,7 +161,8 @@ def build_labeling(spec: RunSpec) -> Labeling:
     if is_oracle:
         return Labeling(query_actor, SyntheticLabeler(config.oracle, queue, database, config.seed), overlap)
     people = parse_people(config.oracle.people)
-    return Labeling(query_actor, SyntheticPool(people, queue, database, config.seed), overlap)
+    pool = SyntheticPool(people, queue, database, config.seed, config.oracle.tie_threshold)
+    return Labeling(query_actor, pool, overlap)
 
 
 def build_reader(spec: RunSpec, database: ComparisonDatabase, device: str | torch.device) -> SnapshotReader:

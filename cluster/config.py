@@ -156,8 +156,9 @@ def validate(config: RunConfig, task: Task) -> None:
             "wanted before the first update; raise it, or lower query.initial_fraction",
         ),
         (
-            not people or config.oracle == OracleConfig(people=config.oracle.people),
-            "each kind of oracle.people errs in its own way; leave the other oracle settings out",
+            not people
+            or config.oracle == OracleConfig(people=config.oracle.people, tie_threshold=config.oracle.tie_threshold),
+            "each kind of oracle.people errs in its own way; leave the other oracle settings but tie_threshold out",
         ),
         (
             config.labeler != "synthetic" or config.labeling.overlap <= max(1, len(people)),

@@ -51,16 +51,28 @@ def parse_people(text: str) -> list[str]:
     return people
 
 
+def _who_sees(judge: Judge, tie_threshold: float) -> Judge:
+    """Such a judge, of clips that look alike where they differ by no more than that. A spammer does not look."""
+    if tie_threshold == 0.0 or judge is _spammer:
+        return judge
+    return lambda left, right, dice: Answer.TIE if abs(left - right) <= tie_threshold else judge(left, right, dice)
+
+
 class SyntheticPool:
     """Synthetic labelers of several kinds who take turns, named "perfect-0" and so on.
 
     Whose turn it is follows from the number of labels in the log, so that a run that is resumed, or a service that is
-    started again, goes on with the next in line."""
+    started again, goes on with the next in line. Where true returns differ by no more than `tie_threshold` nobody sees
+    a difference, and all who look say so."""
 
-    def __init__(self, kinds: list[str], queue: QueryQueue, database: ComparisonDatabase, seed: int) -> None:
+    def __init__(
+        self, kinds: list[str], queue: QueryQueue, database: ComparisonDatabase, seed: int, tie_threshold: float = 0.0
+    ) -> None:
         self._database = database
         self._people = [
-            SyntheticLabeler(OracleConfig(name=f"{kind}-{index}"), queue, database, seed, JUDGES[kind])
+            SyntheticLabeler(
+                OracleConfig(name=f"{kind}-{index}"), queue, database, seed, _who_sees(JUDGES[kind], tie_threshold)
+            )
             for index, kind in enumerate(kinds)
         ]
 

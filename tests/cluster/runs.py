@@ -23,6 +23,8 @@ SMALL: dict[str, Any] = {
     "reward.batch_pairs": 8,
     "reward.hidden": [16],
     "reward.publish_every_steps": 10,
+    "query.initial_fraction": 0.25,
+    "oracle.tie_threshold": 0.0,
 }
 
 

@@ -103,3 +103,13 @@ def test_who_is_given_nothing_is_passed_over(database: ComparisonDatabase) -> No
     assert _pool(database, ["perfect"], overlap=2).step() == 1  # the second answer must be somebody else's
     assert _pool(database, ["perfect", "perfect"], overlap=2).step() == 1
     assert [label.labeler for label in database.labels_since(START)[0]] == ["perfect-0", "perfect-1"]
+
+
+@pytest.mark.redis
+def test_all_who_look_call_clips_alike_that_differ_by_no_more_than_the_threshold(database: ComparisonDatabase) -> None:
+    _offer(database, 30)  # the clips of each pair differ by 1
+    queue = QueryQueue(database.client, database.run_id)
+    SyntheticPool(["perfect", "adversary", "spammer"], queue, database, seed=0, tie_threshold=1.0).step()
+    given = Counter((label.labeler, label.answer) for label in database.labels_since(START)[0])
+    assert given["perfect-0", Answer.TIE] == given["adversary-1", Answer.TIE] == 10
+    assert given["spammer-2", Answer.TIE] == 0
