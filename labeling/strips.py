@@ -77,8 +77,8 @@ class Strips:
             if (strip := self._find(key)) is not None:  # somebody else wanted it, too
                 return strip
             strip = draw_strip(self._task, ordered)
-        self._keep(key, strip)
-        return strip
+            self._keep(key, strip)
+            return strip
 
     def has(self, left: str, right: str) -> bool:
         """Whether the strip of these two clips is kept now."""

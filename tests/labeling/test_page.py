@@ -498,6 +498,7 @@ def test_a_task_that_draws_itself_is_labeled_by_keyboard(
         assert page.data("shows") == "pictures"
         assert not page.tab.is_visible(".view"), "pictures cannot be turned"
         for _ in range(3):
+            until(lambda: page.data("query") != "", "the first frame of a pair")
             page.tab.keyboard.press(" ")
             places = dots_at(page, paintings.CLIP_STEPS - 1)
             page.tab.screenshot(path=folder / f"pictures-{database.num_labels()}.png")
