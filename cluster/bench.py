@@ -19,12 +19,11 @@ import numpy as np
 import torch
 
 from actors.clips import cut_clips
-from actors.environments import make_gymnasium
-from actors.mujoco import MODELS, load_model
 from actors.policy import ActorCritic
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
 from cluster.bench_answers import PEOPLE, Answered, measure_answers
+from cluster.bench_limits import bare_gymnasium, bare_mujoco, matrix_product_rate, seconds
 from cluster.bench_writes import CLIENTS, measure_writes
 from cluster.components import RunSpec, build_learner, build_worker
 from cluster.config import ConfigError, RunConfig, make_config
@@ -119,11 +118,11 @@ def acting(config: RunConfig, task: Task) -> list[Stage]:
     """The bare simulator and the rollout worker, in turns."""
     worker = build_worker(_spec(config, task), 0)
     weights = ActorCritic(config.policy, task.observation_shape, task.action).export(0)
-    bare = _bare_mujoco(config, task) if task.mujoco_model else _bare_gymnasium(config, task)
+    bare = bare_mujoco(config, task) if task.mujoco_model else bare_gymnasium(config, task)
     steps = config.rollout.num_envs * config.rollout.steps
     worker.step(weights)
     bare()
-    rounds = [(steps / _seconds(bare), steps / _seconds(lambda: worker.step(weights))) for _ in range(ROUNDS)]
+    rounds = [(steps / seconds(bare), steps / seconds(lambda: worker.step(weights))) for _ in range(ROUNDS)]
     limit = median(rate for rate, _ in rounds)
     rate = median(rate for _, rate in rounds)
     share = median(rate / bare_rate for bare_rate, rate in rounds)  # of neighbours: other load has fallen on both
@@ -133,57 +132,22 @@ def acting(config: RunConfig, task: Task) -> list[Stage]:
     ]
 
 
-def _bare_mujoco(config: RunConfig, task: Task) -> Callable[[], object]:
-    from mujoco.batch import Batch
-
-    assert task.mujoco_model is not None
-    batch = Batch(load_model(task.mujoco_model), config.rollout.num_envs, 1)
-    control = batch.bind("ctrl")
-    random = np.random.default_rng(0)
-    spread = config.policy.initial_std
-    sampled = spread * random.standard_normal((config.rollout.steps, *control.shape)).astype(np.float32)
-    actions = task.action.to_environment(task.action.executed(sampled))
-    frame_skip = MODELS[task.mujoco_model].frame_skip
-
-    def run() -> None:
-        for action in actions:
-            control[:] = action
-            batch.step(nstep=frame_skip)
-
-    return run
-
-
-def _bare_gymnasium(config: RunConfig, task: Task) -> Callable[[], object]:
-    env = make_gymnasium(task)
-    env.action_space.seed(0)
-    env.reset(seed=0)
-    actions = [env.action_space.sample() for _ in range(config.rollout.num_envs * config.rollout.steps)]
-
-    def run() -> None:
-        for action in actions:
-            _, _, terminated, truncated, _ = env.step(action)
-            if terminated or truncated:
-                env.reset()
-
-    return run
-
-
 def learning(config: RunConfig, task: Task, rollouts: list[Rollout], peak: float) -> list[Stage]:
     """One policy update with the algorithm and the settings of the task."""
     learner = build_learner(_spec(config, task))
     random = np.random.default_rng(0)
     rewards = [random.standard_normal(rollout.log_probs.shape).astype(np.float32) for rollout in rollouts]
     metrics = learner.step(rollouts, rewards, 0.0)
-    seconds = median(_seconds(lambda: learner.step(rollouts, rewards, 0.0)) for _ in range(ROUNDS))
+    taken_s = median(seconds(lambda: learner.step(rollouts, rewards, 0.0)) for _ in range(ROUNDS))
     steps = sum(rollout.num_steps for rollout in rollouts)
     passes = float(metrics.get("epochs", 1.0))
     weights = sum(p.numel() for p in learner.policy.parameters() if p.dim() > 1)
     # Forward, gradient of the inputs, gradient of the weights: a multiplication and an addition per weight each.
     limit_us = 1e6 * passes * 6 * weights / peak
-    value_us = 1e6 * seconds / steps
+    value_us = 1e6 * taken_s / steps
     return [
         Stage("learner_update", value_us, "us per step", limit_us, limit_us / value_us, "its arithmetic"),
-        Stage("learner_passes", steps * passes / seconds, "samples and passes per second"),
+        Stage("learner_passes", steps * passes / taken_s, "samples and passes per second"),
     ]
 
 
@@ -204,10 +168,10 @@ def rewarding(
     def predict() -> None:
         ensemble(observations, actions).cpu()
 
-    predicted = rollout.num_steps / median(_seconds(predict) for _ in range(5 * ROUNDS))
+    predicted = rollout.num_steps / median(seconds(predict) for _ in range(5 * ROUNDS))
     dataset = _comparisons(config, task, clips)
     fit = EnsembleFit(reward, ensemble, torch.Generator().manual_seed(0))
-    trained_ms = 1e3 * median(_seconds(lambda: _gradient_steps(fit, dataset)) for _ in range(ROUNDS)) / GRADIENT_STEPS
+    trained_ms = 1e3 * median(seconds(lambda: _gradient_steps(fit, dataset)) for _ in range(ROUNDS)) / GRADIENT_STEPS
     trained_limit_ms = 1e3 * 6 * weights * reward.batch_pairs * 2 * clip_steps / peak
     pairs = candidate_pairs(np.random.default_rng(0), len(clips), PAIRS)
 
@@ -219,7 +183,7 @@ def rewarding(
         disagreement(returns[:, torch.from_numpy(pairs)]).cpu()
 
     score()
-    scored_ms = 1e3 * median(_seconds(score) for _ in range(ROUNDS)) * PAIRS / len(pairs)
+    scored_ms = 1e3 * median(seconds(score) for _ in range(ROUNDS)) * PAIRS / len(pairs)
     scored_limit_ms = 1e3 * 2 * weights * len(clips) * clip_steps / peak
     scored_unit = f"ms per {PAIRS:,} pairs of {len(clips)} clips"
     limits = (peak / (2 * weights), trained_limit_ms, scored_limit_ms)
@@ -234,18 +198,6 @@ def rewarding(
 def _gradient_steps(fit: EnsembleFit, dataset: ComparisonDataset) -> None:
     for _ in range(GRADIENT_STEPS):
         fit.gradient_step(dataset)
-
-
-def matrix_product_rate(device: torch.device) -> float:
-    """Floating point operations per second of a large float32 matrix product: what the arithmetic could be done at."""
-    size = 1024 if device.type == "cpu" else 4096
-    left, right = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
-
-    def product() -> None:
-        (left @ right)[0, 0].item()  # waits for the device
-
-    product()
-    return 2 * size**3 / min(_seconds(product) for _ in range(10))
 
 
 def _some_rollouts(config: RunConfig, task: Task) -> list[tuple[Rollout, Hidden]]:
@@ -269,11 +221,3 @@ def _comparisons(config: RunConfig, task: Task, clips: list[Clip]) -> Comparison
 
 def _spec(config: RunConfig, task: Task) -> RunSpec:
     return RunSpec(config, task, redis_url="", run_id="bench")
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - begin
