@@ -77,5 +77,5 @@ class RevokeBody(_Body):
 class InviteBody(_Body):
     """labeler: whose answers they will be; "" makes a new name."""
 
-    role: Role = Role.LABELER
+    role: Annotated[Role, Field(strict=False)] = Role.LABELER
     labeler: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,32}$")] = ""

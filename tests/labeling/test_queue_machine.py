@@ -26,6 +26,7 @@ pytestmark = pytest.mark.redis
 
 LABELERS = st.sampled_from(["ann", "bob", "cy"])
 ANSWERS = st.sampled_from(list(Answer))
+WHO = st.sampled_from([None, None, None, "ann", "bob"])  # None: whose it is
 QUERIES = st.integers(0, 2).map("q{}".format)
 CLIPS = st.integers(0, 7).map("c{}".format)
 PAIRS = st.tuples(CLIPS, CLIPS).filter(lambda pair: pair[0] != pair[1])
@@ -224,20 +225,29 @@ class QueueMachine(RuleBasedStateMachine):
             self.data.client.zadd(f"{self.data.prefix}leases", {token: 1.0})
             self.model.leases[token] = True
 
-    @rule(target=tokens, labeler=LABELERS, answers_second=st.booleans())
-    def claim_twice(self, labeler: str, answers_second: bool):
-        """The first lease runs out, and the same labeler may hold the same query again, and answer that first."""
+    @rule(target=tokens, labeler=LABELERS, answered=st.sampled_from(["none", "first", "second"]))
+    def claim_twice(self, labeler: str, answered: str):
+        """The first lease runs out, and the same labeler may hold the same query again, and answer either first."""
         first, second = self.new_id(), self.new_id()
         if self.take(first, labeler) is None:
             return multiple()
         self.run_out(first)
         if self.take(second, labeler) is None:
             return multiple(first)
-        if answers_second:
-            self.answer(second, None, self.new_id(), Answer.LEFT)
+        if answered != "none":
+            self.answer(first if answered == "first" else second, None, self.new_id(), Answer.LEFT)
         return multiple(first, second)
 
-    @rule(token=tokens, labeler=st.none() | LABELERS)
+    @rule(target=labels, labeler=LABELERS, answer=ANSWERS)
+    def undo_at_once(self, labeler: str, answer: Answer):
+        token, label = self.new_id(), self.new_id()
+        if self.take(token, labeler) is None:
+            return multiple()
+        self.answer(token, None, label, answer)
+        self.take_back(label, None, self.new_id())
+        return label
+
+    @rule(token=tokens, labeler=WHO)
     def heartbeat(self, token: str, labeler: str | None) -> None:
         """A lease whose deadline has passed is extended too, unless somebody has claimed since."""
         lease = self.lease(token, labeler)
@@ -248,7 +258,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert longer.deadline_s > self.data.now_s() + 590
             self.model.leases[token] = False
 
-    @rule(target=labels, token=tokens, labeler=st.none() | LABELERS, answer=ANSWERS)
+    @rule(target=labels, token=tokens, labeler=WHO, answer=ANSWERS)
     def complete(self, token: str, labeler: str | None, answer: Answer):
         """In time, late, with a used-up token or with somebody else's; sent twice."""
         label = self.new_id()
@@ -270,7 +280,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert answer is not None
         assert self.outcome(lambda: self.queue.complete(lease, answer, label)) == "repeated"
 
-    @rule(target=labels, label=labels, labeler=st.none() | LABELERS)
+    @rule(target=labels, label=labels, labeler=WHO)
     def retract(self, label: str, labeler: str | None):
         self.take_back(label, labeler, self.new_id())
         return multiple()
@@ -292,7 +302,7 @@ class QueueMachine(RuleBasedStateMachine):
         for _ in range(2):  # the reply was lost: it is sent again
             assert self.queue.rerank(version, [Rank(query, disagreement, stale)]) == [expected]
 
-    @rule(token=tokens, labeler=st.none() | LABELERS)
+    @rule(token=tokens, labeler=WHO)
     def give_back(self, token: str, labeler: str | None) -> None:
         lease = self.lease(token, labeler)
         holds = token in self.model.leases and self.model.holders[token][1] == lease.labeler
@@ -389,7 +399,7 @@ def test_whatever_is_done_in_whatever_order(database: ComparisonDatabase) -> Non
     QueueMachine.shared = database
     machine = QueueMachine.TestCase
     machine.settings = settings(
-        max_examples=50,
+        max_examples=80,
         stateful_step_count=40,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
