@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from cluster.cli_parts import Json, RunArgument, plain_errors
+from cluster.cli_train import train
 
 app = typer.Typer(
     help="Agents that learn from human preferences: two clips, one answer, a reward model, a better agent.",
@@ -17,26 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, e.g. ppo.entropy=0.01. May be repeated."
-    ),
-]
-
-
-_SETTINGS = {
-    **{name: name for name in ("labeler", "labels", "steps", "seed", "workers", "algorithm", "in_process")},
-    **{name: name for name in ("address", "redis", "clip_steps")},
-    "selection": "query.selection",
-    "offline": "query.offline",
-    "members": "reward.members",
-    "target": "reward.target",
-}
-"""Options of `train` that are settings of a run, by the dotted name of the setting."""
 
 
 def main() -> None:
@@ -56,86 +37,7 @@ def tasks(json_: Json = False) -> None:
         list_tasks(json_)
 
 
-@app.command()
-def train(
-    context: typer.Context,
-    task: Annotated[
-        str, typer.Argument(help="A task of `twoclips tasks`, or any gymnasium id (CartPole-v1, my_pkg:MyEnv-v0).")
-    ],
-    labeler: Annotated[str, typer.Option(help="synthetic, human, or none (true reward: the baseline).")] = "synthetic",
-    labels: Annotated[int, typer.Option(help="Comparisons to learn from.")] = 700,
-    steps: Annotated[int, typer.Option(help="Agent steps to train for.")] = 2_000_000,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
-    run: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/TASK-sSEED-TIME]")] = None,
-    workers: Annotated[int, typer.Option(help="Rollout workers; 0: one for every core but one.")] = 0,
-    algorithm: Annotated[str, typer.Option(help="ppo, trpo or a2c.")] = "ppo",
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="No Ray: everything in one process, deterministic.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --run from its last checkpoint.")
-    ] = False,
-    address: Annotated[str, typer.Option(help="Address of a running Ray cluster. [default: a local one]")] = "",
-    redis: Annotated[str, typer.Option(help="URL of a Redis server. [default: a private one]")] = "",
-    selection: Annotated[str, typer.Option(help="Which pairs to ask about: disagreement or random.")] = "disagreement",
-    members: Annotated[int, typer.Option(help="Reward networks in the ensemble.")] = 3,
-    offline: Annotated[bool, typer.Option("--offline", help="Ablation: all labels at the start.")] = False,
-    no_regularisation: Annotated[
-        bool, typer.Option("--no-regularisation", help="Ablation: no adaptive L2, no noise.")
-    ] = False,
-    clip_steps: Annotated[int, typer.Option(help="Steps in a clip; 1 is the paper's ablation. 0: the task's own.")] = 0,
-    target: Annotated[
-        str, typer.Option(help="comparisons, or returns (ablation: regression on true clip returns).")
-    ] = "comparisons",
-    comparisons: Annotated[
-        Path | None, typer.Option(help="Start on the comparisons of a file of `twoclips export`; they count as labels.")
-    ] = None,
-    set_: SetOption = None,
-    json_: Json = False,
-) -> None:
-    """Train an agent from comparisons.
-
-    Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1
-    """
-    with plain_errors():
-        from actors.replay import drawing_problem
-        from actors.tasks import make_task
-        from cluster.config import ConfigError, make_config, parse_settings
-        from cluster.progress import Progress
-        from cluster.run_folder import RunFolder, RunFolderError, default_folder
-        from cluster.runner import run_training
-
-        if resume:
-            if run is None:
-                raise RunFolderError(
-                    "--resume needs --run with the folder of the run to continue; `ls runs` shows them"
-                )
-            folder = RunFolder.open(run)
-            if folder.config.task != task:
-                raise RunFolderError(f"the run in {run} is of {folder.config.task}, not of {task}; name that task")
-        else:
-            # Only what was really asked for: a default of ours must not overrule a task's preset.
-            given = {
-                setting: context.params[option] for option, setting in _SETTINGS.items() if _was_given(context, option)
-            }
-            if no_regularisation:
-                given["reward.regularise"] = False
-            config = make_config(make_task(task), {**parse_settings(set_ or []), **given})
-            if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
-                raise ConfigError(problem)
-            if comparisons is not None:
-                from cluster.comparisons import check_rows
-
-                check_rows(comparisons, config.make_task())  # before anything is begun
-            folder = RunFolder.create(run or default_folder(config.task, config.seed), config)
-        with Progress(folder.config) as progress:
-            summary = run_training(folder, resume, progress, progress.say, comparisons)
-        from cluster.report import write_report
-
-        report = write_report([folder])
-        typer.echo(f"run     {folder.path}\nreport  {report}\n{_verdict(summary)}")
-        if json_:
-            typer.echo(json.dumps(summary))
+app.command()(train)
 
 
 @app.command()
@@ -335,37 +237,6 @@ def _print_table(rows: list[tuple[str, str]], to_stderr: bool) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:{width}}  {value}", err=to_stderr)
-
-
-def _was_given(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _verdict(summary: dict[str, Any]) -> str:
-    source = "the true reward" if summary["labeler"] == "none" else f"{summary['labels']} comparisons"
-    value = summary["true_return"]
-    text = "no episode ended" if value is None else f"true return {value:,.0f}"
-    steps = f"{summary['steps']:,} steps ({summary['steps_per_second']:,.0f} per second)"
-    return f"{summary['task']} learned from {source}: {text} after {steps}"
-
-
-@contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """Every expected failure ends as one sentence and an exit code: 2 for bad usage, 1 for anything else."""
-    from cluster.errors import exit_code, sentence
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("stopped before anything was saved; start again with the same command", err=True)
-        raise SystemExit(1) from None
-    except Exception as error:
-        code = exit_code(error)
-        if code is None:
-            raise
-        typer.echo(f"twoclips: {sentence(error)}", err=True)
-        raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

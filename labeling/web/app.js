@@ -6,22 +6,24 @@
 import { get } from "./api.js";
 import { Evidence } from "./evidence.js";
 import {
-  byId, cover, floorColors, say, spoken, stacked, writeKeys, writeProgress, writeSides, writeTimes,
+  byId, cover, floorColors, say, spoken, stacked, writeClock, writeKeys, writeProgress, writeSides,
+  writeTimes,
 } from "./face.js";
 import { Help } from "./help.js";
+import { listenToActions } from "./input.js";
 import { useInvite } from "./invite.js";
-import { Keys, keyName } from "./keys.js";
+import { Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Pairs } from "./pairs.js";
 import { Practice } from "./practice.js";
 import { Progress } from "./progress.js";
+import { SavedChip } from "./saved.js";
 import { Stage } from "./stage.js";
 import { Storage } from "./storage.js";
 import { listen } from "./touch.js";
 
 const ANSWERS = ["left", "right", "tie", "incomparable"];
 const MAX_UNDO = 10;
-const SAY_WAITING_AFTER_MS = 400; // an answer that is saved sooner does not make the page flicker
 const TRY_AGAIN_S = 3;
 
 const status = document.documentElement.dataset;
@@ -31,6 +33,7 @@ const storage = new Storage();
 const keys = new Keys(storage);
 const evidence = new Evidence();
 const progress = new Progress();
+const saved = new SavedChip();
 
 class App {
   #session;
@@ -44,7 +47,6 @@ class App {
   #numAnswers = 0;
   #waitingSince = 0;
   #hasFeedback = false;
-  #unsentSince = 0;
 
   async start() {
     const scene = await this.#load();
@@ -107,7 +109,7 @@ class App {
   }
 
   #listen() {
-    this.#stage.addEventListener("tick", () => this.#writeClock());
+    this.#stage.addEventListener("tick", () => writeClock(this.#stage, keys));
     this.#stage.addEventListener("failed", ({ detail }) => this.#skipUndrawable(detail));
     this.#pairs.addEventListener("ready", () => status.state === "waiting" && this.#showNext());
     this.#pairs.addEventListener("dry", () => this.#writeWaiting());
@@ -120,7 +122,7 @@ class App {
       this.#showNext();
       say("That pair went to somebody else while you were away.");
     });
-    this.#outbox.addEventListener("change", () => this.#writeSaved());
+    this.#outbox.addEventListener("change", () => saved.write(this.#outbox));
     this.#outbox.addEventListener("sent", ({ detail }) => progress.take(detail.progress));
     this.#outbox.addEventListener("refused", ({ detail }) => {
       if (detail.status === 410) say("Your last answer came too late: the pair had gone to somebody else.");
@@ -137,7 +139,7 @@ class App {
     });
     addEventListener("beforeunload", (event) => this.#outbox.waiting && event.preventDefault());
     setInterval(() => {
-      this.#writeSaved();
+      saved.write(this.#outbox);
       if (status.state === "waiting") this.#writeWaiting();
     }, 500);
     stacked.addEventListener("change", () => writeSides());
@@ -145,25 +147,7 @@ class App {
   }
 
   #listenToPerson() {
-    addEventListener("keydown", (event) => {
-      if (this.#help.isOpen || event.target.closest?.("input, select, textarea")) return;
-      const action = keys.actionOf(event);
-      if (!action) return;
-      if (event.target.closest?.("button, a") && event.key === " ") return; // a button that has the focus is pressed
-      event.preventDefault();
-      const mayRepeat = /^(step|turn|faster|slower)/.test(action);
-      if (!event.repeat || mayRepeat) this.#act(action, "key");
-    });
-    document.addEventListener("pointerdown", (event) => {
-      // The focus stays where it was, so that Space keeps its meaning after a click.
-      if (event.target.closest("button[data-action]")) event.preventDefault();
-    });
-    document.addEventListener("click", (event) => {
-      const button = event.target.closest("button[data-action]");
-      if (!button) return;
-      const input = event.detail === 0 ? "key" : event.pointerType === "touch" ? "touch" : "pointer";
-      this.#act(button.dataset.action, input);
-    });
+    listenToActions(keys, () => this.#help.isOpen, (action, input) => this.#act(action, input));
     byId("next").addEventListener("click", () => this.#practiceNext());
     byId("skip").addEventListener("click", () => this.#endPractice());
     const scrub = byId("scrub");
@@ -355,39 +339,6 @@ class App {
     for (const id of ["badge", "skip", "next"]) byId(id).hidden = true;
     this.#showNext();
     say("From here on your answers count.");
-  }
-
-  #writeClock() {
-    const { clock } = this.#stage;
-    const scrub = byId("scrub");
-    scrub.max = String(clock.steps - 1);
-    scrub.value = String(Math.round(clock.frame));
-    const seconds = `${(clock.frame * clock.stepS).toFixed(1)} s`;
-    scrub.setAttribute("aria-valuetext", seconds);
-    byId("time").textContent = seconds;
-    byId("speed").textContent = `${clock.speed}×`;
-    const verb = clock.isPlaying ? "Pause" : "Play";
-    byId("pause").dataset.playing = String(clock.isPlaying);
-    if (byId("pause").getAttribute("aria-label") !== verb) {
-      byId("pause").setAttribute("aria-label", verb);
-      byId("pause").title = `${verb} (${keyName(keys.keyOf("pause"))})`;
-    }
-    if (!this.#stage.strip) writeTimes(null);
-  }
-
-  #writeSaved() {
-    const { waiting, isVolatile, trouble } = this.#outbox;
-    status.saved = String(waiting);
-    if (!waiting) this.#unsentSince = 0;
-    else this.#unsentSince ||= Date.now();
-    const isLate = waiting > 0 && Date.now() - this.#unsentSince > SAY_WAITING_AFTER_MS;
-    const text = isLate ? `${waiting} waiting` : "saved";
-    const chip = byId("saved");
-    chip.dataset.tone = isLate ? "late" : "good";
-    const where = isVolatile ? "in this tab only" : "in this browser";
-    const waits = `${trouble || "Answers are on their way."} They are kept ${where}.`;
-    chip.title = isLate ? waits : "Every answer is stored.";
-    if (byId("saved-text").textContent !== text) byId("saved-text").textContent = text;
   }
 
   #writeMine() {

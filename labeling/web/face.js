@@ -95,3 +95,22 @@ export function writeSides() {
     document.querySelector(`[data-say=${side}]`).textContent = spoken(side);
   }
 }
+
+/** Where in the clips the stage is, and how fast they go. */
+export function writeClock(stage, keys) {
+  const { clock } = stage;
+  const scrub = byId("scrub");
+  scrub.max = String(clock.steps - 1);
+  scrub.value = String(Math.round(clock.frame));
+  const seconds = `${(clock.frame * clock.stepS).toFixed(1)} s`;
+  scrub.setAttribute("aria-valuetext", seconds);
+  byId("time").textContent = seconds;
+  byId("speed").textContent = `${clock.speed}×`;
+  const verb = clock.isPlaying ? "Pause" : "Play";
+  byId("pause").dataset.playing = String(clock.isPlaying);
+  if (byId("pause").getAttribute("aria-label") !== verb) {
+    byId("pause").setAttribute("aria-label", verb);
+    byId("pause").title = `${verb} (${keyName(keys.keyOf("pause"))})`;
+  }
+  if (!stage.strip) writeTimes(null);
+}

@@ -150,3 +150,32 @@ def test_the_excluded_share_is_of_answers_and_the_status_is_json() -> None:
         "reliability": 0.41, "low": 0.3, "high": 0.6, "gold_right": 1, "gold_asked": 3, "answers": 10
     }  # fmt: skip
     assert PoolReliability.from_state(pool.state_dict()) == pool
+
+
+def dawid_skene(labelers: np.ndarray, queries: np.ndarray, answers: np.ndarray, num_labelers: int) -> np.ndarray:
+    """r of each labeler [K] from the answers alone, by how labelers agree about the same queries: EM with one coin a
+    labeler (Dawid and Skene 1979). It knows no reward model and no gold; most must be right."""
+    num_queries, r = int(queries.max()) + 1, np.full(num_labelers, 0.7)
+    for _ in range(200):
+        log_odds = np.log(r / (1 - r))[labelers] * answers
+        is_left = 1 / (1 + np.exp(-np.bincount(queries, log_odds, num_queries)))
+        right = np.where(answers > 0, is_left[queries], 1 - is_left[queries])
+        r = (np.bincount(labelers, right) / np.bincount(labelers)).clip(0.01, 0.99)
+    return r
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_labelers_who_overlap_are_known_alike_from_each_other_and_from_the_model(seed: int) -> None:
+    random, r = np.random.default_rng(seed), np.array([0.95] * 6 + [0.8] * 2 + [0.5] * 2 + [0.1])
+    num_queries, overlap = 800, 3
+    log_odds = random.normal(0.0, 2.0, num_queries)
+    better = np.where(random.random(num_queries) < 1 / (1 + np.exp(-log_odds)), 1, -1)
+    asked = np.array([random.choice(len(r), overlap, replace=False) for _ in range(num_queries)])
+    labelers, queries = asked.ravel(), np.repeat(np.arange(num_queries), overlap)
+    answers = np.where(random.random(len(queries)) < r[labelers], better[queries], -better[queries])
+    gold = np.where(random.random(num_queries) < 0.05, better, 0)
+    found = estimate(Evidence(labelers, answers, gold[queries], log_odds[queries]), NAMES, 0.05)
+    ours = np.array([found.labelers[name].mean for name in NAMES[: len(r)]])
+    theirs = dawid_skene(labelers, queries, answers, len(r))
+    assert np.abs(theirs - r).max() < 0.1
+    assert np.abs(ours - theirs).max() < 0.1

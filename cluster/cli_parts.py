@@ -1,0 +1,31 @@
+"""What the commands share: options of one form, and how failures end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Every expected failure ends as one sentence and an exit code: 2 for bad usage, 1 for anything else."""
+    from cluster.errors import exit_code, sentence
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped before anything was saved; start again with the same command", err=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        typer.echo(f"twoclips: {sentence(error)}", err=True)
+        raise SystemExit(code) from None
