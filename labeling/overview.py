@@ -12,9 +12,7 @@ from labeling.sessions import LOCAL_LABELER
 from labeling.tally import RATE_WINDOW_S, LabelerFigures, Share, Tally
 from reward_service.database import ComparisonDatabase
 from reward_service.keys import text
-
-RELIABILITY_STATUS = "reliability"
-"""The component under which the reward trainer tells what it makes of each labeler, see `statuses` of the database."""
+from reward_service.reliability import STATUS
 
 EXCLUDED_ALARM = 0.1
 """Share of the labels' weight that is excluded from training, above which the page raises an alarm."""
@@ -35,7 +33,7 @@ class Overview:
         database, now_s = self._database, self._database.now_s()
         counts = database.counts()
         leases = self._leases(now_s)
-        told = database.statuses().get(RELIABILITY_STATUS, {})
+        told = database.statuses().get(STATUS, {})
         excluded = told.get("excluded_share")
         _, paused, _ = names = self._pool.names()
         return {

@@ -21,6 +21,9 @@ import numpy as np
 
 Array = np.ndarray
 
+STATUS = "reliability"
+"""The component under which a run tells its estimates (`ComparisonDatabase.set_status`)."""
+
 SLOPES = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.4, 2.0)
 SHARES = {0.05: 0.75, 0.2: 0.2, 0.5: 0.05}
 """Share of a pool that may be anything -> how likely such a pool is beforehand: a few unlucky answers do not make

@@ -20,7 +20,7 @@ from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
 from reward_service.recent import RecentSteps
-from reward_service.reliability import Evidence, PoolReliability, estimate
+from reward_service.reliability import STATUS, Evidence, PoolReliability, estimate
 from reward_service.snapshot import RewardSnapshot
 
 
@@ -208,7 +208,7 @@ class RewardTrainer:
             observations = self.dataset.observations.flatten(0, 2)[: self.config.recent_steps]
             actions = self.dataset.actions.flatten(0, 2)[: self.config.recent_steps]
         if self.reliability.labelers:
-            self._database.set_status("reliability", self.reliability.status())
+            self._database.set_status(STATUS, self.reliability.status())
         device = self.ensemble.observation_mean.device
         self.ensemble.set_output_statistics(observations.to(device), actions.to(device))
         for version in (self.version + 1, self._database.snapshot_version() + 1):

@@ -15,12 +15,12 @@ from starlette.testclient import TestClient
 
 from cluster.comparison_file import write_rows
 from labeling.labelers import LabelerPool, Role
-from labeling.overview import RELIABILITY_STATUS
 from labeling.queue import QueryQueue
 from labeling.server import PoolConfig, make_app
 from reward_service.comparison_rows import rows_of
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
+from reward_service.reliability import STATUS
 from tests.labeling.pool import TASK, offer_pairs
 
 pytestmark = pytest.mark.redis
@@ -177,10 +177,10 @@ def test_reliability_is_what_the_trainer_told_and_a_jump_of_what_is_excluded_rai
 ) -> None:
     label(admin)
     local = {"reliability": 0.9, "low": 0.8, "high": 0.96, "gold_right": 4, "gold_asked": 5, "answers": 1}
-    database.set_status(RELIABILITY_STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.02})
+    database.set_status(STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.02})
     assert row(admin, "local")["reliability"] == local
     assert overview(admin)["excluded"] == {"share": 0.02, "alarm": False}
-    database.set_status(RELIABILITY_STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.3})
+    database.set_status(STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.3})
     assert overview(admin)["excluded"] == {"share": 0.3, "alarm": True}
 
 

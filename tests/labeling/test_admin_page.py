@@ -13,10 +13,10 @@ import pytest
 
 from cluster.simulate import SimulatedPerson
 from labeling.labelers import LabelerPool, Role
-from labeling.overview import RELIABILITY_STATUS
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
+from reward_service.reliability import STATUS
 from tests.labeling.browsing import AXE, Visit, serious, until
 from tests.labeling.pool import offer_pairs
 
@@ -48,7 +48,7 @@ class People:
             name: {"reliability": mean, "low": mean - 0.1, "high": mean + 0.08, "gold_right": right, "gold_asked": 5}
             for name, mean, right in (("anna", 0.9, 5), ("ben", 0.7, 4), ("cleo", 0.42, 2))
         }
-        self.database.set_status(RELIABILITY_STATUS, {"labelers": told, "slope": 1.0, "excluded_share": 0.04})
+        self.database.set_status(STATUS, {"labelers": told, "slope": 1.0, "excluded_share": 0.04})
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_what_a_trainer_says_in_another_form_is_no_harm(
     database: ComparisonDatabase, people: People, visit: Callable[..., Visit]
 ) -> None:
     people.label(1)
-    database.set_status(RELIABILITY_STATUS, json.loads('{"labelers": {}, "slope": null, "excluded_share": null}'))
+    database.set_status(STATUS, json.loads('{"labelers": {}, "slope": null, "excluded_share": null}'))
     page = visit().look_at("admin")
     page.has_said("labels", "3")
     assert cell(page, "anna", 5) == "not estimated yet"
