@@ -51,7 +51,7 @@ class LoopConfig:
 
     warmup_steps: int = 32_768
     pretrain_steps: int = 300
-    reward_share: float = 0.25
+    reward_share: float = 0.15
     reward_steps: int = 1
     checkpoint_steps: int = 0
     clip_budget_mib: int = 512

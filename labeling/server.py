@@ -9,6 +9,7 @@ functions, which the framework runs on its threads. No torch: it starts in about
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -40,6 +41,7 @@ from labeling.together import Together
 from reward_service.database import ComparisonDatabase
 
 EVENTS_EVERY_S = 1.0
+_log = logging.getLogger(__name__)
 _WEB = Path(__file__).parent / "web"
 _PAGES = {"/": "index.html", "/admin": "admin.html", "/run": "run.html"}
 
@@ -136,6 +138,7 @@ def _add_labeling(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> N
 
     @app.post("/api/withdrawals")
     def withdraw(body: WithdrawBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
+        _log.warning("a browser of %s could not draw a pair: %r", labeler, body.reason)
         return {"withdrawn": desk.withdraw(labeler, body.token)}
 
 

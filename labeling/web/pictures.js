@@ -64,18 +64,13 @@ export async function loadStrip({ url, columns, width, height }, fetchBlob) {
   if (![columns, width, height].every((number) => Number.isInteger(number) && number > 0)) {
     throw new Error("a strip without frames");
   }
-  const image = new Image();
-  if (url.startsWith("data:")) {
-    image.src = url;
-    await image.decode();
-  } else {
-    const address = URL.createObjectURL(await fetchBlob(url));
-    image.src = address;
-    try {
-      await image.decode();
-    } finally {
-      URL.revokeObjectURL(address); // the decoded image stays
-    }
-  }
-  return { image, columns, width, height };
+  const blob = url.startsWith("data:") ? blobOf(url) : await fetchBlob(url);
+  // Not an <img> and its decode(): that may be refused while the browser is busy, and the pair would be withdrawn.
+  return { image: await createImageBitmap(blob), columns, width, height };
+}
+
+function blobOf(dataUrl) {
+  const [head, data] = dataUrl.split(",", 2);
+  const type = head.slice("data:".length).split(";")[0];
+  return new Blob([Uint8Array.from(atob(data), (character) => character.charCodeAt(0))], { type });
 }

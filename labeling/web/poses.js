@@ -10,7 +10,7 @@ function decodeClip(packed, numGeoms, strip) {
   const { steps, step_s: stepS, first_frame: firstFrame } = packed;
   if (!Number.isInteger(steps) || steps < 1 || !(stepS > 0)) throw new Error("a clip without steps");
   if (strip) {
-    const rows = strip.image.naturalHeight / strip.height;
+    const rows = strip.image.height / strip.height;
     const isWithin = Number.isInteger(firstFrame) && firstFrame >= 0 && firstFrame + steps <= strip.columns * rows;
     if (!isWithin) throw new Error("a clip outside its strip");
     return { steps, stepS, firstFrame, ...strip };
