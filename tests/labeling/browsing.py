@@ -26,6 +26,7 @@ def served(database: ComparisonDatabase, task: str) -> Iterator[str]:
     """The address of a server of this run's pages."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # who comes before the server is up waits
         app = make_app(PoolConfig(database.run_id, task), database.client)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listening],))
