@@ -1,5 +1,8 @@
 /** One clip of a task that draws itself: frames of the pair's picture strip on a canvas. Stands where a World does. */
 
+import { ApiError } from "./api.js";
+
+const OPEN_WITHIN_MS = 5_000;
 const PIXELATED_FROM = 3; // a frame that is enlarged more than this is a picture of few pixels: they keep their edges
 
 export class Pictures {
@@ -66,7 +69,14 @@ export async function loadStrip({ url, columns, width, height }, fetchBlob) {
   }
   const blob = url.startsWith("data:") ? blobOf(url) : await fetchBlob(url);
   // Not an <img> and its decode(): that may be refused while the browser is busy, and the pair would be withdrawn.
-  return { image: await createImageBitmap(blob), columns, width, height };
+  return { image: await Promise.race([createImageBitmap(blob), late()]), columns, width, height };
+}
+
+/** A picture that does not open in time counts as no reply: the pair is asked for again, under the same token. */
+function late() {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new ApiError(0, "The pictures do not open.")), OPEN_WITHIN_MS);
+  });
 }
 
 function blobOf(dataUrl) {
