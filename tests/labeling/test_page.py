@@ -515,6 +515,22 @@ def test_a_task_that_draws_itself_is_labeled_by_keyboard(
         assert label.answer == max(ends, key=lambda side: ends[side])
 
 
+def test_a_picture_that_does_not_open_is_asked_for_again(browser: Any, database: ComparisonDatabase) -> None:
+    offer_dots(database, 1)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(
+        "const open = window.createImageBitmap; let times = 0;"
+        "window.createImageBitmap = (blob) => times++ ? open(blob) : new Promise(() => {});"
+    )
+    with served(database, PICTURES) as address:
+        page = Visit(context, address).open()
+        page.answer("left")
+        page.reach(state="waiting", saved="0")
+    context.close()
+    assert page.errors == []
+    assert database.num_labels() == 1
+
+
 def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, database: ComparisonDatabase) -> None:
     offer_dots(database, 4)
     database.put_clips(dot_clips(rollouts=5, seed=3))
