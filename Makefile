@@ -9,7 +9,7 @@ run: .venv/.ready
 	$(BIN)/twoclips train half-cheetah --labels 700 --steps 2000000
 
 test: .venv/.ready
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
 
 slow: .venv/.ready
 	$(BIN)/python -m pytest -m slow --timeout 3000

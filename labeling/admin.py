@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from labeling.bodies import InviteBody, PauseBody, RevokeBody
+from labeling.bodies import GoldBody, InviteBody, PauseBody, RevokeBody
 from labeling.labelers import LabelerPool
 from labeling.overview import Overview
+from labeling.queue import QueryQueue, QueueError
 from labeling.refusals import OF_ADMINS
 from labeling.sessions import LOCAL_LABELER, Sessions
 from reward_service.comparison_rows import json_line, rows_of
@@ -20,9 +21,9 @@ class AdminRefusedError(RuntimeError):
     """What an admin asked for would lock somebody out who should not be, or has no effect."""
 
 
-def add_admin(app: FastAPI, sessions: Sessions, database: ComparisonDatabase) -> None:
+def add_admin(app: FastAPI, sessions: Sessions, queue: QueryQueue, database: ComparisonDatabase) -> None:
     """Adds the routes below /api/admin. Each of those that change something may be repeated."""
-    pool, overview = sessions.pool, Overview(database, sessions.pool)
+    pool, overview = sessions.pool, Overview(database, queue, sessions.pool)
 
     @app.exception_handler(AdminRefusedError)
     def refused(_: Request, error: AdminRefusedError) -> JSONResponse:
@@ -54,6 +55,14 @@ def add_admin(app: FastAPI, sessions: Sessions, database: ComparisonDatabase) ->
         _check_revocable(body.labeler, admin)
         pool.revoke(body.labeler)
         return {"labeler": body.labeler}
+
+    @app.post("/api/admin/gold", responses=OF_ADMINS)
+    def mark_gold(body: GoldBody, admin: str = Depends(sessions.admin)) -> dict[str, Any]:
+        try:
+            side = queue.mark_gold(admin, body.query, body.marked)
+        except QueueError as error:
+            raise AdminRefusedError(str(error)) from error
+        return {"query": body.query, "marked": side != "", "num_gold": queue.num_gold()}
 
     @app.post("/api/admin/invites", dependencies=[Depends(sessions.admin)], responses=OF_ADMINS)
     def invite(body: InviteBody) -> dict[str, Any]:

@@ -41,10 +41,13 @@ class Evidence(_Body):
     input: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] = "key"
 
 
+QueryId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+
+
 class AnswerBody(_Body):
     label_id: Id
     token: Id
-    query: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    query: QueryId
     answer: Annotated[Answer, Field(strict=False)]  # JSON has no enumerations: its name is what there is
     evidence: Evidence
 
@@ -68,6 +71,13 @@ class PauseBody(_Body):
 
     labeler: Annotated[str, Field(pattern=rf"^({re.escape(EVERYBODY)}|{_NAME})$")]
     paused: bool
+
+
+class GoldBody(_Body):
+    """query: one that the admin who marks it has answered."""
+
+    query: QueryId
+    marked: bool = True
 
 
 class RevokeBody(_Body):

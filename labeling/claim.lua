@@ -1,5 +1,5 @@
 -- Gives the most wanted query that this labeler neither holds nor has answered, after sweeping back expired leases.
--- ARGV: labeler, lease in seconds, token made by the caller, overlap.
+-- ARGV: labeler, lease in seconds, token made by the caller, overlap, '1' for a marked gold pair first, if there is one.
 -- Returns {query, left, right, deadline}, or nil. The same token again gives the same query again.
 local labeler, lease_s, token, overlap = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local at = now()
@@ -15,19 +15,22 @@ if deadline then
   return answer(query, tonumber(deadline))
 end
 sweep(at, overlap)
+local function lease(query)
+  redis.call('HSET', query_key(query), 'by:' .. labeler, token)
+  redis.call('HINCRBY', query_key(query), 'leased', 1)
+  redis.call('HSET', TOKENS, token, query .. ' ' .. labeler)
+  redis.call('HSET', BEGUN, token, seconds(at))
+  redis.call('ZADD', LEASES, seconds(at + lease_s), token)
+  settle(query, overlap)
+  return answer(query, at + lease_s)
+end
+local gold = ARGV[5] == '1' and gold_query(labeler, at)
+if gold then return lease(gold) end
 local start, page = 0, 64
 while true do
   local queries = redis.call('ZREVRANGE', OPEN, start, start + page - 1)
   for _, query in ipairs(queries) do
-    if redis.call('HEXISTS', query_key(query), 'by:' .. labeler) == 0 then
-      redis.call('HSET', query_key(query), 'by:' .. labeler, token)
-      redis.call('HINCRBY', query_key(query), 'leased', 1)
-      redis.call('HSET', TOKENS, token, query .. ' ' .. labeler)
-      redis.call('HSET', BEGUN, token, seconds(at))
-      redis.call('ZADD', LEASES, seconds(at + lease_s), token)
-      settle(query, overlap)
-      return answer(query, at + lease_s)
-    end
+    if redis.call('HEXISTS', query_key(query), 'by:' .. labeler) == 0 then return lease(query) end
   end
   if #queries < page then return nil end
   start = start + page

@@ -23,6 +23,8 @@ from reward_service.database import ComparisonDatabase
 
 MIRRORED = {Answer.LEFT: Answer.RIGHT, Answer.RIGHT: Answer.LEFT}
 """What an answer is called when the clips have changed sides; the others keep their names."""
+GOLD_SHARE = 0.05
+"""Share of claims that are for a pair which an admin has marked, as long as the labeler has not seen it."""
 _CLAIM_TRIES = 8  # pairs in a row whose clips are gone; more of them are found at the next claim
 
 
@@ -48,7 +50,12 @@ class Given:
 
 def is_mirrored(token: str) -> bool:
     """Whether the query's left clip is shown on the right for this lease: a fair lot, fixed by the token."""
-    return bool(hashlib.blake2b(token.encode(), digest_size=1).digest()[0] & 1)
+    return bool(_lot(token) & 1)
+
+
+def _lot(token: str) -> int:
+    """From 0 to 2^32 - 1, fixed by the token."""
+    return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big")
 
 
 class Desk:
@@ -60,8 +67,9 @@ class Desk:
     def claim(self, labeler: str, token: str) -> Pair | None:
         """The most wanted pair for this labeler, or None where there is none now. The same token again gives the same
         pair. A pair whose clips are gone is withdrawn, and the next one taken."""
+        gold = _lot(token) >> 1 < GOLD_SHARE * 2**31
         for _ in range(_CLAIM_TRIES):
-            lease = self.queue.claim(labeler, token)
+            lease = self.queue.claim(labeler, token, gold)
             if lease is None:
                 return None
             clips = self.database.get_clips([lease.left, lease.right])

@@ -4,10 +4,18 @@ local LEASES, TOKENS, BEGUN = prefix .. 'leases', prefix .. 'leases:tokens', pre
 local function field(query, name) return redis.call('HGET', query_key(query), name) end
 
 -- In the queue exactly while more answers are wanted than there are labels and leases; gives back a withdrawn query's
--- clips once nobody holds it and no label names it.
+-- clips once nobody holds it and no label names it. What is asked of one labeler only never waits: see gold.lua.
 local function settle(query, overlap)
-  local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'leased', 'kept', 'held', 'priority', 'left', 'right')
+  local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'leased', 'kept', 'held', 'priority', 'left',
+    'right', 'only')
   local counted, leased = tonumber(v[2]), tonumber(v[3])
+  if v[9] then
+    overlap = 1
+    if counted + leased == 0 then
+      v[1] = 'withdrawn'
+      redis.call('HSET', query_key(query), 'state', 'withdrawn')
+    end
+  end
   if v[1] == 'open' and counted >= overlap then
     v[1] = 'done'
     redis.call('HSET', query_key(query), 'state', 'done')

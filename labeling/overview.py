@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from labeling.labelers import EVERYBODY, LabelerPool
+from labeling.queue import QueryQueue
 from labeling.sessions import LOCAL_LABELER
 from labeling.tally import RATE_WINDOW_S, LabelerFigures, Share, Tally
 from reward_service.database import ComparisonDatabase
@@ -16,6 +17,8 @@ from reward_service.reliability import STATUS
 
 EXCLUDED_ALARM = 0.1
 """Share of the labels' weight that is excluded from training, above which the page raises an alarm."""
+EXCLUDED_JUMP = 0.05
+"""How far it may be above what it was lately, before the page does."""
 
 _MAX_LEASES = 100
 
@@ -23,8 +26,8 @@ _MAX_LEASES = 100
 class Overview:
     """Of one run. Keeps only what can be read from the log again: see Tally."""
 
-    def __init__(self, database: ComparisonDatabase, pool: LabelerPool) -> None:
-        self._database, self._pool = database, pool
+    def __init__(self, database: ComparisonDatabase, queue: QueryQueue, pool: LabelerPool) -> None:
+        self._database, self._queue, self._pool = database, queue, pool
         self._tally = Tally(database)
 
     def read(self) -> dict[str, Any]:
@@ -34,7 +37,6 @@ class Overview:
         counts = database.counts()
         leases = self._leases(now_s)
         told = database.statuses().get(STATUS, {})
-        excluded = told.get("excluded_share")
         _, paused, _ = names = self._pool.names()
         return {
             "queue": {
@@ -50,8 +52,9 @@ class Overview:
                 "last_1": self._tally.num_given(now_s, 60.0),
                 "last_10": self._tally.num_given(now_s, RATE_WINDOW_S) / (RATE_WINDOW_S / 60.0),
             },
+            "gold_marked": self._queue.num_gold(),
             "use_delay": self._use_delay(),
-            "excluded": {"share": excluded, "alarm": excluded is not None and excluded > EXCLUDED_ALARM},
+            "excluded": _excluded(told.get("excluded_share"), told.get("excluded_usual", 0.0)),
             "is_paused": EVERYBODY in paused,
             "labelers": self._labelers(names, told.get("labelers", {}), leases, now_s),
             "leases": leases,
@@ -109,6 +112,11 @@ class Overview:
         delays, waiting = self._tally.use_delays_s([(cursor, float(at)) for _, cursor, at in told])
         p50, p95 = (float(value) for value in np.percentile(delays, [50, 95])) if delays else (None, None)
         return {"p50_s": p50, "p95_s": p95, "labels": len(delays), "waiting": waiting}
+
+
+def _excluded(share: float | None, usual: float) -> dict[str, Any]:
+    alarm = share is not None and (share > EXCLUDED_ALARM or share - usual > EXCLUDED_JUMP)
+    return {"share": share, "usual": usual, "alarm": alarm}
 
 
 def _told(figures: LabelerFigures | None, now_s: float) -> dict[str, Any]:

@@ -99,8 +99,9 @@ class QueryQueue:
         self.prefix = run_prefix(run_id)
         self.lease_s = lease_s
         self.overlap = overlap
-        prelude = _LUA / "leases.lua"
-        self._claim = load_script(client, _LUA / "claim.lua", prelude)
+        prelude, gold = _LUA / "leases.lua", _LUA / "gold.lua"
+        self._claim = load_script(client, _LUA / "claim.lua", prelude, gold)
+        self._mark_gold = load_script(client, _LUA / "mark_gold.lua", gold)
         self._heartbeat = load_script(client, _LUA / "heartbeat.lua", prelude)
         self._complete = load_script(client, _LUA / "complete.lua", prelude)
         self._retract = load_script(client, _LUA / "retract.lua", prelude)
@@ -109,12 +110,13 @@ class QueryQueue:
         self._give_back = load_script(client, _LUA / "give_back.lua", prelude)
         self._redis: Any = client
 
-    def claim(self, labeler: str, token: str = "") -> Lease | None:
-        """The most wanted query for this labeler, or None when there is none for it now.
+    def claim(self, labeler: str, token: str = "", gold: bool = False) -> Lease | None:
+        """The most wanted query for this labeler, or None when there is none for it now. With `gold` a marked pair that
+        this labeler has not seen comes first, as a query of its own.
 
         A caller that may have lost the reply passes a token of its own (random, at least 128 bit) and repeats it."""
         token = checked_id("token", token) if token else secrets.token_hex(16)
-        args = [checked_id("labeler", labeler), repr(self.lease_s), token, self.overlap]
+        args = [checked_id("labeler", labeler), repr(self.lease_s), token, self.overlap, str(int(gold))]
         reply: Any = self._claim([self.prefix], args)
         if reply is None:
             return None
@@ -182,6 +184,20 @@ class QueryQueue:
 
         Answers on the way are kept as surplus. Its clips may be dropped from then on, unless a label names them."""
         return self._withdraw([self.prefix], [checked_id("query id", query_id), self.overlap]) == 1
+
+    def mark_gold(self, labeler: str, query_id: str, marked: bool = True) -> str:
+        """What this labeler answered about a query is known to be right: the pair is asked again of everybody else, as
+        gold, until it is `marked` no longer or that answer is taken back. The better side ("" where it is marked no
+        longer). Raises QueueError where their answer names no side. May be repeated."""
+        ids = [checked_id("labeler", labeler), checked_id("query id", query_id)]
+        side: Any = self._mark_gold([self.prefix], [*ids, str(int(marked))])
+        if side is None:
+            raise QueueError("only a pair to which you answered left or right can be marked as gold")
+        return text(side)
+
+    def num_gold(self) -> int:
+        """Pairs that are marked as gold."""
+        return self._redis.hlen(f"{self.prefix}gold")
 
     def most_wanted(self, limit: int) -> list[str]:
         """Ids of the queries that labelers will be given next, whoever asks; the most wanted first."""

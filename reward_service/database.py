@@ -13,6 +13,8 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
                                counted  labels that count     kept    all labels, surplus and retracted ones included
                                leased   leases now            held    1 while its clips must stay
                                by:<labeler>  a token while the labeler holds it, "label:<label>" once answered
+                               only     the one labeler whom it asks about a marked pair again (labeling/gold.lua)
+    gold               hash    query whose pair an admin has marked -> the label that says which side is better
     queries:open       zset    queries that a labeler may be given -> priority
     queries:pending    set     queries that still lack an answer: open, or in somebody's hands
     leases             zset    token -> deadline, server time

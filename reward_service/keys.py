@@ -34,9 +34,9 @@ def run_prefix(run_id: str) -> str:
     return f"twoclips:{run_id}:"
 
 
-def load_script(client: redis.Redis, path: Path, prelude: Path | None = None) -> Script:
-    """A Lua file as a script that runs by its digest (EVALSHA), with common.lua, and `prelude` if given, before it."""
-    parts = [_PRELUDE, *([prelude] if prelude else []), path]
+def load_script(client: redis.Redis, path: Path, *preludes: Path) -> Script:
+    """A Lua file as a script that runs by its digest (EVALSHA), with common.lua and the `preludes` before it."""
+    parts = [_PRELUDE, *preludes, path]
     return client.register_script("\n".join(part.read_text(encoding="utf-8") for part in parts))
 
 

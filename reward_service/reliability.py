@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ GRID = (_EDGES[:-1] + _EDGES[1:]) / 2
 
 _SURE = 1e-6  # no p is nearer to 0 or 1: no single answer can decide who somebody is
 _WEIGHTLESS = 0.2
+_FOLLOWED = 0.1  # of the way to the newest estimate that the usual share goes: it forgets over some ten of them
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class Reliability:
 
 @dataclass(frozen=True)
 class PoolReliability:
-    """All labelers of a run by name, and the slope that was found (0: the reward model told nothing about them)."""
+    """All labelers of a run by name, and the slope that was found (0: the reward model told nothing about them).
+    excluded_usual: the excluded share of the estimates before, followed slowly: against it a jump is seen."""
 
     labelers: Mapping[str, Reliability]
     slope: float
+    excluded_usual: float = 0.0
 
     @property
     def means(self) -> dict[str, float]:
@@ -72,6 +75,11 @@ class PoolReliability:
         total = sum(labeler.num_answers for labeler in self.labelers.values())
         excluded = sum(k.num_answers for k in self.labelers.values() if abs(2 * k.mean - 1) < _WEIGHTLESS)
         return excluded / total if total else 0.0
+
+    def following(self, before: PoolReliability) -> PoolReliability:
+        """This estimate, made after `before`."""
+        usual = before.excluded_usual + _FOLLOWED * (before.excluded_share - before.excluded_usual)
+        return replace(self, excluded_usual=usual)
 
     def status(self) -> dict[str, Any]:
         """As it is published for the pages, in `ComparisonDatabase.set_status`."""
@@ -89,14 +97,20 @@ class PoolReliability:
             },
             "slope": self.slope,
             "excluded_share": self.excluded_share,
+            "excluded_usual": self.excluded_usual,
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"labelers": {name: asdict(labeler) for name, labeler in self.labelers.items()}, "slope": self.slope}
+        return {
+            "labelers": {name: asdict(labeler) for name, labeler in self.labelers.items()},
+            "slope": self.slope,
+            "excluded_usual": self.excluded_usual,
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> PoolReliability:
-        return cls({name: Reliability(**values) for name, values in state["labelers"].items()}, state["slope"])
+        labelers = {name: Reliability(**values) for name, values in state["labelers"].items()}
+        return cls(labelers, state["slope"], state.get("excluded_usual", 0.0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -188,7 +188,8 @@ class RewardTrainer:
         differences = np.full(len(data), np.nan) if alone else self.fit.held_out_differences(data).numpy()
         answers = (data.mu[:, 0] - data.mu[:, 1]).numpy()
         evidence = Evidence(labelers, answers, data.gold.numpy(), differences)
-        self.reliability = estimate(evidence, data.labeler_names, self.config.error_rate)
+        found = estimate(evidence, data.labeler_names, self.config.error_rate)
+        self.reliability = found.following(self.reliability)
         data.believe(self.reliability.means)
 
     def _normalise_inputs(self) -> None:

@@ -1,5 +1,8 @@
 """Fixtures that need a Redis server: one private server for the session, one run of its own for each test.
 
+`make test` runs two tests at a time (pytest-xdist). Those that draw in a browser, and those that start a Ray, each need
+a core and more: they never run beside their like.
+
 Under CI hypothesis tries the same examples every time: a change is judged by what it changes, not by luck.
 """
 
@@ -18,6 +21,13 @@ from reward_service.database import ComparisonDatabase, connect
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for heavy in ("browser", "ray"):
+            if item.get_closest_marker(heavy):
+                item.add_marker(pytest.mark.xdist_group(heavy))
 
 
 @pytest.fixture(scope="session")

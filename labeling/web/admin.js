@@ -43,7 +43,8 @@ class Admin {
     writeFigure("labels", whole.format(queue.labels));
     write("labels-more", `${whole.format(queue.surplus)} surplus, ${whole.format(queue.retractions)} taken back`);
     writeFigure("queries", whole.format(queue.waiting), "waiting");
-    write("queries-more", `${whole.format(queue.leased)} in hands, ${whole.format(queue.leases_expired)} ran out`);
+    write("queries-more", `${whole.format(queue.leased)} in hands, ${whole.format(queue.leases_expired)} ran out, `
+      + `${whole.format(told.gold_marked)} marked gold`);
     writeFigure("pace", whole.format(told.per_minute.last_1), "this minute");
     write("pace-more", `${pace.format(told.per_minute.last_10)} a minute in the last ten`);
     const delay = told.use_delay;
@@ -63,7 +64,8 @@ class Admin {
     const sentences = [];
     if (excluded.alarm) {
       sentences.push(
-        `${percent(excluded.share)} of the labels’ weight is left out of training: look at whose reliability fell.`,
+        `${percent(excluded.share)} of the labels’ weight is left out of training, ${percent(excluded.usual)} a while ago: `
+          + "look at whose reliability fell.",
       );
     }
     if (this.#isPaused) sentences.push("Labeling is paused for everybody.");

@@ -9,6 +9,7 @@ import {
   byId, cover, floorColors, say, spoken, stacked, writeClock, writeKeys, writeProgress, writeSides,
   writeTimes,
 } from "./face.js";
+import { toggleGold } from "./gold.js";
 import { Help } from "./help.js";
 import { listenToActions } from "./input.js";
 import { useInvite } from "./invite.js";
@@ -178,6 +179,7 @@ class App {
       turnLeft: () => this.#stage.turn(15, 0),
       turnRight: () => this.#stage.turn(-15, 0),
       resetView: () => this.#stage.resetView(),
+      gold: () => this.#markGold(),
       help: () => this.#help.open(),
     };
     verbs[action]();
@@ -202,7 +204,7 @@ class App {
     if (status.state === "practice") return;
     const last = this.#undoable.pop();
     if (!last) return say("There is nothing to take back.");
-    const state = this.#outbox.history.find((line) => line.id === last.id)?.state;
+    const state = this.#stateOf(last);
     if (state === "late" || state === "refused") return say("That answer had not been taken: nothing to take back.");
     const wasUnsent = this.#outbox.undo(last.id);
     this.#numAnswers -= 1;
@@ -214,6 +216,16 @@ class App {
     } else {
       say(`${what} That pair will be asked again.`);
     }
+  }
+
+  async #markGold() {
+    if (this.#session.role !== "admin") return;
+    const last = this.#undoable.at(-1);
+    say(await toggleGold(last, this.#stateOf(last)));
+  }
+
+  #stateOf(answered) {
+    return this.#outbox.history.find((line) => line.id === answered?.id)?.state;
   }
 
   /** The next pair, from those that are here already; else the thank-you. */

@@ -18,6 +18,7 @@ export const ACTIONS = [
   ["turnLeft", "[", "Turn the view left"],
   ["turnRight", "]", "Turn the view right"],
   ["resetView", "0", "Reset the view"],
+  ["gold", "g", "Mark the pair just answered as gold, or no longer (admins)"],
   ["help", "?", "Help"],
 ];
 

@@ -77,7 +77,7 @@ def test_a_run_with_a_pool_says_what_each_labeler_is_worth(tmp_path: Path) -> No
     assert Counter(label.labeler for label in labels) == {
         "perfect-0": 15, "perfect-1": 15, "spammer-2": 15, "adversary-3": 15
     }  # fmt: skip
-    assert set(told) == {"labelers", "slope", "excluded_share", "updated_at_s"}
+    assert set(told) == {"labelers", "slope", "excluded_share", "excluded_usual", "updated_at_s"}
     assert set(told["labelers"]) == {label.labeler for label in labels}
     asked = {name: labeler["gold_asked"] for name, labeler in told["labelers"].items()}
     assert 5 <= sum(asked.values()) <= 30

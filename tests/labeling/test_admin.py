@@ -27,7 +27,12 @@ pytestmark = pytest.mark.redis
 
 HEADERS = {"x-twoclips": "1"}
 GETS = ["overview", "comparisons"]
-POSTS = [("pauses", {"labeler": "*", "paused": True}), ("revocations", {"labeler": "ben"}), ("invites", {})]
+POSTS: list[tuple[str, dict[str, Any]]] = [
+    ("pauses", {"labeler": "*", "paused": True}),
+    ("revocations", {"labeler": "ben"}),
+    ("invites", {}),
+    ("gold", {"query": "q1"}),
+]
 
 
 @pytest.fixture
@@ -113,10 +118,25 @@ def test_an_admins_post_is_guarded_as_all_others(admin: TestClient, path: str, b
         ("invites", {"role": "owner"}),
         ("invites", {"labeler": "../anna"}),
         ("invites", {"labeler": "*"}),
+        ("gold", {"query": "../q1"}),
+        ("gold", {"query": "q1", "marked": "yes"}),
     ],
 )
 def test_a_body_of_another_form_is_a_bad_request(admin: TestClient, path: str, body: dict[str, Any]) -> None:
     assert admin.post(f"/api/admin/{path}", json=body).status_code == 400
+
+
+def test_an_admin_marks_a_pair_of_their_own_as_gold(admin: TestClient) -> None:
+    body = label(admin)
+    marked = admin.post("/api/admin/gold", json={"query": body["query"]})
+    assert marked.json() == {"query": body["query"], "marked": True, "num_gold": 1}
+    assert overview(admin)["gold_marked"] == 1
+    unmarked = admin.post("/api/admin/gold", json={"query": body["query"], "marked": False})
+    assert unmarked.json() == {"query": body["query"], "marked": False, "num_gold": 0}
+    tie = label(admin, "tie")
+    refused = admin.post("/api/admin/gold", json={"query": tie["query"]})
+    assert refused.status_code == 409
+    assert "left or right" in refused.json()["error"]
 
 
 def test_it_tells_of_queue_leases_and_pace(app: FastAPI, admin: TestClient, database: ComparisonDatabase) -> None:
@@ -139,7 +159,7 @@ def test_it_tells_of_queue_leases_and_pace(app: FastAPI, admin: TestClient, data
     assert ben_row["left_share"]["share"] == 1.0
     assert ben_row["left_share"]["low"] == pytest.approx(0.3424, abs=1e-4)  # 2 of 2: z^2 / (n + z^2) below 1
     assert (ben_row["agreement"], ben_row["reliability"]) == (None, None)
-    assert told["excluded"] == {"share": None, "alarm": False}
+    assert told["excluded"] == {"share": None, "usual": 0.0, "alarm": False}
     assert told["use_delay"] == {"p50_s": None, "p95_s": None, "labels": 0, "waiting": 3}
 
 
@@ -177,11 +197,16 @@ def test_reliability_is_what_the_trainer_told_and_a_jump_of_what_is_excluded_rai
 ) -> None:
     label(admin)
     local = {"reliability": 0.9, "low": 0.8, "high": 0.96, "gold_right": 4, "gold_asked": 5, "answers": 1}
-    database.set_status(STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.02})
-    assert row(admin, "local")["reliability"] == local
-    assert overview(admin)["excluded"] == {"share": 0.02, "alarm": False}
-    database.set_status(STATUS, {"labelers": {"local": local}, "slope": 1.0, "excluded_share": 0.3})
-    assert overview(admin)["excluded"] == {"share": 0.3, "alarm": True}
+    told = {"labelers": {"local": local}, "slope": 1.0}
+    for share, usual, alarm in [
+        (0.02, 0.0, False),
+        (0.3, 0.0, True),
+        (0.3, 0.3, True),
+        (0.09, 0.03, True),
+        (0.09, 0.08, False),
+    ]:
+        database.set_status(STATUS, {**told, "excluded_share": share, "excluded_usual": usual})
+        assert overview(admin)["excluded"] == {"share": share, "usual": usual, "alarm": alarm}
 
 
 def test_the_time_from_answer_to_snapshot(admin: TestClient, database: ComparisonDatabase) -> None:

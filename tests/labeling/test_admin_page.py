@@ -248,3 +248,20 @@ def test_what_a_trainer_says_in_another_form_is_no_harm(
     page = visit().look_at("admin")
     page.has_said("labels", "3")
     assert cell(page, "anna", 5) == "not estimated yet"
+
+
+def test_an_admin_marks_the_pair_just_answered_as_gold_by_one_key(
+    people: People, visit: Callable[..., Visit], database: ComparisonDatabase
+) -> None:
+    page = visit().open()
+    page.answer("tie")
+    page.tab.keyboard.press("g")
+    page.has_said("notice", "better side")
+    query = page.answer("left")
+    page.reach(saved="0")
+    page.tab.keyboard.press("g")
+    page.has_said("notice", "1 pair is gold")
+    assert [key.decode() for key in database.client.hkeys(f"{database.prefix}gold")] == [query]
+    page.tab.keyboard.press("g")
+    page.has_said("notice", "No longer gold")
+    assert database.client.hlen(f"{database.prefix}gold") == 0

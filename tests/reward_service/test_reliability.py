@@ -179,3 +179,14 @@ def test_labelers_who_overlap_are_known_alike_from_each_other_and_from_the_model
     theirs = dawid_skene(labelers, queries, answers, len(r))
     assert np.abs(theirs - r).max() < 0.1
     assert np.abs(ours - theirs).max() < 0.1
+
+
+def test_the_usual_excluded_share_follows_slowly_what_it_was_before() -> None:
+    spammer = PoolReliability({"ann": Reliability(0.5, 0.4, 0.6, 0, 0, 10)}, 1.0)
+    first = spammer.following(PoolReliability({}, 0.0))
+    assert (first.excluded_share, first.excluded_usual) == (1.0, 0.0)
+    found = first
+    for _ in range(10):
+        found = spammer.following(PoolReliability.from_state(found.state_dict()))
+    assert found.excluded_usual == pytest.approx(1 - 0.9**10)
+    assert found.status()["excluded_usual"] == found.excluded_usual

@@ -1,0 +1,41 @@
+-- Prelude of the scripts that know gold pairs: those that an admin has marked, asked again of everybody else.
+-- A labeler is asked about one by a query of its own, `only` theirs, so that nobody sees a pair twice and nobody's
+-- counted answers are taken. It never waits in the queue: it is made when it is claimed, and withdrawn if its lease
+-- ends without an answer.
+local GOLD = prefix .. 'gold'
+
+-- The side that is known to be better; nil once the answer that said so was taken back.
+local function gold_side(label)
+  local found = cjson.decode(redis.call('HGET', LABELS, label))
+  return not found.retracted_by and found.answer or nil
+end
+
+-- A query about a marked pair for this labeler, put into the queue, which it must leave in the same call; nil where
+-- there is none that they have not seen.
+local function gold_query(labeler, at)
+  local marked = redis.call('HGETALL', GOLD)
+  for i = 1, #marked, 2 do
+    local source, side = marked[i], gold_side(marked[i + 1])
+    local id = redis.sha1hex(source .. ' ' .. labeler)
+    local key = query_key(id)
+    local state = redis.call('HGET', key, 'state')
+    local v = redis.call('HMGET', query_key(source), 'left', 'right', 'state', 'by:' .. labeler)
+    local seen = v[4] or redis.call('HEXISTS', key, 'by:' .. labeler) == 1
+    -- while the marked query itself is open they may be given that one
+    if side and not seen and v[3] ~= 'open' then
+      if not state then
+        redis.call('HSET', key, 'left', v[1], 'right', v[2], 'disagreement', 'nan', 'reward_version', 0, 'priority', 0,
+          'asked_at_s', seconds(at), 'only', labeler, 'counted', 0, 'leased', 0, 'kept', 0, 'held', 0)
+        count('queries', 1)
+      end
+      redis.call('HSET', key, 'gold', side, 'state', 'open')
+      if redis.call('HGET', key, 'held') == '0' then
+        redis.call('HSET', key, 'held', 1)
+        hold(v[1])
+        hold(v[2])
+      end
+      return id
+    end
+  end
+  return nil
+end

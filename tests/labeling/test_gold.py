@@ -1,0 +1,164 @@
+"""Gold pairs that an admin marks: asked again of everybody else, once, and never waiting in the queue."""
+
+import secrets
+import time
+
+import pytest
+
+from labeling.desk import GOLD_SHARE, Desk
+from labeling.queue import Lease, QueryQueue, QueueError
+from reward_service.comparisons import Answer, Comparison
+from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import offer_pairs
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def queue(database: ComparisonDatabase) -> QueryQueue:
+    return QueryQueue(database.client, database.run_id)
+
+
+def answered(queue: QueryQueue, labeler: str, answer: Answer, label_id: str = "", gold: bool = False) -> Lease:
+    lease = queue.claim(labeler, gold=gold)
+    assert lease is not None
+    queue.complete(lease, answer, label_id or secrets.token_hex(8))
+    return lease
+
+
+def comparisons(database: ComparisonDatabase) -> list[tuple[str, str]]:
+    """(labeler, gold) of each."""
+    return [(c.label.labeler, c.gold) for c in database.comparisons_since(START)[0] if isinstance(c, Comparison)]
+
+
+def test_a_marked_pair_is_asked_of_everybody_else_once(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    offer_pairs(database, 4)
+    marked = answered(queue, "boss", Answer.LEFT)
+    assert queue.mark_gold("boss", marked.query_id) == queue.mark_gold("boss", marked.query_id) == "left"
+    assert queue.num_gold() == 1
+    for labeler in ("ann", "bob"):
+        asked = answered(queue, labeler, Answer.RIGHT, gold=True)
+        assert (asked.left, asked.right) == (marked.left, marked.right)
+        assert asked.query_id != marked.query_id
+    others = [answered(queue, labeler, Answer.LEFT, gold=True) for labeler in ("ann", "bob", "boss")]
+    assert (marked.left, marked.right) not in [(lease.left, lease.right) for lease in others]
+    assert comparisons(database) == [
+        ("boss", ""),
+        ("ann", "left"),
+        ("bob", "left"),
+        ("ann", ""),
+        ("bob", ""),
+        ("boss", ""),
+    ]
+    assert queue.claim("cy") is None  # an ordinary claim is never given one
+    assert database.num_labels() == 6
+    assert database.num_open_queries() == 0
+
+
+def test_without_a_marked_pair_a_claim_for_gold_is_like_any_other(
+    database: ComparisonDatabase, queue: QueryQueue
+) -> None:
+    ids = offer_pairs(database, 1)
+    lease = queue.claim("ann", gold=True)
+    assert lease is not None
+    assert lease.query_id == ids[0]
+
+
+def test_a_lost_reply_gives_the_same_gold_query(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    offer_pairs(database, 2)
+    queue.mark_gold("boss", answered(queue, "boss", Answer.RIGHT).query_id)
+    token = "t" * 32
+    assert queue.claim("ann", token, gold=True) == queue.claim("ann", token, gold=True)
+    assert database.counts()["leases"] == 1
+
+
+@pytest.mark.parametrize("ending", ["given back", "expired", "taken back"])
+def test_one_that_was_not_answered_waits_for_nobody_and_is_asked_again(
+    database: ComparisonDatabase, queue: QueryQueue, ending: str
+) -> None:
+    offer_pairs(database, 1)
+    queue.mark_gold("boss", answered(queue, "boss", Answer.LEFT).query_id)
+    hasty = QueryQueue(database.client, database.run_id, lease_s=0.05 if ending == "expired" else 60.0)
+    lease = hasty.claim("ann", gold=True)
+    assert lease is not None
+    if ending == "given back":
+        queue.give_back(lease)
+    elif ending == "expired":
+        time.sleep(0.1)
+    else:
+        queue.complete(lease, Answer.LEFT, "l1")
+        queue.retract("ann", "l1", "r1")
+    assert queue.claim("bob") is None  # sweeps; and it is not for bob
+    assert queue.claim("ann") is None
+    assert database.num_open_queries() == 0
+    again = queue.claim("ann", gold=True)
+    assert again is not None
+    assert again.query_id == lease.query_id
+    assert database.num_open_queries() == 1
+    assert len(database.get_clips([again.left, again.right])) == 2
+
+
+def test_a_late_answer_is_kept_and_the_pair_not_asked_again(database: ComparisonDatabase) -> None:
+    offer_pairs(database, 1)
+    queue = QueryQueue(database.client, database.run_id, lease_s=0.05)
+    queue.mark_gold("boss", answered(queue, "boss", Answer.LEFT).query_id)
+    lease = queue.claim("ann", gold=True)
+    assert lease is not None
+    time.sleep(0.1)
+    assert queue.claim("bob") is None
+    assert queue.complete(lease, Answer.LEFT, "l1").surplus
+    assert queue.claim("ann", gold=True) is None
+
+
+def test_what_was_taken_back_or_unmarked_is_gold_no_longer(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    offer_pairs(database, 2)
+    first = answered(queue, "boss", Answer.LEFT, "l1")
+    second = answered(queue, "boss", Answer.LEFT, "l2")
+    for lease in (first, second):
+        queue.mark_gold("boss", lease.query_id)
+    assert queue.mark_gold("boss", second.query_id, marked=False) == ""
+    queue.retract("boss", "l1", "r1")
+    lease = queue.claim("ann", gold=True)
+    assert lease is not None
+    assert lease.query_id == first.query_id  # asked again as any other
+    assert queue.claim("bob", gold=True) is None
+
+
+def test_only_an_own_answer_that_names_a_side_can_be_marked(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    offer_pairs(database, 3)
+    tie, other = answered(queue, "boss", Answer.TIE), answered(queue, "ann", Answer.LEFT)
+    for query_id in (tie.query_id, other.query_id, "nothing"):
+        with pytest.raises(QueueError, match="left or right"):
+            queue.mark_gold("boss", query_id)
+    queue.mark_gold("ann", other.query_id)
+    asked = answered(queue, "boss", Answer.LEFT, gold=True)
+    with pytest.raises(QueueError):  # it is gold already
+        queue.mark_gold("boss", asked.query_id)
+
+
+def test_while_the_marked_query_itself_is_open_nobody_is_asked_it_twice(database: ComparisonDatabase) -> None:
+    offer_pairs(database, 1)
+    queue = QueryQueue(database.client, database.run_id, overlap=2)
+    marked = answered(queue, "boss", Answer.LEFT)
+    queue.mark_gold("boss", marked.query_id)
+    first = answered(queue, "ann", Answer.LEFT, gold=True)
+    assert first.query_id == marked.query_id
+    assert queue.claim("ann", gold=True) is None
+    assert answered(queue, "bob", Answer.LEFT, gold=True).query_id != marked.query_id
+
+
+def test_one_claim_in_twenty_is_for_gold(database: ComparisonDatabase) -> None:
+    class Listening(QueryQueue):
+        golds: list[bool]
+
+        def claim(self, labeler: str, token: str = "", gold: bool = False) -> Lease | None:
+            self.golds.append(gold)
+            return None
+
+    queue = Listening(database.client, database.run_id)
+    queue.golds = []
+    desk = Desk(queue, database)
+    for number in range(4000):
+        desk.claim("ann", f"token-{number:026}")
+    share = sum(queue.golds) / len(queue.golds)
+    assert share == pytest.approx(GOLD_SHARE, abs=0.015)  # over four deviations
