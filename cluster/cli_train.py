@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cluster.cli_parts import Json, plain_errors
+
+if TYPE_CHECKING:
+    from cluster.run_folder import RunFolder
 
 SetOption = Annotated[
     list[str] | None,
@@ -19,7 +24,7 @@ SetOption = Annotated[
 
 _SETTINGS = {
     **{name: name for name in ("labeler", "labels", "steps", "seed", "workers", "algorithm", "in_process")},
-    **{name: name for name in ("address", "redis", "clip_steps")},
+    **{name: name for name in ("address", "redis", "store", "clip_steps")},
     "selection": "query.selection",
     "offline": "query.offline",
     "members": "reward.members",
@@ -48,6 +53,9 @@ def train(
     ] = False,
     address: Annotated[str, typer.Option(help="Address of a running Ray cluster. [default: a local one]")] = "",
     redis: Annotated[str, typer.Option(help="URL of a Redis server. [default: a private one]")] = "",
+    store: Annotated[
+        str, typer.Option(help="Where to keep the run's folder, too: file:///shared/runs, s3://BUCKET/runs, gs://...")
+    ] = "",
     selection: Annotated[str, typer.Option(help="Which pairs to ask about: disagreement or random.")] = "disagreement",
     members: Annotated[int, typer.Option(help="Reward networks in the ensemble.")] = 3,
     offline: Annotated[bool, typer.Option("--offline", help="Ablation: all labels at the start.")] = False,
@@ -81,6 +89,10 @@ def train(
                 raise RunFolderError(
                     "--resume needs --run with the folder of the run to continue; `ls runs` shows them"
                 )
+            if store and not (run / "config.toml").exists():
+                from cluster.store import RunStore, place
+
+                RunStore(place(store, run)).pull(run)
             folder = RunFolder.open(run)
             if folder.config.task != task:
                 raise RunFolderError(f"the run in {run} is of {folder.config.task}, not of {task}; name that task")
@@ -98,15 +110,32 @@ def train(
                 from cluster.comparisons import check_rows
 
                 check_rows(comparisons, config.make_task())  # before anything is begun
-            folder = RunFolder.create(run or default_folder(config.task, config.seed), config)
-        with Progress(folder.config) as progress:
-            summary = run_training(folder, resume, progress, progress.say, comparisons)
-        from cluster.report import write_report
+            if config.store:
+                from cluster.store import check_store
 
-        report = write_report([folder])
+                check_store(config.store)
+            folder = RunFolder.create(run or default_folder(config.task, config.seed), config)
+        progress = Progress(folder.config)
+        with _stored(folder, progress.say) as saved:
+            with progress:
+                summary = run_training(folder, resume, progress, progress.say, comparisons, saved)
+            from cluster.report import write_report
+
+            report = write_report([folder])
         typer.echo(f"run     {folder.path}\nreport  {report}\n{_verdict(summary)}")
         if json_:
             typer.echo(json.dumps(summary))
+
+
+def _stored(folder: RunFolder, say: Callable[[str], None]) -> AbstractContextManager[Callable[[], None]]:
+    """Keeps the folder where the run's `store` says; gives what is to be called when there is something new."""
+    if not folder.config.store:
+        return nullcontext(lambda: None)
+    from cluster.store import mirrored
+
+    if folder.config.uses_labels and not folder.config.redis:
+        say("warning: labels are not stored, since they are in a private Redis on this machine; --redis names another")
+    return mirrored(folder.config.store, folder, say)
 
 
 def _was_given(context: typer.Context, option: str) -> bool:

@@ -60,7 +60,8 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run. clip_steps 0: the task's own; workers 0: one for every core but one."""
+    """One run. clip_steps 0: the task's own; workers 0: one for every core but one. store: address below which the
+    run's folder is stored, too (`cluster.store`)."""
 
     task: str
     algorithm: Literal["ppo", "trpo", "a2c"] = "ppo"
@@ -73,6 +74,7 @@ class RunConfig:
     in_process: bool = False
     address: str = ""
     redis: str = ""
+    store: str = ""
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)

@@ -26,6 +26,7 @@ _FAILURES = {
     "RedisServerError",
     "RewardDataError",
     "SnapshotError",
+    "StoreError",
 }
 
 

@@ -36,9 +36,15 @@ class Interrupted(RuntimeError):
 
 
 def run_training(
-    folder: RunFolder, resume: bool, show: Show, say: Callable[[str], None], comparisons: Path | None = None
+    folder: RunFolder,
+    resume: bool,
+    show: Show,
+    say: Callable[[str], None],
+    comparisons: Path | None = None,
+    saved: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Train to the end and return the summary that `train --json` prints. `comparisons`: a file to start on.
+    """Train to the end and return the summary that `train --json` prints. `comparisons`: a file to start on. `saved` is
+    called after every checkpoint.
 
     Raises Interrupted after Ctrl-C."""
     torch.set_num_threads(1)
@@ -63,7 +69,7 @@ def run_training(
                 open_page(address)
         status = StatusFile(folder, StatusBoard(build_database(spec), config)) if url else StatusFile(folder)
         pool, services = _components(spec, stack)
-        training = Training(spec, folder, pool, services, status.watch(show), heal)
+        training = Training(spec, folder, pool, services, status.watch(show), heal, saved)
         if resume and any(folder.checkpoints.glob("checkpoint-*")):
             step, state = load_checkpoint(folder.checkpoints)
             training.resume(state)

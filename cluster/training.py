@@ -36,9 +36,11 @@ class Training:
         services: Services | None,
         show: Callable[[dict[str, Any]], None],
         heal_redis: Callable[[], None] = lambda: None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
+        """`saved` is called after every checkpoint."""
         self._spec, self._folder, self._pool, self._services, self._show = spec, folder, pool, services, show
-        self._heal_redis = heal_redis
+        self._heal_redis, self._saved = heal_redis, saved
         self._learner = build_learner(spec)
         self._relabeler = build_relabeler(spec, build_database(spec)) if services else None
         self._episodes = EpisodeLog(spec.task.horizon)
@@ -231,6 +233,7 @@ class Training:
             },
         )
         self._folder.log_event(f"checkpoint at {self.agent_steps} agent steps")
+        self._saved()
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state."""
