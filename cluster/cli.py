@@ -215,6 +215,9 @@ def doctor(json_: Json = False) -> None:
 def bench(
     task: Annotated[str, typer.Option(help="The task to measure with.")] = "half-cheetah",
     device: Annotated[str, typer.Option(help="cpu or cuda, for learner and reward model.")] = "cpu",
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Instead: many workers and people against one process of each kind.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Throughput of every stage on this machine, beside the limit that the machine sets. Takes about a minute.
@@ -225,9 +228,13 @@ def bench(
         from actors.tasks import make_task
         from cluster.bench import bench as measure
         from cluster.bench import table_rows
+        from cluster.bench_scale import bench_scale, scale_rows
 
-        found = measure(make_task(task), device, lambda text: typer.echo(text, err=True))
-        _print_table(table_rows(found), json_)
+        def say(text: str) -> None:
+            typer.echo(text, err=True)
+
+        found = bench_scale(make_task(task), say) if scale else measure(make_task(task), device, say)
+        _print_table(scale_rows(found) if scale else table_rows(found), json_)
         if json_:
             typer.echo(json.dumps(found))
 

@@ -33,13 +33,14 @@ class ComponentFailure(RuntimeError):
     """A component failed in a way that starting it again would not cure."""
 
 
-def connect_ray(address: str) -> None:
-    """Join the cluster at `address`, or start a local Ray on the loopback address without a dashboard."""
+def connect_ray(address: str, num_cpus: int = 0) -> None:
+    """Join the cluster at `address`, or start a local Ray on the loopback address without a dashboard, with this
+    machine's cores or `num_cpus` of them."""
     if address:
         ray.init(address=address, log_to_driver=False, namespace="twoclips")
         return
     ray.init(
-        num_cpus=num_cores(),
+        num_cpus=num_cpus or num_cores(),
         include_dashboard=False,
         log_to_driver=False,
         namespace="twoclips",
