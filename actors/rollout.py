@@ -38,6 +38,8 @@ class RolloutWorker:
         self._environments = make_environments(task, config.num_envs, seed)
         self._policy = ActorCritic(policy, task.observation_shape, task.action)
         self._random = torch.Generator().manual_seed(seed)
+        self.steps_done = 0
+        """Steps of each environment since this worker was built: whoever watches it sees it move in mid-rollout."""
         self._earlier = np.empty((0, config.num_envs, *task.action.shape))  # executed, back to the oldest latest start
 
     def step(self, weights: PolicyWeights) -> tuple[Rollout, Hidden]:
@@ -60,6 +62,7 @@ class RolloutWorker:
                     starts.append(start)
                 moment = world.step(act(t, world.observations))
                 true_rewards[t] = moment.true_rewards
+                self.steps_done += 1
                 if len(moment.ended):
                     truncated[t, moment.ended] = True
                     final_observations.append(moment.final_observations)

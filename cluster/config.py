@@ -22,6 +22,7 @@ from actors.policy import PolicyConfig
 from actors.rollout import RolloutConfig
 from actors.tasks import Task, make_task
 from cluster.label_server import LabelServerConfig
+from cluster.supervise import SupervisionConfig
 from labeling.oracle import OracleConfig
 from labeling.people import parse_people
 from labeling.query_actor import QueryConfig
@@ -85,6 +86,7 @@ class RunConfig:
     query: QueryConfig = field(default_factory=QueryConfig)
     oracle: OracleConfig = field(default_factory=OracleConfig)
     labeling: LabelServerConfig = field(default_factory=LabelServerConfig)
+    supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def make_task(self) -> Task:

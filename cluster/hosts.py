@@ -6,6 +6,7 @@ Plain classes: `cluster.launch` says in which processes they live.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,10 @@ class RolloutHost:
     def step(self, weights: dict[str, Any]) -> tuple[Rollout, Hidden]:
         return self._worker.step(PolicyWeights(weights["version"], weights["vector"]))
 
+    def pulse(self) -> tuple[int, str, int]:
+        """How many steps are done, also in the middle of a rollout; and who says so: host and process id."""
+        return self._worker.steps_done, socket.gethostname(), os.getpid()
+
     def restart(self, generation: int) -> None:
         self._worker = build_worker(self._spec, self._index, generation)
 
@@ -52,6 +57,7 @@ class ServiceHost:
         self._metrics: dict[str, float] = {}
         self._failure = ""
         self._disconnects = 0
+        self._done = 0  # rounds of the loop, those included in which Redis was waited for
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
 
@@ -67,6 +73,7 @@ class ServiceHost:
             except Exception as error:
                 self._failure = f"{type(error).__name__}: {error}"
                 return
+            self._done += 1
             used_s = time.thread_time() - begin
             idle_s = self.IDLE_S if self._metrics.get("waiting") else 0.0
             share = 1.0 if self._hurried else self._share
@@ -93,7 +100,8 @@ class ServiceHost:
             "metrics": self._metrics,
             "failure": self._failure,
             "disconnects": self._disconnects,
-            "pid": os.getpid(),
+            "done": self._done,
+            "process": (socket.gethostname(), os.getpid()),
         }
 
     def state_dict(self) -> dict[str, Any]:

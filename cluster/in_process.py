@@ -11,6 +11,7 @@ from typing import Any
 from actors.policy import PolicyWeights
 from cluster.components import RunSpec, Service, build_labeling, build_reward_service, build_worker, num_workers
 from cluster.interfaces import Collected
+from cluster.supervise import Life
 
 
 class LocalPool:
@@ -22,6 +23,9 @@ class LocalPool:
         self._spec = spec
         self._workers = [build_worker(spec, index) for index in range(num_workers(spec.config))]
         self._collected: Collected = []
+
+    def lives(self) -> list[Life]:
+        return []
 
     def submit(self, weights: PolicyWeights) -> None:
         self._collected = [worker.step(weights) for worker in self._workers]
@@ -55,6 +59,9 @@ class LocalServices:
         self._metrics.update(self._labeling.step())
         for _ in range(self._reward_steps):
             self._metrics.update(self._reward.step())
+
+    def lives(self) -> list[Life]:
+        return []
 
     def metrics(self) -> dict[str, float]:
         return {name: value for name, value in self._metrics.items() if name != "waiting"}

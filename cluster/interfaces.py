@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
+from cluster.supervise import Life
 
 Collected = list[tuple[Rollout, Hidden]]
 
@@ -19,6 +20,10 @@ class RolloutPool(Protocol):
 
     def restart(self, generation: int) -> None:
         """Drop what is in flight and start all episodes anew, with seeds that follow from `generation`."""
+        ...
+
+    def lives(self) -> list[Life]:
+        """What is known of each worker that has a process of its own."""
         ...
 
     @property
@@ -38,6 +43,10 @@ class Services(Protocol):
 
     def advance(self) -> None:
         """Let them work where they do not work by themselves; raise what they failed with."""
+        ...
+
+    def lives(self) -> list[Life]:
+        """What is known of each service that has a process of its own."""
         ...
 
     def metrics(self) -> dict[str, float]: ...

@@ -10,15 +10,18 @@ same address, and who connects meanwhile waits a moment instead of being refused
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from cluster.child import Process, end, spawn
 from reward_service.client import REDIS_VARIABLE
@@ -71,19 +74,31 @@ class LabelServer:
     RESTART_AFTER_S = 0.2
     SETTLED_S = 10.0  # one that lived that long had started well: the pause before the next is short again
 
-    def __init__(self, served: Served, folder: Path, config: LabelServerConfig) -> None:
-        self._served, self._folder, self._config = served, folder / "labeling", config
+    STUCK_S = 10.0  # without an answer, though its process lives
+    STARTING_S = 60.0  # before its first one
+    ASK_EVERY_S = 2.0
+
+    def __init__(
+        self, served: Served, folder: Path, config: LabelServerConfig, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`tell` is told whenever the serving process is started again."""
+        self._served, self._folder, self._config, self._tell = served, folder / "labeling", config, tell
         self._socket: socket.socket | None = None
         self._process: Process | None = None
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self.restarts = 0
+        self._answered_s, self._why = time.monotonic(), ""
 
     @property
     def address(self) -> str:
         """What a person types into a browser."""
+        return f"http://{self._config.host}:{self._port}/"
+
+    @property
+    def _port(self) -> int:
         assert self._socket is not None, "start() first"
-        return f"http://{self._config.host}:{self._socket.getsockname()[1]}/"
+        return self._socket.getsockname()[1]
 
     @property
     def process_id(self) -> int | None:
@@ -151,21 +166,54 @@ class LabelServer:
         finally:
             os.close(log)
 
+    def told(self) -> dict[str, Any]:
+        """What status.json says of it: see supervise.Life.told."""
+        silent_s = time.monotonic() - self._answered_s
+        state = "at work" if silent_s < 2 * self.ASK_EVERY_S else "away"
+        return {
+            "name": "labeling pages",
+            "state": state,
+            "silent_s": round(silent_s, 1),
+            "restarts": self.restarts,
+            "why": self._why,
+        }
+
     def _watch(self) -> None:
-        """Starts another process when the present one ends. One that ends again and again is started ever more
-        slowly, but every 10 seconds at least: what ails it (a full disk, a lost Redis) may pass."""
+        """Starts another process when the present one ends, or no longer answers. One that ends again and again is
+        started ever more slowly, but every 10 seconds at least: what ails it (a full disk, a lost Redis) may pass."""
         pause_s = self.RESTART_AFTER_S
-        begun_s = time.monotonic()
+        begun_s = self._answered_s = asked_s = time.monotonic()
         while not self._stopping.wait(0.1):
             if self.process_id is not None:
-                continue
+                if time.monotonic() - asked_s > self.ASK_EVERY_S:
+                    self._ask()
+                    asked_s = time.monotonic()
+                silent_s = time.monotonic() - max(self._answered_s, begun_s)
+                patience_s = self.STUCK_S if self._answered_s > begun_s else self.STARTING_S
+                if self.process_id is None or silent_s < patience_s:
+                    continue
+                self._why = f"it had not answered for {silent_s:.0f} s"
+                assert self._process is not None
+                end(self._process, 0.0)
+            else:
+                self._why = "its process ended"
             pause_s = self.RESTART_AFTER_S if time.monotonic() - begun_s > self.SETTLED_S else min(10.0, pause_s * 2)
             if self._stopping.wait(pause_s):
                 return
             self.restarts += 1
+            self._tell(f"the labeling pages are served again: {self._why}")
             begun_s = time.monotonic()
             with contextlib.suppress(OSError):
                 self._serve()
+
+    def _ask(self) -> None:
+        """Fetch the small icon: whoever serves that is alive."""
+        connection = http.client.HTTPConnection(self._config.host, self._port, timeout=self.ASK_EVERY_S)
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/static/favicon.svg")
+            connection.getresponse().read()
+            self._answered_s = time.monotonic()
+        connection.close()
 
 
 def open_page(address: str) -> None:

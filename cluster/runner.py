@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,9 +19,11 @@ from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
 from cluster.label import Serving
 from cluster.label_server import LabelServer, Served, open_page
+from cluster.redis_care import RedisCare
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.status import StatusBoard, StatusFile
+from cluster.supervise import Tell
 from cluster.training import Training
 from labeling.labelers import Role
 from learners.checkpoint import load_checkpoint
@@ -50,7 +51,13 @@ def run_training(
     torch.set_num_threads(1)
     config = folder.config
     with ExitStack() as stack:
-        url, heal = _redis(config, folder, stack, say)
+
+        def tell(text: str) -> None:
+            folder.log_event(text)
+            say(text)
+
+        url, care = _redis(config, folder, stack, say, tell)
+        parts: list[Callable[[], dict[str, Any]]] = [care.told] if url else []
         spec = RunSpec(config, config.make_task(), url, folder.run_id)
         if comparisons is not None:
             from cluster.comparisons import import_comparisons  # here, not above: it brings pyarrow
@@ -59,7 +66,9 @@ def run_training(
             say(f"starting on {count:,} comparisons of {comparisons}")
         if config.labeler == "human":
             served = Served(config.task, url, folder.run_id)
-            address = stack.enter_context(LabelServer(served, folder.path, config.labeling))
+            pages = LabelServer(served, folder.path, config.labeling, tell)
+            parts.append(pages.told)
+            address = stack.enter_context(pages)
             serving = Serving(address, url, folder.run_id, True, "")
             say(f"label at {address}")
             say(f"admin page {serving.admin_address}")
@@ -68,8 +77,10 @@ def run_training(
             else:
                 open_page(address)
         status = StatusFile(folder, StatusBoard(build_database(spec), config)) if url else StatusFile(folder)
-        pool, services = _components(spec, stack)
-        training = Training(spec, folder, pool, services, status.watch(show), heal, saved)
+        pool, services = _components(spec, stack, tell)
+        parts += [life.told for life in [*pool.lives(), *(services.lives() if services else [])]]
+        status.components = lambda: [part() for part in parts]
+        training = Training(spec, folder, pool, services, status.watch(show), care, saved)
         if resume and any(folder.checkpoints.glob("checkpoint-*")):
             step, state = load_checkpoint(folder.checkpoints)
             training.resume(state)
@@ -114,32 +125,26 @@ def summary(config: RunConfig, last: dict[str, Any], path: Path) -> dict[str, An
 
 
 def _redis(
-    config: RunConfig, folder: RunFolder, stack: ExitStack, say: Callable[[str], None]
-) -> tuple[str, Callable[[], None]]:
-    """Address of the given server, checked, or of a private one that ends with the run; and what may help when it no
+    config: RunConfig, folder: RunFolder, stack: ExitStack, say: Callable[[str], None], tell: Tell
+) -> tuple[str, RedisCare]:
+    """Address of the given server, checked, or of a private one that ends with the run; and who sees to it when it no
     longer answers. A baseline needs none."""
     if not config.uses_labels:
-        return "", lambda: None
+        return "", RedisCare("", None, tell)
     url, private = config.redis, None
     if not url:
         private = PrivateRedis(folder.path)
         url = stack.enter_context(private)
-
-    def heal() -> None:
-        if private is None:
-            time.sleep(0.5)
-        else:
-            private.start()  # does nothing to a server that answers
-        folder.log_event("Redis did not answer; acting and learning go on")
-
+    care = RedisCare(url, private, tell)
+    stack.callback(care.close)
     client = connect(url)
     stack.callback(client.close)
     for warning in check_writable(client):
         say(f"warning: {warning}")
-    return url, heal
+    return url, care
 
 
-def _components(spec: RunSpec, stack: ExitStack) -> tuple[RolloutPool, Services | None]:
+def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPool, Services | None]:
     if spec.config.in_process:
         return LocalPool(spec), LocalServices(spec) if spec.config.uses_labels else None
     if not spec.config.address:
@@ -151,7 +156,7 @@ def _components(spec: RunSpec, stack: ExitStack) -> tuple[RolloutPool, Services 
 
     stack.callback(ray.shutdown)
     connect_ray(spec.config.address)
-    return topology(spec)
+    return topology(spec, tell)
 
 
 @contextmanager

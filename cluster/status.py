@@ -33,6 +33,8 @@ class StatusFile:
         self._path = folder.path / FILE_NAME
         self._written_s = 0.0
         self._latest: dict[str, Any] = {}
+        self.components: Callable[[], list[dict[str, Any]]] = list
+        """What is known of each part of the run that has a process of its own: see supervise.Life.told."""
 
     def watch(self, show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """A callback that records metrics here and passes them on to `show`."""
@@ -58,6 +60,7 @@ class StatusFile:
             "updated_at_s": time.time(),
             "memory_bytes": process.memory_info().rss,
             "metrics": as_json(self._latest),
+            "components": self.components(),
         }
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(status))

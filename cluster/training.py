@@ -21,6 +21,7 @@ from cluster.components import RunSpec, build_database, build_learner, build_rel
 from cluster.config import initial_labels
 from cluster.interfaces import Collected, RolloutPool, Services
 from cluster.metrics import EpisodeLog, segment_correlation
+from cluster.redis_care import RedisCare
 from cluster.run_folder import RunFolder, as_json
 from learners.checkpoint import save_checkpoint
 
@@ -35,12 +36,12 @@ class Training:
         pool: RolloutPool,
         services: Services | None,
         show: Callable[[dict[str, Any]], None],
-        heal_redis: Callable[[], None] = lambda: None,
+        redis_care: RedisCare | None = None,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
         """`saved` is called after every checkpoint."""
         self._spec, self._folder, self._pool, self._services, self._show = spec, folder, pool, services, show
-        self._heal_redis, self._saved = heal_redis, saved
+        self._redis_care, self._saved = redis_care, saved
         self._learner = build_learner(spec)
         self._relabeler = build_relabeler(spec, build_database(spec)) if services else None
         self._episodes = EpisodeLog(spec.task.horizon)
@@ -85,13 +86,16 @@ class Training:
                 time.sleep(0.1)
 
     def _despite_redis(self, work: Callable[[], object]) -> None:
-        """Do what needs Redis. Where it does not answer, count that and go on acting and learning with the reward
-        model at hand, after `heal_redis` has had its chance."""
+        """Do what needs Redis. While it does not answer that is counted and left out: acting and learning go on with
+        the reward model at hand."""
+        if self._redis_care is not None and not self._redis_care.is_well:
+            return
         try:
             work()
-        except (redis.ConnectionError, redis.TimeoutError):
+        except (redis.ConnectionError, redis.TimeoutError) as error:
             self._redis_failures += 1
-            self._heal_redis()
+            if self._redis_care is not None:
+                self._redis_care.lost(error)
 
     def _submit(self) -> None:
         self._pool.submit(self._learner.weights())
@@ -199,7 +203,8 @@ class Training:
         judged = metrics.get("num_labels", 0) + metrics.get("num_incomparable", 0)
         if judged >= initial_labels(config) and metrics.get("gradient_steps", 0) >= config.loop.pretrain_steps:
             return True
-        if not config.in_process or config.labeler == "human":
+        is_away = self._redis_care is not None and not self._redis_care.is_well
+        if not config.in_process or config.labeler == "human" or is_away:
             time.sleep(0.05)
         return False
 

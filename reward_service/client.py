@@ -13,7 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 3.0
+"""Longer than an fsync on a busy disk takes, and short enough for who waits to go on with something else."""
 
 REDIS_VARIABLE = "TWOCLIPS_REDIS"
 """Environment variable that hands an address, which may hold a password, to a process of ours."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,23 @@ def test_killed_in_mid_label_another_process_serves_the_same_address_and_the_ans
     assert server.process_id != killed
     assert server.restarts == 1
     assert len(database.labels_since(START)[0]) == 1
+
+
+def test_one_that_is_alive_and_does_not_answer_is_ended_and_another_serves(
+    server: LabelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LabelServer, "ASK_EVERY_S", 0.3)
+    monkeypatch.setattr(LabelServer, "STUCK_S", 2.0)
+    _session(server)
+    time.sleep(0.5)  # it was asked whether it lives, and has answered
+    frozen = server.process_id
+    assert frozen is not None
+    os.kill(frozen, signal.SIGSTOP)
+    assert _session(server)["task"] == TASK
+    assert server.process_id != frozen
+    told = server.told()
+    assert (told["name"], told["restarts"]) == ("labeling pages", 1)
+    assert told["why"].startswith("it had not answered for 2")
 
 
 def test_a_taken_port_is_passed_over(server: LabelServer, redis_url: str, tmp_path: Path) -> None:

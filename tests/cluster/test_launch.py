@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -122,6 +123,31 @@ def test_a_killed_reward_service_comes_back_and_publishes_on(tmp_path: Path) -> 
     rows = RunFolder.open(tmp_path / "run").read_metrics()
     assert rows[-1]["services_restarted"] >= 2
     assert summary["labels"] >= 20
+
+
+def test_what_is_alive_and_does_nothing_is_ended_and_started_again(tmp_path: Path) -> None:
+    stopped: list[psutil.Process] = []
+
+    def stop() -> None:
+        for title in ("RolloutHost", "ServiceHost"):
+            host = find(title)
+            assert host is not None
+            host.suspend()
+            stopped.append(host)
+
+    watcher = when_steps_reach(tmp_path / "run", 2048, stop)
+    train(tmp_path / "run", ray_config(steps=100_000, **{"supervision.stuck_s": 2.0, "loop.checkpoint_steps": 200_000}))
+    watcher.join()
+    assert len(stopped) == 2
+    assert not any(map(_lives, stopped))
+    last = RunFolder.open(tmp_path / "run").read_metrics()[-1]
+    assert last["workers_replaced"] >= 1
+    assert last["services_restarted"] >= 1
+    events = (tmp_path / "run" / "events.log").read_text()
+    assert "the rollout worker 0 is started again: it had done nothing for" in events
+    told = {part["name"]: part for part in json.loads((tmp_path / "run/status.json").read_text())["components"]}
+    assert set(told) == {"Redis", "rollout worker 0", "labeling", "reward service"}
+    assert "done nothing" in told["rollout worker 0"]["why"]
 
 
 def test_a_killed_redis_is_started_again_and_no_label_is_lost(tmp_path: Path) -> None:

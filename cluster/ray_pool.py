@@ -1,0 +1,140 @@
+"""RayPool: rollout workers in processes of Ray. What a dead or stuck one owed is asked of the one in its place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+
+from actors.policy import PolicyWeights
+from cluster.interfaces import Collected
+from cluster.supervise import ComponentFailure, Life
+
+LOOK_EVERY_S = 1.0
+"""How often one that lets us wait is asked how far it is."""
+
+
+class RayPool:
+    """One rollout in flight per worker; a dead worker is replaced and its rollout asked for again. A `RolloutPool`."""
+
+    def __init__(self, start: Callable[[int, int], Any], lives: list[Life]) -> None:
+        """`start(index, generation)` starts a worker's process; one for each life."""
+        self._start, self._lives = start, lives
+        self._workers = [start(index, 0) for index in range(len(lives))]
+        self._pulses = [_Pulse(worker) for worker in self._workers]
+        for life in lives:
+            life.started()
+        self._calls: list[Any] = []
+        self._weights: Any = None
+        self._generation = 0
+        self.references: list[Any] = []
+
+    @property
+    def replaced(self) -> int:
+        return sum(life.restarts for life in self._lives)
+
+    def lives(self) -> list[Life]:
+        return self._lives
+
+    def submit(self, weights: PolicyWeights) -> None:
+        self._weights = ray.put({"version": weights.version, "vector": weights.vector})
+        self._calls = [worker.step.remote(self._weights) for worker in self._workers]
+
+    def gather(self) -> Collected:
+        collected = [self._get(index) for index in range(len(self._workers))]
+        self.references = self._calls
+        return collected
+
+    def _get(self, index: int) -> Any:
+        """(Rollout, Hidden)"""
+        life = self._lives[index]
+        while True:
+            try:
+                collected = ray.get(self._calls[index], timeout=LOOK_EVERY_S)
+            except GetTimeoutError:
+                self._pulses[index].feel(life)
+                if life.is_stuck:
+                    self._pulses[index].end()
+                    self._replace(index, f"it had done nothing for {life.silent_s:.0f} s")
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, Exception) else error from None
+            except RayError as error:
+                raise_if_unbuildable(life.name, error)
+                self._replace(index, reason_of(error))
+            else:
+                life.moved()
+                return collected
+
+    def _replace(self, index: int, why: str) -> None:
+        life = self._lives[index]
+        life.ended(why)
+        time.sleep(life.pause_s)
+        life.started()
+        self._workers[index] = self._start(index, self._generation + 500 + self.replaced)
+        self._pulses[index] = _Pulse(self._workers[index])
+        self._calls[index] = self._workers[index].step.remote(self._weights)
+
+    def restart(self, generation: int) -> None:
+        self._generation = generation
+        for worker in self._workers:
+            worker.restart.remote(generation)
+        self._calls = []
+
+
+class _Pulse:
+    """Asks one worker, beside the rollout that it is at, how many steps it has done."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._asked: Any = None
+        self._process: tuple[str, int] | None = None
+
+    def feel(self, life: Life) -> None:
+        """Takes in the last answer, if there is one, and asks again. Nobody waits."""
+        if self._asked is not None and is_done(self._asked):
+            with suppress(RayError):  # the rollout that is waited for will say what happened
+                done, host, process_id = cast(Any, ray.get(self._asked))
+                self._process = host, process_id
+                life.heard(done)
+            self._asked = None
+        if self._asked is None:
+            self._asked = self._worker.pulse.options(concurrency_group="pulse").remote()
+
+    def end(self) -> None:
+        """Ends its process, by force."""
+        end_actor(self._worker, self._process)
+
+
+def end_actor(actor: Any, process: Any) -> None:
+    """By Ray, and by a signal where it is on this machine: one that is stopped does not hear Ray. `process`: (host,
+    process id), if it ever said so."""
+    with suppress(RayError, ValueError):
+        ray.kill(actor)
+    if process and process[0] == socket.gethostname():
+        with suppress(OSError):
+            os.kill(process[1], signal.SIGKILL)
+
+
+def is_done(reference: Any) -> bool:
+    ready, _ = ray.wait([reference], timeout=0)
+    return bool(ready)
+
+
+def reason_of(error: Exception) -> str:
+    """What Ray says of a death, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def raise_if_unbuildable(name: str, error: Exception) -> None:
+    """A process whose component cannot even be built would die again and again: say why, once."""
+    if getattr(error, "actor_init_failed", False):
+        reason = str(error).strip().splitlines()[-1]
+        raise ComponentFailure(f"the {name} could not start: {reason}") from error

@@ -1,0 +1,162 @@
+"""RayServices: reward service and labeling in processes of Ray, watched."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from cluster.interfaces import Collected
+from cluster.ray_pool import RayPool, end_actor, is_done, raise_if_unbuildable, reason_of
+from cluster.supervise import ComponentFailure, Life
+
+
+class RayServices:
+    """The service hosts: one that dies or is stuck is started again, one whose service failed ends the run. A
+    `Services`.
+
+    Nothing here waits for a host. Once the agent learns, an observation a second is enough for statistics and for
+    clips; more are dropped, and so is one that comes while the one before is still being taken in."""
+
+    OBSERVE_EVERY_S = 1.0
+
+    def __init__(self, start: dict[str, Callable[[], Any]], lives: dict[str, Life], pool: RayPool) -> None:
+        self._start, self._lives, self._pool = start, lives, pool
+        self._hosts: dict[str, Any] = {}
+        self._observing: dict[str, Any] = {}
+        self._asking: dict[str, Any] = {}
+        self._start_at_s: dict[str, float] = {}  # those that wait for their next start
+        self._status: dict[str, dict[str, Any]] = {}
+        self._asked_s = time.monotonic()
+        self._observed_s = -math.inf
+        self._hurried = False
+        for name in start:
+            self._begin(name)
+
+    def lives(self) -> list[Life]:
+        return list(self._lives.values())
+
+    def observe(self, collected: Collected, agent_steps: int) -> None:
+        del collected  # the hosts fetch the same rollouts from the object store themselves
+        if not self._hurried and time.monotonic() - self._observed_s < self.OBSERVE_EVERY_S:
+            return
+        self._observed_s = time.monotonic()
+        for name, host in self._hosts.items():
+            if self._has_observed(name):
+                self._observing[name] = host.observe.remote(agent_steps, *self._pool.references)
+
+    def _has_observed(self, name: str) -> bool:
+        """Whether the host has taken in what it was given last. Raises ComponentFailure for what it could not."""
+        if self._observing[name] is None:
+            return True
+        if not is_done(self._observing[name]):
+            return False
+        try:
+            ray.get(self._observing[name])
+        except RayActorError:
+            pass  # `advance` will notice, and start another
+        except RayTaskError as error:
+            raise ComponentFailure(f"the {name} could not take in a rollout: {error.cause}") from error
+        return True
+
+    def advance(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._asked_s < 0.2:
+            return
+        self._asked_s = now_s
+        for name, at_s in list(self._start_at_s.items()):
+            if now_s >= at_s:
+                self._begin(name)
+        for name in list(self._hosts):
+            if is_done(self._asking[name]):
+                self._take_status(name)
+            elif self._lives[name].is_stuck:
+                self._end_stuck(name)
+
+    def _take_status(self, name: str) -> None:
+        try:
+            status: dict[str, Any] = cast(Any, ray.get(self._asking[name]))
+        except RayActorError as error:
+            raise_if_unbuildable(name, error)
+            self._lost(name, reason_of(error))
+            return
+        self._status[name] = status
+        if status["failure"]:
+            raise ComponentFailure(
+                f"the {name} stopped: {status['failure']}; continue with --resume when that is mended"
+            )
+        self._lives[name].heard(status["done"])
+        if self._lives[name].is_stuck:
+            self._end_stuck(name)
+        else:
+            self._asking[name] = self._hosts[name].status.remote()
+
+    def _end_stuck(self, name: str) -> None:
+        end_actor(self._hosts[name], self._status.get(name, {}).get("process"))
+        self._lost(name, f"it had done nothing for {self._lives[name].silent_s:.0f} s")
+
+    def _lost(self, name: str, why: str) -> None:
+        life = self._lives[name]
+        life.ended(why)
+        del self._hosts[name]
+        self._start_at_s[name] = time.monotonic() + life.pause_s
+        if life.pause_s == 0.0:
+            self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        self._start_at_s.pop(name, None)
+        self._hosts[name] = self._start[name]()
+        self._observing[name] = None
+        self._asking[name] = self._hosts[name].status.remote()
+        self._lives[name].started()
+        if self._hurried:
+            self._hosts[name].hurry.remote(True)
+
+    def metrics(self) -> dict[str, float]:
+        merged: dict[str, float] = {"services_restarted": float(sum(life.restarts for life in self._lives.values()))}
+        for status in self._status.values():
+            merged.update({name: value for name, value in status["metrics"].items() if name != "waiting"})
+        return merged
+
+    def reach(self, agent_steps: int) -> None:
+        for host in self._hosts.values():
+            host.reach.remote(agent_steps)
+
+    def hurry(self, hurried: bool) -> None:
+        self._hurried = hurried
+        for host in self._hosts.values():
+            host.hurry.remote(hurried)
+
+    def forget(self) -> None:
+        self._observed_s = -math.inf  # they have nothing now: show them the next rollout at once
+        for host in self._hosts.values():
+            host.forget.remote()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: self._call(name, "state_dict") for name in self._start}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in self._start:
+            self._call(name, "load_state_dict", state[name])
+
+    def _call(self, name: str, method: str, *args: Any) -> Any:
+        """Call a host and wait; where it has died or is stuck, ask the one that takes its place."""
+        while True:
+            if name not in self._hosts:
+                time.sleep(max(0.0, self._start_at_s[name] - time.monotonic()))
+                self._begin(name)
+            host = self._hosts[name]
+            reply = getattr(host, method).remote(*args)
+            while not is_done(reply):
+                time.sleep(0.01)
+                self.advance()
+            try:
+                return ray.get(reply)
+            except RayActorError as error:
+                raise_if_unbuildable(name, error)
+                if self._hosts.get(name) is host:  # else it was noticed while we waited
+                    self._lost(name, reason_of(error))

@@ -1,0 +1,87 @@
+"""RedisCare: whoever finds that Redis does not answer says so here and goes on with something else; it is mended beside
+them, and asked again only when it is.
+
+    care = RedisCare(url, private, tell)
+    if care.is_well: ...            # else leave Redis alone: a dead one costs every caller a timeout
+    care.lost(error)                # begins to mend
+
+A private server that died is started again, one that is alive and silent too; a given one is waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+import redis
+
+from cluster.redis_server import PrivateRedis, RedisServerError
+from cluster.supervise import Tell
+from reward_service.client import connect
+
+
+class RedisCare:
+    """Of one run. `private` is None for a given server, and `url` "" for a run that needs none."""
+
+    TRY_EVERY_S = 0.5
+
+    def __init__(self, url: str, private: PrivateRedis | None, tell: Tell) -> None:
+        self._url, self._private, self._tell = url, private, tell
+        self._well, self._closing = threading.Event(), threading.Event()
+        self._well.set()
+        self._mender: threading.Thread | None = None
+        self._lost_s = 0.0
+        self._why = ""
+        self.num_lost = 0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it answered when it was last asked."""
+        return self._well.is_set()
+
+    def lost(self, error: Exception) -> None:
+        """It did not answer."""
+        if not self._well.is_set():
+            return
+        self._well.clear()
+        self.num_lost += 1
+        self._lost_s, self._why = time.monotonic(), str(error)
+        self._tell(f"Redis did not answer ({error}); acting and learning go on")
+        self._mender = threading.Thread(target=self._mend, name="redis-care", daemon=True)
+        self._mender.start()
+
+    def close(self) -> None:
+        """Mends nothing from now on."""
+        self._closing.set()
+        if self._mender is not None:
+            self._mender.join()
+
+    def told(self) -> dict[str, Any]:
+        """What status.json says of it."""
+        silent_s = 0.0 if self.is_well else time.monotonic() - self._lost_s
+        return {
+            "name": "Redis",
+            "state": "at work" if self.is_well else "away",
+            "silent_s": round(silent_s, 1),
+            "restarts": self._private.restarts if self._private else 0,
+            "why": self._why,
+        }
+
+    def _mend(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(redis.RedisError, RedisServerError, OSError):
+                self._private.start() if self._private else _ping(self._url)
+                self._tell(f"Redis answers again after {time.monotonic() - self._lost_s:.1f} s")
+                self._well.set()
+                return
+            self._closing.wait(self.TRY_EVERY_S)
+
+
+def _ping(url: str) -> None:
+    client = connect(url)
+    try:
+        client.ping()
+    finally:
+        client.close()

@@ -1,0 +1,98 @@
+"""A Redis that dies or falls silent is mended beside those who go on without it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from cluster import redis_server
+from cluster.redis_care import RedisCare
+from cluster.redis_server import PrivateRedis
+from reward_service.client import connect
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[PrivateRedis]:
+    server = PrivateRedis(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def until_well(care: RedisCare) -> None:
+    deadline_s = time.monotonic() + 30
+    while not care.is_well:
+        assert time.monotonic() < deadline_s, "not mended in 30 s"
+        time.sleep(0.01)
+
+
+def kill(process_id: int) -> None:
+    os.kill(process_id, signal.SIGKILL)
+
+
+def freeze(process_id: int) -> None:
+    os.kill(process_id, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("harm", [kill, freeze])
+def test_a_private_server_is_started_again_with_all_that_it_acknowledged(
+    private: PrivateRedis, said: list[str], monkeypatch: pytest.MonkeyPatch, harm: Callable[[int], None]
+) -> None:
+    monkeypatch.setattr(redis_server, "SILENT_S", 1.0)
+    monkeypatch.setattr("reward_service.client.TIMEOUT_S", 0.5)
+    client = connect(private.url)
+    client.set("label", "left")
+    before = private.process_id
+    assert before is not None
+    care = RedisCare(private.url, private, said.append)
+    harm(before)
+    with pytest.raises((redis.ConnectionError, redis.TimeoutError)) as lost:
+        client.ping()
+    begin_s = time.monotonic()
+    care.lost(lost.value)
+    care.lost(lost.value)  # and whoever finds the same
+    assert time.monotonic() - begin_s < 0.2  # nobody waits
+    assert not care.is_well
+    assert care.told()["state"] == "away"
+    until_well(care)
+    assert client.get("label") == b"left"
+    assert private.process_id != before
+    assert care.told() == {"name": "Redis", "state": "at work", "silent_s": 0.0, "restarts": 1, "why": str(lost.value)}
+    assert [line.split(" (")[0] for line in said[:1]] == ["Redis did not answer"]
+    assert said[-1].startswith("Redis answers again after")
+    assert len(said) == 2
+    care.close()
+
+
+def test_a_given_server_is_waited_for(private: PrivateRedis, said: list[str]) -> None:
+    care = RedisCare(private.url, None, said.append)
+    assert private.process_id is not None
+    os.kill(private.process_id, signal.SIGKILL)
+    care.lost(ConnectionError("gone"))
+    time.sleep(0.3)
+    assert not care.is_well
+    private.start()
+    until_well(care)
+    care.close()
+
+
+def test_a_run_that_ends_while_redis_is_away_does_not_wait_for_it(said: list[str]) -> None:
+    care = RedisCare("unix:///nowhere/redis.sock", None, said.append)
+    care.lost(ConnectionError("gone"))
+    begin_s = time.monotonic()
+    care.close()
+    assert time.monotonic() - begin_s < 2.0
+    assert not care.is_well

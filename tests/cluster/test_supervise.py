@@ -1,0 +1,105 @@
+"""Who is taken for dead or stuck, and when it is started again."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.supervise import ComponentFailure, Life, SupervisionConfig
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def life(clock: Clock, said: list[str] | None = None, **settings: float) -> Life:
+    tell = (lambda _: None) if said is None else said.append
+    life = Life("reward service", SupervisionConfig(**settings), tell, clock)  # pyright: ignore[reportArgumentType]
+    life.started()
+    return life
+
+
+def test_only_progress_is_a_sign_of_life(clock: Clock) -> None:
+    worker = life(clock)
+    worker.heard(7)
+    clock.now_s += 15
+    worker.heard(7)  # it answers, but has done nothing
+    clock.now_s += 6
+    assert worker.is_stuck
+    worker.heard(8)
+    assert not worker.is_stuck
+    assert worker.silent_s == 0
+
+
+def test_one_that_was_just_started_is_given_more_time(clock: Clock) -> None:
+    worker = life(clock)
+    clock.now_s += 100
+    assert not worker.is_stuck
+    clock.now_s += 21
+    assert worker.is_stuck
+    worker.ended("it was stuck")
+    worker.started()
+    assert not worker.is_stuck
+    assert worker.restarts == 1
+
+
+def test_the_first_start_is_at_once_and_later_ones_ever_slower(clock: Clock) -> None:
+    worker = life(clock)
+    pauses = []
+    for _ in range(8):
+        worker.ended("killed")
+        pauses.append(worker.pause_s)
+        worker.started()
+        clock.now_s += 1
+    assert pauses[:4] == [0.0, 1.0, 2.0, 4.0]
+    assert pauses[-1] == Life.MAX_PAUSE_S
+    clock.now_s += 61  # it has lived
+    worker.ended("killed")
+    assert worker.pause_s == 0.0
+
+
+def test_starting_in_vain_over_and_over_ends_the_run_with_the_reason(clock: Clock) -> None:
+    worker = life(clock, give_up_after=3)
+    for _ in range(3):
+        worker.ended("out of memory")
+        worker.started()
+    with pytest.raises(ComponentFailure, match=r"4 times in a row \(out of memory\).*--workers.*--resume"):
+        worker.ended("out of memory")
+
+
+def test_deaths_far_apart_never_end_a_run(clock: Clock) -> None:
+    worker = life(clock, give_up_after=3)
+    for _ in range(50):
+        clock.now_s += 61
+        worker.ended("its node was taken away")
+        worker.started()
+    assert worker.restarts == 50
+
+
+def test_what_is_told(clock: Clock) -> None:
+    said: list[str] = []
+    worker = life(clock, said)
+    expected = {"name": "reward service", "state": "starting", "silent_s": 0.0, "restarts": 0, "why": ""}
+    assert worker.told() == expected
+    worker.heard(3)
+    clock.now_s += 2.25
+    assert worker.told() == {**expected, "state": "at work", "silent_s": 2.2}
+    clock.now_s += 20
+    assert worker.told()["state"] == "stuck"
+    worker.ended("it was stuck")
+    worker.started()
+    assert worker.told() == {**expected, "restarts": 1, "why": "it was stuck"}
+    assert said == ["the reward service is started again: it was stuck"]
+
+
+@pytest.mark.parametrize("settings", [{"stuck_s": 0.0}, {"stuck_s": 30.0, "starting_s": 20.0}, {"give_up_after": 0}])
+def test_impossible_patience_is_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="supervision needs"):
+        SupervisionConfig(**settings)  # pyright: ignore[reportArgumentType]
