@@ -20,6 +20,9 @@ import gymnasium
 import numpy as np
 
 from actors.mujoco import without_deprecation
+from actors.small_world import ENVIRONMENT_ID as SMALL_WORLD
+from actors.small_world import HORIZON as SMALL_WORLD_STEPS
+from actors.small_world import INSTRUCTION as NEAR_THE_GOAL
 from actors.spaces import ActionSpec, action_spec, observation_shape
 
 
@@ -104,6 +107,16 @@ _PENDULUM_SETTINGS = {  # it falls once, within the first steps of 1,400: what i
     "query.initial_fraction": 0.1,
     "oracle.tie_threshold": 0.1,  # a person sees no difference either; without ties such answers teach noise
 }
+_SMALL_WORLD_SETTINGS = {  # an agent that is at home again every 20 steps: short returns, small updates
+    "rollout.num_envs": 8,
+    "rollout.steps": 40,
+    "learner.gamma": 0.9,
+    "ppo.learning_rate": 1e-3,
+    "ppo.minibatch": 80,
+    "ppo.entropy": 0.01,
+    "loop.warmup_steps": 1600,
+    "oracle.tie_threshold": 1e-3,  # whole moves differ by more; sums of them in another order by less
+}
 _RIGHT = "Farther to the right is better; when both move alike, the more upright or higher one."
 _FORWARD = "Farther to the right is better."
 _BALANCE = "The pole should stand upright, near the middle."
@@ -145,6 +158,7 @@ _REGISTERED: dict[str, tuple[str, Preset]] = {
         "MountainCarContinuous-v0",
         Preset(999, 50, -100.0, "The car should get up the hill to the right."),
     ),
+    "small-world": (SMALL_WORLD, Preset(SMALL_WORLD_STEPS, 5, 0.0, NEAR_THE_GOAL, _SMALL_WORLD_SETTINGS)),
     "acrobot": ("Acrobot-v1", Preset(500, 25, -50.0, "The tip should swing up to the line.")),
 }
 

@@ -18,8 +18,6 @@ arrives (`trainable`); nothing is moved over to it, since that would leak. The s
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -28,22 +26,15 @@ from torch import Tensor
 
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
+from reward_service.bootstrap import multiplicities
 from reward_service.comparisons import Comparison
 
 _FIRST_CAPACITY = 64
 _SIDES = {"left": 1, "right": -1, "": 0}
-_CUMULATIVE_POISSON = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
 
 
 class RewardDataError(ValueError):
     """What the reward service was given to learn from cannot be used."""
-
-
-def multiplicities(key: str, members: int, seed: int) -> np.ndarray:
-    """count [E] int64 ~ Poisson(1), fixed for ever by (key, member, seed): P(0) = 1/e."""
-    draws = [hashlib.blake2b(f"{seed}/{member}/{key}".encode(), digest_size=8).digest() for member in range(members)]
-    uniform = np.array([int.from_bytes(digest, "little") >> 11 for digest in draws]) / 2.0**53
-    return np.searchsorted(_CUMULATIVE_POISSON, uniform, side="right").astype(np.int64)
 
 
 class ComparisonDataset:

@@ -1,0 +1,283 @@
+"""Session: the whole loop in the small world, one agent step at a time, on the real database and queue.
+
+    session = Session(DemoConfig(preset="oracle", seed=1), database)
+    while session.step(): ...              # False: a person is asked, and the agent waits for the answer
+
+A step moves the agent. Every few steps, while queries are on, two of its recent paths are asked about; the answer comes
+back through queue and log like any other, the ensemble does gradient steps, and the policy is planned anew. The same
+config, and the same answers, give the same session: it looks at no clock.
+
+The real query actor, trainer and snapshots need torch and rollouts; here stand the pieces of them that are maths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from actors.small_world import Grid, SmallWorld
+from actors.small_world_plan import optimal_actions, reward_match, share_optimal
+from actors.trajectory import Clip, Segment
+from labeling.demo_policy import Planner, Policy
+from labeling.demo_record import Record
+from labeling.oracle import OracleConfig, SyntheticLabeler
+from labeling.queue import QueryQueue
+from labeling.selection import candidate_pairs, select_pairs
+from reward_service.comparisons import Answer, Comparison, Query, Retraction
+from reward_service.database import START, ComparisonDatabase
+from reward_service.tabular import TabularConfig, TabularEnsemble, disagreement
+
+Array = np.ndarray
+
+PRESETS = ("oracle", "person", "offline")
+CLIP_STEPS = 5
+ASK_EVERY_STEPS, SELDOM_EVERY_STEPS = 10, 50
+EAGER_QUERIES = 300
+"""Queries ASK_EVERY_STEPS apart, after which, since little is new by then, they are SELDOM_EVERY_STEPS apart."""
+FIT_STEPS = 10
+"""Gradient steps for each label."""
+RECENT_CLIPS = 100
+CANDIDATES = 20
+OFFLINE_STEPS, OFFLINE_LABELS = 160, 300
+_TIE = 1e-6  # sums of the same numbers in another order
+_DRAWS = 4  # times as many candidates are drawn as are wanted: some were asked before
+
+
+class DemoError(ValueError):
+    """There is no such demo."""
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """preset: "oracle" asks a synthetic labeler as it goes; "person" whoever sits at the page; "offline" asks the
+    synthetic labeler OFFLINE_LABELS times about the first OFFLINE_STEPS steps, and never again.
+    exploration: share of moves at random. error_rate: of the synthetic labeler."""
+
+    preset: Literal["oracle", "person", "offline"] = "oracle"
+    seed: int = 1
+    size: int = Grid.size
+    goal: tuple[int, int] = Grid.goal
+    selection: Literal["disagreement", "random"] = "disagreement"
+    members: int = 3
+    error_rate: float = 0.0
+    exploration: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise DemoError(f"there is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
+        if self.selection not in ("disagreement", "random"):
+            raise DemoError(f"queries are chosen by disagreement or at random, not by {self.selection!r}")
+        for name, most in (("error_rate", 0.5), ("exploration", 1.0)):
+            if not 0.0 <= getattr(self, name) <= most:
+                raise DemoError(f"{name} must be between 0 and {most:g}, got {getattr(self, name)}")
+        if not 1 <= self.members <= 7:
+            raise DemoError(f"the ensemble has 1 to 7 members, not {self.members}")
+        Grid(self.size, self.goal)
+
+
+class Session:
+    """One run of the demo; `change` changes who answers, and what is asked, in its midst. Not to be shared between
+    threads; errors of the connection come through."""
+
+    def __init__(
+        self,
+        config: DemoConfig,
+        database: ComparisonDatabase,
+        make_policy: Callable[[Grid, float, int], Policy] = Planner,
+    ) -> None:
+        self.config = config
+        self._database, self._queue = database, QueryQueue(database.client, database.run_id)
+        self._world = SmallWorld(config.size, config.goal)
+        self.grid = self._world.grid
+        self.horizon = 4 * config.size
+        self.ensemble = TabularEnsemble(TabularConfig(config.members), self.grid.num_cells, config.seed)
+        self.policy = make_policy(self.grid, config.exploration, config.seed)
+        self._optimal = optimal_actions(self.grid)
+        self._random = np.random.default_rng((config.seed, 2))
+        self._oracle = SyntheticLabeler(self._oracle_config(), self._queue, database, config.seed)
+        self._clips: deque[Clip] = deque(maxlen=RECENT_CLIPS)
+        self._visits: deque[Array] = deque(maxlen=RECENT_CLIPS)  # [C] of each: how often it was in which cell
+        self._path: list[tuple[int, int]] = []  # (cell, action) of the clip under way
+        self._asked: set[frozenset[str]] = set()  # pairs of clip ids
+        self._eager = EAGER_QUERIES
+        self._cursor = START
+        self._age_steps, self._burst = 0, 0
+        self.num_steps = 0
+        self.labeler: Literal["oracle", "person"] = "person" if config.preset == "person" else "oracle"
+        self.online = config.preset != "offline"
+        self.record = Record()
+        self._is_waiting = False
+        self._measure()
+
+    # ---- what may be changed while it goes on
+
+    def change(self, labeler: str | None = None, online: bool | None = None, selection: str | None = None,
+               error_rate: float | None = None) -> None:  # fmt: skip
+        """Who answers, whether anybody is asked, which pairs, and how often the synthetic labeler errs."""
+        if labeler is not None and labeler not in ("oracle", "person"):
+            raise DemoError(f"the labeler is the oracle or a person, not {labeler!r}")
+        selected = replace(
+            self.config,
+            selection=self.config.selection if selection is None else selection,  # type: ignore[arg-type]
+            error_rate=self.config.error_rate if error_rate is None else error_rate,
+        )
+        if selected != self.config:
+            self.config = selected
+            self._oracle = SyntheticLabeler(self._oracle_config(), self._queue, self._database, self.config.seed)
+            how = "by disagreement" if selected.selection == "disagreement" else "at random"
+            self.record.tell(self.num_steps, f"Queries are chosen {how}; the oracle errs in {selected.error_rate:.0%}.")
+        if labeler is not None and labeler != self.labeler:
+            self.labeler = labeler  # type: ignore[assignment]
+            who = "You answer from here on." if labeler == "person" else "The synthetic oracle answers from here on."
+            self.record.tell(self.num_steps, who)
+        if online is not None and online != self.online:
+            self.online = online
+            self._eager = EAGER_QUERIES
+            said = "on: the newest paths are asked about" if online else "off: the reward map stands still"
+            self.record.tell(self.num_steps, f"Online queries are {said}.")
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a person is asked, and has not answered."""
+        return self._is_waiting
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the offline preset still asks: what comes next is no agent step."""
+        return self._burst > 0
+
+    @property
+    def cell(self) -> int:
+        return self._world.cell
+
+    # ---- the loop
+
+    def step(self) -> bool:
+        """One agent step, or one of the offline preset's queries; False where a person has yet to answer."""
+        if self._is_waiting:
+            self._take_answers()
+            self._is_waiting = self.labeler == "person" and self.online and self._database.num_open_queries() > 0
+            if self._is_waiting:
+                return False
+        if self._burst > 0:
+            self._burst -= 1
+            self._ask()
+            if self._burst == 0:
+                told = f"{len(self.ensemble)} labels about the first {self.num_steps} steps; nobody is asked any more."
+                self.record.tell(self.num_steps, told)
+            return True
+        self._move()
+        if self.config.preset == "offline" and self.num_steps == OFFLINE_STEPS:
+            self._burst = OFFLINE_LABELS
+        elif self.num_steps % (ASK_EVERY_STEPS if self._eager > 0 or not self.online else SELDOM_EVERY_STEPS) == 0:
+            if self.online:
+                self._eager -= 1
+                self._ask()
+            else:
+                self._measure()
+        return True
+
+    def _move(self) -> None:
+        cell, action = self._world.cell, self.policy.act(self._world.cell)
+        self._world.step(action)
+        self.num_steps += 1
+        self._age_steps += 1
+        self._path.append((cell, action))
+        ended = self._age_steps >= self.horizon
+        self.policy.saw(cell, action, self._world.cell, ended)
+        if len(self._path) == CLIP_STEPS:
+            self._clips.append(self._cut())
+            self._visits.append(np.bincount([cell for cell, _ in self._path], minlength=self.grid.num_cells))
+            self._path.clear()
+        if ended:
+            self._world.reset()
+            self._age_steps = 0
+            self._path.clear()
+
+    def _cut(self) -> Clip:
+        cells, actions = np.array(self._path).T
+        observations = np.eye(self.grid.num_cells, dtype=np.float32)[cells]
+        digest = hashlib.blake2b(np.ascontiguousarray(np.stack((cells, actions))).tobytes(), digest_size=16)
+        true_return = float(self.grid.hidden_rewards[cells].sum())
+        segment = Segment(observations, actions.astype(np.int64))
+        return Clip(digest.hexdigest(), segment, np.empty((len(cells), 0), np.float32), true_return, len(self.ensemble))
+
+    def _ask(self) -> None:
+        """Offers the most telling of a few pairs; the oracle answers at once, a person when they like."""
+        chosen = self._chosen_query()
+        if chosen is None:
+            return
+        query, left, right = chosen
+        self._database.put_clips((left, right))
+        self._database.offer([query])
+        self.record.ask(left, right, query.disagreement)
+        if self.labeler == "person":
+            self._is_waiting = True
+            return
+        self._oracle.step(max_labels=1)
+        self._take_answers()
+
+    def _chosen_query(self) -> tuple[Query, Clip, Clip] | None:
+        """A pair that was never asked, of clips that show different cells; None where there is none now."""
+        if len(self._clips) < 2:
+            return None
+        clips = list(self._clips)
+        visits = np.array(self._visits)
+        drawn = candidate_pairs(self._random, len(clips), CANDIDATES * _DRAWS)
+        drawn = drawn[(visits[drawn[:, 0]] != visits[drawn[:, 1]]).any(axis=1)]
+        unasked = [pair for pair in drawn.tolist() if _ids(clips, pair) not in self._asked][:CANDIDATES]
+        if not unasked:
+            return None
+        score = (lambda pairs: disagreement(self.ensemble.differences(visits[pairs]))) if len(self.ensemble) else None
+        chosen = select_pairs(np.array(unasked), score, 1, self.config.selection == "disagreement")
+        pair: list[int] = chosen.pairs[0].tolist()
+        self._asked.add(_ids(clips, pair))
+        left, right = clips[pair[0]], clips[pair[1]]
+        digest = hashlib.blake2b(f"{left.clip_id}:{right.clip_id}".encode(), digest_size=16).hexdigest()
+        value = float(chosen.disagreement[0])
+        return Query(digest, left.clip_id, right.clip_id, value, len(self.ensemble), asked_at_s=0.0), left, right
+
+    def _take_answers(self) -> None:
+        """Reads what is new in the log and learns from it."""
+        items, self._cursor = self._database.comparisons_since(self._cursor)
+        for item in items:
+            if isinstance(item, Retraction):
+                self.ensemble.remove(item.label.retracts, FIT_STEPS)
+                self.record.tell(self.num_steps, "An answer was taken back: all is fitted anew without it.")
+            else:
+                self._learn(item)
+        if items:
+            self.policy.learn(self.ensemble.rewards)
+            self._measure()
+
+    def _learn(self, comparison: Comparison) -> None:
+        answer = comparison.label.answer
+        mu = None if answer is None else answer.target
+        if mu is not None:
+            visits = np.stack([side.observations.sum(axis=0) for side in (comparison.left, comparison.right)])
+            self.ensemble.add(comparison.label.label_id, comparison.label.query_id, visits, mu[0])
+            self.ensemble.fit(FIT_STEPS)
+        self.record.answered(
+            self.num_steps, len(self.ensemble), comparison.label.labeler, answer or Answer.INCOMPARABLE
+        )
+
+    def _measure(self) -> None:
+        self.record.measure(
+            step=self.num_steps,
+            labels=len(self.ensemble),
+            match=reward_match(self.ensemble.rewards, self.grid.hidden_rewards),
+            optimal=share_optimal(self.policy.arrows, self._optimal),
+            loss=self.ensemble.loss(),
+        )
+
+    def _oracle_config(self) -> OracleConfig:
+        return OracleConfig(error_rate=self.config.error_rate, tie_threshold=_TIE)
+
+
+def _ids(clips: list[Clip], pair: list[int]) -> frozenset[str]:
+    return frozenset((clips[pair[0]].clip_id, clips[pair[1]].clip_id))
