@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.cli_demo import demo
 from cluster.cli_parts import Json, RunArgument, plain_errors
 from cluster.cli_train import train
 
@@ -38,6 +39,7 @@ def tasks(json_: Json = False) -> None:
 
 
 app.command()(train)
+app.command()(demo)
 
 
 @app.command()

@@ -8,7 +8,9 @@ from __future__ import annotations
 _USAGE = {
     "BadIdError",
     "ConfigError",
+    "DemoError",
     "RunFolderError",
+    "SmallWorldError",
     "UnknownPersonError",
     "UnknownTaskError",
     "UnsupportedSpaceError",

@@ -109,7 +109,7 @@ class LabelServer:
         """Open the address, start serving, return the address at once: a browser that comes early waits.
         Raises LabelServerError."""
         if self._socket is None:
-            self._socket = _listen(self._config.host, self._config.port)
+            self._socket = listen_on(self._config.host, self._config.port)
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 (self._folder / "url").write_text(self.address + "\n", encoding="utf-8")
@@ -223,7 +223,7 @@ def open_page(address: str) -> None:
         webbrowser.open(address)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen_on(host: str, port: int) -> socket.socket:
     """A listening socket on `host`, on `port` or, where that is taken, on any."""
     for candidate in (port, 0):
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -44,6 +44,7 @@ FIT_STEPS = 10
 RECENT_CLIPS = 100
 CANDIDATES = 20
 OFFLINE_STEPS, OFFLINE_LABELS = 160, 300
+TRAIL_STEPS = 12
 _TIE = 1e-6  # sums of the same numbers in another order
 _DRAWS = 4  # times as many candidates are drawn as are wanted: some were asked before
 
@@ -111,6 +112,8 @@ class Session:
         self.labeler: Literal["oracle", "person"] = "person" if config.preset == "person" else "oracle"
         self.online = config.preset != "offline"
         self.record = Record()
+        self.trail: deque[int] = deque([self._world.cell], maxlen=TRAIL_STEPS)
+        self.judged = np.zeros(self.grid.num_cells, np.int64)  # labels about paths that entered each cell
         self._is_waiting = False
         self._measure()
 
@@ -150,6 +153,11 @@ class Session:
     def is_busy(self) -> bool:
         """Whether the offline preset still asks: what comes next is no agent step."""
         return self._burst > 0
+
+    @property
+    def right_arrows(self) -> Array:
+        """[C] bool: whether what the policy thinks best in a cell is, by the hidden reward."""
+        return self._optimal[np.arange(self.grid.num_cells), self.policy.arrows]
 
     @property
     def cell(self) -> int:
@@ -198,6 +206,8 @@ class Session:
             self._world.reset()
             self._age_steps = 0
             self._path.clear()
+            self.trail.clear()
+        self.trail.append(self._world.cell)
 
     def _cut(self) -> Clip:
         cells, actions = np.array(self._path).T
@@ -211,6 +221,7 @@ class Session:
         """Offers the most telling of a few pairs; the oracle answers at once, a person when they like."""
         chosen = self._chosen_query()
         if chosen is None:
+            self._measure()
             return
         query, left, right = chosen
         self._database.put_clips((left, right))
@@ -262,6 +273,7 @@ class Session:
             visits = np.stack([side.observations.sum(axis=0) for side in (comparison.left, comparison.right)])
             self.ensemble.add(comparison.label.label_id, comparison.label.query_id, visits, mu[0])
             self.ensemble.fit(FIT_STEPS)
+            self.judged += (visits > 0).any(axis=0)
         self.record.answered(
             self.num_steps, len(self.ensemble), comparison.label.labeler, answer or Answer.INCOMPARABLE
         )

@@ -65,9 +65,10 @@ class PoolConfig:
         return self if is_own else replace(self, hosts=(*self.hosts, host), invited_only=True)
 
 
-def make_app(config: PoolConfig, client: redis.Redis) -> FastAPI:
-    """The application for one run. Raises UnknownTaskError where the task is unknown."""
-    task = make_task(config.task)
+def make_app(config: PoolConfig, client: redis.Redis, task: Task | None = None) -> FastAPI:
+    """The application for one run. `task`: where it is not quite what its name says. Raises UnknownTaskError where the
+    name is unknown."""
+    task = task or make_task(config.task)
     database = ComparisonDatabase(client, config.run_id)
     desk = Desk(QueryQueue(client, config.run_id, config.lease_s, config.overlap), database)
     show = Show(task)

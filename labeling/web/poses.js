@@ -3,12 +3,18 @@ import { getBlob } from "./api.js";
 import { loadStrip } from "./pictures.js";
 
 /**
- * A clip: steps, stepS; and positions [steps, G, 3], rotations [steps, G, 4] as w x y z, focus [steps, 3], or, where the
- * pair has a strip, what loadStrip gives and firstFrame, the clip's first in it.
+ * A clip: steps, stepS; and positions [steps, G, 3], rotations [steps, G, 4] as w x y z, focus [steps, 3]; or cells
+ * [steps], where it is a path on a grid; or, where the pair has a strip, what loadStrip gives and firstFrame, the clip's
+ * first in it.
  */
 function decodeClip(packed, numGeoms, strip) {
-  const { steps, step_s: stepS, first_frame: firstFrame } = packed;
+  const { steps, step_s: stepS, first_frame: firstFrame, cells } = packed;
   if (!Number.isInteger(steps) || steps < 1 || !(stepS > 0)) throw new Error("a clip without steps");
+  if (cells) {
+    const areCells = cells.length === steps && cells.every((cell) => Number.isInteger(cell) && cell >= 0);
+    if (!areCells) throw new Error("a path that is not of cells");
+    return { steps, stepS, cells };
+  }
   if (strip) {
     const rows = strip.image.height / strip.height;
     const isWithin = Number.isInteger(firstFrame) && firstFrame >= 0 && firstFrame + steps <= strip.columns * rows;

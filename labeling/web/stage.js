@@ -1,10 +1,11 @@
 /**
- * All clips on screen, in step: one clock, one animation frame, and for each a world or a row of pictures. Draws only when
- * something moved. A machine without a graphics card is given fewer pixels until it keeps up.
+ * All clips on screen, in step: one clock, one animation frame, and for each a world, a path, or a row of pictures. Draws
+ * only when something moved. A machine without a graphics card is given fewer pixels until it keeps up.
  *
  * Events: "tick" whenever the clock's state may differ; "failed" with the error when the clips cannot be drawn.
  */
 import { Clock } from "./clock.js";
+import { Paths } from "./paths.js";
 import { Pictures } from "./pictures.js";
 import { World, hasGraphicsCard } from "./world.js";
 
@@ -23,6 +24,7 @@ export class Stage extends EventTarget {
   #slowness = 0;
   #quality = 1;
   #isStrip = false;
+  #arePaths;
 
   clock = new Clock();
   numGeoms;
@@ -32,9 +34,12 @@ export class Stage extends EventTarget {
   constructor(canvases, description, colors) {
     super();
     this.numGeoms = description.geoms.length;
+    this.#arePaths = Boolean(description.grid);
     if (description.camera) {
       const isSmooth = hasGraphicsCard();
       this.#worlds = canvases.map((canvas) => new World(canvas, description, colors(), isSmooth));
+    } else if (description.grid) {
+      this.#worlds = canvases.map((canvas) => new Paths(canvas, description.grid));
     } else {
       this.#worlds = canvases.map((canvas) => new Pictures(canvas));
     }
@@ -59,13 +64,14 @@ export class Stage extends EventTarget {
 
   /**
    * Show clips of equal length from their beginning, at most one for each canvas; `onFirstFrame` runs when all have been
-   * drawn. asStrip: stand still.
+   * drawn. asStrip: stand still; a path then shows all of itself, and needs no film strip.
    */
   show(clips, asStrip, onFirstFrame = () => {}) {
     this.#drawn = this.#worlds.slice(0, clips.length);
     this.#drawn.forEach((world, index) => world.load(clips[index]));
-    this.#isStrip = asStrip;
+    this.#isStrip = asStrip && !this.#arePaths;
     this.clock.load(clips[0].steps, clips[0].stepS, !asStrip);
+    if (asStrip && this.#arePaths) this.clock.seek(clips[0].steps - 1);
     this.#hasPair = true;
     this.#onFirstFrame = onFirstFrame;
     this.#stale();

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
@@ -24,15 +25,21 @@ KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incompara
 @contextmanager
 def served(database: ComparisonDatabase, task: str) -> Iterator[str]:
     """The address of a server of this run's pages."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()  # who comes before the server is up waits
-        app = make_app(PoolConfig(database.run_id, task), database.client)
+    with listening(make_app(PoolConfig(database.run_id, task), database.client)) as address:
+        yield address
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """The address of a server of any application."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()  # who comes before the server is up waits
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listening],))
+        thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
         finally:
             server.should_exit = True
             thread.join()

@@ -1,0 +1,164 @@
+"""The page of the small world in a real browser. Set ARTEFACTS to a folder to keep the screenshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labeling.demo_player import Player
+from labeling.demo_session import DemoConfig
+from tests.labeling.browsing import AXE, KEYS, Visit, serious, until
+from tests.labeling.demos import served_demo
+
+pytestmark = [pytest.mark.redis, pytest.mark.browser]
+
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+FRAMES_PER_SECOND = """seconds => new Promise(resolve => {
+    let frames = 0;
+    const began = performance.now();
+    const next = () => {
+        frames += 1;
+        if (performance.now() - began < seconds * 1000) requestAnimationFrame(next);
+        else resolve(frames / seconds);
+    };
+    requestAnimationFrame(next);
+})"""
+
+
+@pytest.fixture(name="demo")
+def _demo(redis_url: str) -> Iterator[tuple[str, Player]]:
+    with served_demo(redis_url, DemoConfig()) as demo:
+        yield demo
+
+
+def visit(browser: Any, address: str, **options: Any) -> Visit:
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+    page = Visit(context, address)
+    page.tab.goto(address)
+    return page.reach(state="live")
+
+
+def leave(page: Visit) -> None:
+    page.context.close()
+    assert page.errors == []
+
+
+def world(player: Player) -> dict[str, Any]:
+    return player.state()["worlds"][0]
+
+
+def picture(page: Visit, name: str) -> None:
+    if folder := os.environ.get("ARTEFACTS"):
+        page.tab.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
+    address, player = demo
+    page = visit(browser, address)
+    page.tab.select_option("#speed", "0")
+    page.tab.keyboard.press("p")
+    until(lambda: world(player)["labels"] >= 60, "60 labels", 60.0)
+    frames = page.tab.evaluate(FRAMES_PER_SECOND, 2)
+    print(f"{frames:.0f} frames a second at full speed")
+    page.tab.click("#play")
+    page.reach(playing="false")
+    told = world(player)
+    page.has_said("step", f"{told['labels']} labels")
+    page.has_said("optimal", f"{round(100 * told['optimal'])} %")
+    page.has_said("ask-text", "The oracle says")
+    rows = page.tab.locator("#world-0 table tr").all_inner_texts()
+    assert len(rows) == 5
+    assert "goal" in rows[3]
+    assert page.tab.locator("#log li").count() > 20
+    page.tab.keyboard.press("n")
+    until(lambda: world(player)["step"] == told["step"] + 1, "one step")
+    assert frames > 20, "even beside other tests; EXPERIMENTS.md has the figure of a quiet machine"
+    leave(page)
+
+
+def test_ten_pairs_are_labeled_by_a_person_one_is_taken_back_and_then_the_oracle_goes_on(
+    browser: Any, demo: tuple[str, Player]
+):
+    address, player = demo
+    page = visit(browser, address)
+    page.tab.select_option("#speed", "0")
+    page.tab.click("[data-preset=person]")
+    answered: list[str] = []
+    for index in range(10):
+        until(lambda: page.data("query") not in ("", *answered[-1:]), "the next pair")
+        page.has_said("ask-title", "Your turn")
+        query = page.data("query")
+        if index == 4:
+            page.tab.click("#answers [data-action=tie]")
+        else:
+            page.tab.keyboard.press(KEYS["left" if index % 2 else "right"])
+        answered.append(query)
+        until(lambda count=index + 1: world(player)["labels"] == count, f"label {index + 1}")
+    assert len(set(answered)) == 10
+    until(lambda: page.data("query") not in ("", answered[-1]), "the eleventh pair")
+    stood = world(player)
+    assert stood["waiting"]
+    page.tab.keyboard.press("z")
+    until(lambda: world(player)["labels"] == 9, "the answer to be taken back")
+    page.tab.click("#more summary")
+    page.tab.uncheck("#mine")
+    until(lambda: world(player)["labels"] > 15, "the oracle's labels")
+    page.has_said("log", "The synthetic oracle answers from here on.")
+    leave(page)
+
+
+def test_offline_stands_still_until_queries_are_switched_on(browser: Any, demo: tuple[str, Player]):
+    address, player = demo
+    page = visit(browser, address)
+    page.tab.select_option("#speed", "0")
+    page.tab.click("[data-preset=offline]")
+    page.has_said("notice", "Begun anew")
+    page.tab.click("#play")
+    until(lambda: world(player)["step"] > 400, "the agent to go on after its only questions", 60.0)
+    page.has_said("ask-text", "Nobody is asked now")
+    frozen = world(player)
+    assert frozen["labels"] == 300
+    page.tab.check("#online")
+    until(lambda: world(player)["labels"] > 310, "new labels")
+    page.has_said("log", "Online queries are on")
+    assert world(player)["rewards"] != frozen["rewards"]
+    leave(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_it_is_accessible_and_fits(browser: Any, demo: tuple[str, Player], size: str, scheme: str):
+    address, player = demo
+    width, height = SIZES[size]
+    page = visit(browser, address, viewport={"width": width, "height": height}, color_scheme=scheme)
+    page.tab.click("#more summary")
+    if size == "desktop":
+        page.tab.check("#side-by-side")
+        page.tab.wait_for_selector("body[data-worlds='2']")
+    else:
+        page.tab.select_option("#speed", "0")
+        page.tab.click("[data-preset=person]")
+        until(lambda: page.data("query") != "", "a pair")
+    for _ in range(3):
+        player.step()
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+    page.tab.evaluate(AXE.read_text(encoding="utf-8"))
+    assert serious(page) == []
+    picture(page, f"demo-{size}-{scheme}")
+    leave(page)
+
+
+def test_with_reduced_motion_paths_stand_still_at_their_end(browser: Any, demo: tuple[str, Player]):
+    address, _ = demo
+    page = visit(browser, address, reduced_motion="reduce")
+    page.tab.click("[data-preset=person]")
+    until(lambda: page.data("query") != "", "a pair")
+    before = page.tab.evaluate("document.querySelector('#left canvas').toDataURL()")
+    page.tab.wait_for_timeout(700)
+    assert page.tab.evaluate("document.querySelector('#left canvas').toDataURL()") == before
+    assert len(before) > 1000
+    leave(page)
