@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from cluster.cli_demo import demo
-from cluster.cli_parts import Json, RunArgument, plain_errors
+from cluster.cli_job import attach, status, stop
+from cluster.cli_parts import Json, RunArgument, plain_errors, print_table
 from cluster.cli_train import train
 
 app = typer.Typer(
@@ -40,22 +41,9 @@ def tasks(json_: Json = False) -> None:
 
 app.command()(train)
 app.command()(demo)
-
-
-@app.command()
-def status(run: RunArgument, json_: Json = False) -> None:
-    """What a run is doing, and whether it still lives.
-
-    Example: twoclips status runs/half-cheetah-s1
-    """
-    with plain_errors():
-        from cluster.run_folder import RunFolder
-        from cluster.run_status import read_status, table_rows
-
-        found = read_status(RunFolder.open(run))
-        _print_table(table_rows(found), json_)
-        if json_:
-            typer.echo(json.dumps(found))
+app.command()(status)
+app.command()(attach)
+app.command()(stop)
 
 
 @app.command()
@@ -236,16 +224,9 @@ def bench(
             typer.echo(text, err=True)
 
         found = bench_scale(make_task(task), say) if scale else measure(make_task(task), device, say)
-        _print_table(scale_rows(found) if scale else table_rows(found), json_)
+        print_table(scale_rows(found) if scale else table_rows(found), json_)
         if json_:
             typer.echo(json.dumps(found))
-
-
-def _print_table(rows: list[tuple[str, str]], to_stderr: bool) -> None:
-    """Names and values in two columns."""
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        typer.echo(f"{name:{width}}  {value}", err=to_stderr)
 
 
 if __name__ == "__main__":

@@ -29,3 +29,10 @@ def plain_errors() -> Iterator[None]:
             raise
         typer.echo(f"twoclips: {sentence(error)}", err=True)
         raise SystemExit(code) from None
+
+
+def print_table(rows: list[tuple[str, str]], to_stderr: bool) -> None:
+    """Names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name:{width}}  {value}", err=to_stderr)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cluster.cli_parts import Json, plain_errors
-
-if TYPE_CHECKING:
-    from cluster.run_folder import RunFolder
 
 SetOption = Annotated[
     list[str] | None,
@@ -51,6 +46,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --run from its last checkpoint.")
     ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Go on without this terminal; see `twoclips attach` and `twoclips stop`.")
+    ] = False,
     address: Annotated[str, typer.Option(help="Address of a running Ray cluster. [default: a local one]")] = "",
     redis: Annotated[str, typer.Option(help="URL of a Redis server. [default: a private one]")] = "",
     store: Annotated[
@@ -80,9 +78,7 @@ def train(
         from actors.replay import drawing_problem
         from actors.tasks import make_task
         from cluster.config import ConfigError, make_config, parse_settings
-        from cluster.progress import Progress
         from cluster.run_folder import RunFolder, RunFolderError, default_folder
-        from cluster.runner import run_training
 
         if resume:
             if run is None:
@@ -115,27 +111,24 @@ def train(
 
                 check_store(config.store)
             folder = RunFolder.create(run or default_folder(config.task, config.seed), config)
-        progress = Progress(folder.config)
-        with _stored(folder, progress.say) as saved:
-            with progress:
-                summary = run_training(folder, resume, progress, progress.say, comparisons, saved)
-            from cluster.report import write_report
+        if detach:
+            from cluster.job import detach as start
 
-            report = write_report([folder])
+            typer.echo("starting; this takes some seconds", err=True)
+            process_id = start(folder, resume, comparisons)
+            typer.echo(
+                f"at work in process {process_id}\nrun     {folder.path}\nsee it  twoclips attach {folder.path}\n"
+                f"end it  twoclips stop {folder.path}"
+            )
+            if json_:
+                typer.echo(json.dumps({"run": str(folder.path), "process_id": process_id}))
+            return
+        from cluster.job import run_job
+
+        summary, report = run_job(folder, resume, comparisons)
         typer.echo(f"run     {folder.path}\nreport  {report}\n{_verdict(summary)}")
         if json_:
             typer.echo(json.dumps(summary))
-
-
-def _stored(folder: RunFolder, say: Callable[[str], None]) -> AbstractContextManager[Callable[[], None]]:
-    """Keeps the folder where the run's `store` says; gives what is to be called when there is something new."""
-    if not folder.config.store:
-        return nullcontext(lambda: None)
-    from cluster.store import mirrored
-
-    if folder.config.uses_labels and not folder.config.redis:
-        say("warning: labels are not stored, since they are in a private Redis on this machine; --redis names another")
-    return mirrored(folder.config.store, folder, say)
 
 
 def _was_given(context: typer.Context, option: str) -> bool:

@@ -23,6 +23,7 @@ _FAILURES = {
     "DatabaseError",
     "EnvironmentFailure",
     "Interrupted",
+    "JobError",
     "LabelServerError",
     "LearnerFailure",
     "RedisServerError",

@@ -72,6 +72,12 @@ def read_status(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def run_process(folder: RunFolder) -> psutil.Process | None:
+    """The process that is at work on the run, if it is on this machine and lives."""
+    told = _told(folder)
+    return _process(told) if told.get("state") == "running" else None
+
+
 def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     """The same for people: name and value of each line."""
     meaning = _STATES[status["state"]].format(run=status["run"]).replace("TASK", status["task"])

@@ -28,7 +28,7 @@ from pyarrow import fs as arrow_fs
 from cluster.run_folder import RunFolder
 
 FORMAT, VERSION = "twoclips run", 1
-_LEFT_OUT = {"redis", "labeling", "status.json"}
+_LEFT_OUT = {"redis", "labeling", "status.json", "lock"}
 _CREDENTIALS = "take the credentials from the environment (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, ...)"
 
 

@@ -1,0 +1,96 @@
+"""A run that outlives the terminal, found again, ended, and never run twice at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.job import JobError, attach, claimed, detach, main, stop
+from cluster.run_folder import RunFolder, RunFolderError
+from cluster.run_status import read_status, run_process
+from tests.cluster.conftest import Done
+from tests.cluster.runs import small_config
+
+LONG = {"labeler": "none", "steps": 50_000_000, "loop.checkpoint_steps": 50_000_000}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[RunFolder]:
+    folder = RunFolder.create(tmp_path / "run", small_config(**LONG))
+    yield folder
+    process = run_process(folder)
+    if process is not None:
+        process.kill()
+
+
+def test_it_goes_on_by_itself_is_seen_and_stopped_and_can_go_on(folder: RunFolder) -> None:
+    process_id = detach(folder, resume=False)
+    process = psutil.Process(process_id)
+    assert os.getsid(process_id) == process_id  # no terminal ends it
+    with pytest.raises(RunFolderError, match=r"at work already.*twoclips attach.*twoclips stop"):
+        detach(folder, resume=True)
+    with pytest.raises(RunFolderError, match="at work already"), claimed(folder):
+        pass
+    ended: list[str] = []
+    watcher = threading.Thread(target=lambda: ended.append(attach(folder)))
+    watcher.start()
+    while not read_status(folder)["metrics"].get("agent_steps"):
+        time.sleep(0.05)
+    assert stop(folder).startswith("stopped; go on with `twoclips train pendulum --run")
+    watcher.join(20)
+    assert ended == ["the run was stopped"]
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert len(list(folder.checkpoints.iterdir())) == 1
+    assert "stopping: writing a checkpoint" in (folder.path / "train.log").read_text()
+
+
+def test_one_that_ends_at_its_start_says_why(folder: RunFolder) -> None:
+    (folder.path / "config.toml").write_text("steps = 3")
+    with pytest.raises(JobError, match="is not a run's configuration"):
+        detach(folder, resume=False)
+
+
+def test_one_that_does_not_end_is_said_with_its_number_and_once_killed_it_is_not_at_work(folder: RunFolder) -> None:
+    process = psutil.Process(detach(folder, resume=False))
+    process.suspend()
+    with pytest.raises(JobError, match=rf"kill -9 {process.pid}.*every label stay"):
+        stop(folder, timeout_s=0.3)
+    process.kill()
+    process.wait(10)
+    with pytest.raises(JobError, match=r"not at work on this machine .it died without a word"):
+        stop(folder)
+    with pytest.raises(JobError, match=r"not at work .it died without a word.*twoclips status"):
+        attach(folder)
+    with claimed(folder):  # its claim has gone with it
+        pass
+
+
+def test_a_short_run_to_its_end(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", small_config(labeler="none"))
+    assert main([str(folder.path)]) == 0
+    assert folder.report_path.exists()
+    with pytest.raises(JobError, match="is finished"):
+        attach(folder)
+
+
+def test_the_command_line_says_how_to_see_and_end_it(twoclips: Callable[..., Done]) -> None:
+    sets = [
+        f"{name}={json.dumps(value)}"
+        for name, value in {"rollout.num_envs": 4, "rollout.steps": 64, "ppo.minibatch": 64}.items()
+    ]
+    options = ["--in-process", "--labeler", "none", *(part for each in sets for part in ("--set", each))]
+    done = twoclips("train", "pendulum", "--steps", 50_000_000, "--run", "one", "--detach", "--json", *options)
+    assert "twoclips attach one" in done.stdout
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert twoclips("status", "one").stdout.splitlines()[1].endswith("running: at work")
+    assert twoclips("stop", "one").stdout.startswith("stopped; go on with")
+    assert not psutil.pid_exists(told["process_id"]) or psutil.Process(told["process_id"]).status() == "zombie"
+    refused = twoclips("stop", "one")
+    assert (refused.code, "nothing to stop" in refused.stderr) == (1, True)
