@@ -20,6 +20,9 @@ def demo(
         str, typer.Option(help="ROW,COLUMN from 0, from the upper left. [default: one in from the end]")
     ] = "",
     selection: Annotated[str, typer.Option(help="Which pairs to ask about: disagreement or random.")] = "disagreement",
+    algorithm: Annotated[
+        str, typer.Option(help="planner (value iteration), or ppo, the pipeline's own learner: needs 50,000 steps.")
+    ] = "planner",
     members: Annotated[int, typer.Option(help="Reward maps in the ensemble.")] = 3,
     error_rate: Annotated[float, typer.Option(help="Share of the oracle's answers that are wrong.")] = 0.0,
     port: Annotated[int, typer.Option(help="Port on the loopback address; where it is taken, any free one.")] = 8775,
@@ -38,6 +41,7 @@ def demo(
         from labeling.demo_session import DemoConfig, DemoError
 
         given = {"preset": preset, "seed": seed, "size": size, "selection": selection, "members": members}
+        given["algorithm"] = algorithm
         config = DemoConfig(**given, error_rate=error_rate, **_goal(goal, DemoError))  # type: ignore[arg-type]
         if not headless:
             from cluster.demo import serve_demo

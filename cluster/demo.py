@@ -41,19 +41,23 @@ def demo_redis() -> Iterator[redis.Redis]:
             client.close()
 
 
-def serve_demo(
-    config: DemoConfig,
-    port: int,
-    say: Callable[[str], None],
-    make_policy: Callable[[Grid, float, int], Policy] = Planner,
-) -> None:
+def policy_maker(config: DemoConfig) -> Callable[[Grid, float, int], Policy]:
+    """What moves the agent. PPO takes seconds to import, the planner nothing."""
+    if config.algorithm == "planner":
+        return Planner
+    from cluster.demo_ppo import PPOAgent
+
+    return PPOAgent
+
+
+def serve_demo(config: DemoConfig, port: int, say: Callable[[str], None]) -> None:
     """The page, until Ctrl-C. `say` is given its address as soon as it can be opened."""
     import uvicorn  # a headless demo needs no server
 
     from labeling.demo_server import make_demo_app
 
     with demo_redis() as client, contextlib.closing(listen_on("127.0.0.1", port)) as listening:
-        player = Player(client, config, make_policy)
+        player = Player(client, config, policy_maker(config))
         settings = uvicorn.Config(
             make_demo_app(player, client),
             log_level="warning",
@@ -85,7 +89,7 @@ def run_headless(config: DemoConfig, num_steps: int) -> dict[str, Any]:
         raise DemoError(f"a demo needs at least one step, not {num_steps}")
     with demo_redis() as client:
         database = ComparisonDatabase(client, "demo")
-        session = Session(config, database)
+        session = Session(config, database, policy_maker(config))
         began_s = time.perf_counter()
         while session.num_steps < num_steps or session.is_busy:
             session.step()

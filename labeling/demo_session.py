@@ -57,7 +57,8 @@ class DemoError(ValueError):
 class DemoConfig:
     """preset: "oracle" asks a synthetic labeler as it goes; "person" whoever sits at the page; "offline" asks the
     synthetic labeler OFFLINE_LABELS times about the first OFFLINE_STEPS steps, and never again.
-    exploration: share of moves at random. error_rate: of the synthetic labeler."""
+    algorithm: what moves the agent, "planner" or "ppo". exploration: the planner's share of moves at random.
+    error_rate: of the synthetic labeler."""
 
     preset: Literal["oracle", "person", "offline"] = "oracle"
     seed: int = 1
@@ -66,6 +67,7 @@ class DemoConfig:
     selection: Literal["disagreement", "random"] = "disagreement"
     members: int = 3
     error_rate: float = 0.0
+    algorithm: Literal["planner", "ppo"] = "planner"
     exploration: float = 0.5
 
     def __post_init__(self) -> None:
@@ -73,6 +75,8 @@ class DemoConfig:
             raise DemoError(f"there is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         if self.selection not in ("disagreement", "random"):
             raise DemoError(f"queries are chosen by disagreement or at random, not by {self.selection!r}")
+        if self.algorithm not in ("planner", "ppo"):
+            raise DemoError(f"the agent is moved by the planner or by ppo, not by {self.algorithm!r}")
         for name, most in (("error_rate", 0.5), ("exploration", 1.0)):
             if not 0.0 <= getattr(self, name) <= most:
                 raise DemoError(f"{name} must be between 0 and {most:g}, got {getattr(self, name)}")

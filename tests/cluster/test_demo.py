@@ -64,6 +64,7 @@ print([name for name in ("torch", "ray") if name in sys.modules])
         (["--preset", "person"], "drop --headless"),
         (["--preset", "both"], "choose one of oracle, person, offline"),
         (["--steps", "0"], "at least one step"),
+        (["--algorithm", "dqn"], "by the planner or by ppo"),
         (["--goal", "3"], "ROW,COLUMN"),
         (["--goal", "9,9"], "row and column from 0 to 4"),
         (["--size", "40"], "3 to 12 cells"),
