@@ -25,7 +25,7 @@ class Gallery:
     def newest(self) -> dict[str, Any]:
         """NUM_CLIPS clips, the newest first; `rewards` of their steps [L] as the agent is paid, None before there is a
         reward model that fits them."""
-        rewards = self._newest_rewards()
+        rewards = self.newest_rewards()
         ids = self._database.newest_clips(NUM_CLIPS)
         clips = self._database.get_clips(ids)
         return {
@@ -41,7 +41,8 @@ class Gallery:
             ],
         }
 
-    def _newest_rewards(self) -> NumpyRewards | None:
+    def newest_rewards(self) -> NumpyRewards | None:
+        """The newest reward model; None before there is one that can be read."""
         with self._lock:
             if self._database.snapshot_version() > self._version:
                 newest = self._database.get_snapshot()

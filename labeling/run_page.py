@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from actors.tasks import Task
+from labeling.belief import Belief
 from labeling.bodies import ClipId
 from labeling.gallery import Gallery
 from labeling.history import History
@@ -20,9 +22,10 @@ class ClipGoneError(RuntimeError):
     """No such clip is stored, or it cannot be drawn."""
 
 
-def add_run_page(app: FastAPI, sessions: Sessions, database: ComparisonDatabase, show: Show) -> None:
+def add_run_page(app: FastAPI, sessions: Sessions, task: Task, database: ComparisonDatabase, show: Show) -> None:
     """Adds the routes; all of them only tell."""
     history, gallery = History(database.client, database.run_id), Gallery(database)
+    belief = Belief(task, database, gallery)
 
     @app.exception_handler(ClipGoneError)
     def gone(_: Request, error: ClipGoneError) -> JSONResponse:
@@ -35,6 +38,10 @@ def add_run_page(app: FastAPI, sessions: Sessions, database: ComparisonDatabase,
     @app.get("/api/gallery", dependencies=[Depends(sessions.admin)])
     def read_gallery() -> dict[str, Any]:
         return gallery.newest()
+
+    @app.get("/api/belief", dependencies=[Depends(sessions.admin)])
+    def read_belief() -> dict[str, Any]:
+        return {"has_plane": belief.has_plane, "plane": belief.newest()}
 
     @app.get("/api/clips/{clip_id}", dependencies=[Depends(sessions.admin)])
     def read_clip(clip_id: ClipId) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 /**
- * The run page: figures as they come, curves from the start, and for admins what the reward model makes of the newest
- * clips. `document.documentElement.dataset.state` is loading, live, lost or shut.
+ * The run page: figures as they come, curves from the start, and for admins where the reward model has been asked and
+ * what it makes of the newest clips. `document.documentElement.dataset.state` is loading, live, lost or shut.
  */
 import { get } from "./api.js";
 import { keepAsking, signIn, write, writeFigure } from "./board.js";
+import { Belief } from "./belief.js";
 import { Chart } from "./chart.js";
 import { byId } from "./face.js";
 import { or, percent, short, signed, whole } from "./figures.js";
@@ -16,6 +17,7 @@ const GALLERY_EVERY = 3; // of those
 class Run {
   #progress = new Progress();
   #gallery = null;
+  #belief = null;
   #numAsked = 0;
   #charts = [
     new Chart(byId("chart-true"), [{ name: "true_return", label: "" }]),
@@ -39,6 +41,7 @@ class Run {
     this.#progress.addEventListener("change", () => this.#write(this.#progress.latest));
     this.#progress.take(session.progress);
     this.#progress.start();
+    if (isAdmin) this.#belief = new Belief();
     if (isAdmin && session.drawable) await this.#openGallery();
     keepAsking(EVERY_MS, () => this.#ask());
   }
@@ -54,6 +57,7 @@ class Run {
   async #ask() {
     const columns = await get("/api/history");
     for (const chart of this.#charts) chart.write(columns);
+    if (this.#belief?.mayBeDrawn && this.#numAsked % GALLERY_EVERY === 0) await this.#belief.refresh();
     if (this.#gallery && this.#numAsked % GALLERY_EVERY === 0) await this.#gallery.refresh();
     this.#numAsked += 1;
   }

@@ -33,7 +33,7 @@ from tests.labeling.pool import STEPS, TASK, offer_pairs
 pytestmark = pytest.mark.redis
 browser_test = pytest.mark.browser
 
-ROUTES = ["history", "gallery", "clips/clip-0-1"]
+ROUTES = ["history", "gallery", "belief", "clips/clip-0-1"]
 SIZES = [(1280, 800), (390, 844)]
 
 
@@ -46,9 +46,9 @@ def client(database: ComparisonDatabase) -> Iterator[TestClient]:
         yield client
 
 
-def publish(database: ComparisonDatabase, version: int) -> RewardEnsemble:
+def publish(database: ComparisonDatabase, version: int, task_name: str = TASK) -> RewardEnsemble:
     """A reward model whose pay has zero mean and unit deviation over the clips that are stored."""
-    task = make_task(TASK)
+    task = make_task(task_name)
     generator = torch.Generator().manual_seed(version)
     ensemble = RewardEnsemble(EnsembleConfig(hidden=(32,)), task.observation_shape, task.action, generator=generator)
     clips = database.get_clips(database.newest_clips(64)).values()
@@ -97,7 +97,7 @@ def test_a_labeler_sees_the_curve_and_neither_clips_nor_what_is_paid_for_them(
     assert client.get("/api/gallery").status_code == 200
     client.post("/api/sessions", json={"invite": invite})
     statuses = [client.get(f"/api/{path}").status_code for path in ROUTES]
-    assert statuses == [200, 403, 403]
+    assert statuses == [200, 403, 403, 403]
 
 
 @pytest.mark.parametrize("clip_id", ["a b", "a%3Ab", "..%2F..%2Fetc%2Fpasswd", "x" * 129, "%00", "*"])
