@@ -33,7 +33,7 @@ FASTEST = 1000.0
 LAST_STEP = 100_000
 """Where a session ends, lest a page that was forgotten fills the memory with labels."""
 _SLICE_S = 0.008  # played at a time, so that a control never waits longer
-_BREATH_S = 0.001  # and in between others may have the processor
+_BREATH_S = 0.008  # and as long rests, at full speed too: the browser that draws needs a processor
 _LOOK_AGAIN_S = 0.04
 _AFTER_FAILURE_S = 1.0
 

@@ -36,7 +36,7 @@ class Demo {
 
   async start() {
     const state = await this.#first();
-    this.#maps = [0, 1].map((index) => new RewardMap(byId(`world-${index}`).querySelector("canvas"), state.grid));
+    this.#maps = [0, 1].map((index) => new RewardMap(byId(`world-${index}`).querySelector(".map"), state.grid));
     this.#ask = new Ask(state.grid);
     this.#listen();
     this.#take(state);

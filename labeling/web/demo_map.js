@@ -2,17 +2,16 @@
  * The learned reward as a map: a colour and a number for each cell, an arrow for what the agent thinks best there, the
  * agent, its trail and the hidden goal. Whatever colour tells, a number, a shape or a pattern tells too.
  *
- * Drawn by the browser's own clock, and between two states of the server in between: how fast those come does not matter.
+ * The map is drawn when something that it shows has changed, a dozen times a second at most. The agent is an element above
+ * it, which the browser moves by itself, as smoothly as it can: a processor that draws has no time to paint all of it anew
+ * sixty times a second.
  */
 import { Layout, drawGoal, fit, themeColors } from "./grid.js";
 
 const LIGHT_RAMP = ["#f4f1ea", "#bcd0f2", "#6d94de", "#1f49b3"];
 const DARK_RAMP = ["#20262b", "#2d4270", "#5478c4", "#b4cbff"];
-const SETTLE_S = 0.12; // a colour or the agent is then two thirds of the way to where it should be
-const STILL = 1e-3;
 const TURNS = [-Math.PI / 2, 0, Math.PI / 2, Math.PI]; // up, right, down, left; the fifth action is to stay
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Rewards from 0, the lowest now, to 1, the highest; all 0.5 where they are alike. */
 export function scaled(rewards) {
@@ -22,95 +21,79 @@ export function scaled(rewards) {
 
 export class RewardMap {
   #canvas;
+  #agent;
   #brush;
   #grid;
   #world = null;
-  #colors = themeColors();
+  #colors;
   #ramp;
   #pattern = null;
-  #shown = []; // heat of each cell, as it is on screen
-  #agent = null; // place {x, y} in cells
-  #isStale = true;
-  #lastMs = 0;
+  #drawn = ""; // what is on screen
 
-  constructor(canvas, grid) {
-    this.#canvas = canvas;
-    this.#brush = canvas.getContext("2d");
+  /** plot: the element that holds the canvas and the agent. */
+  constructor(plot, grid) {
+    this.#canvas = plot.querySelector("canvas");
+    this.#agent = plot.querySelector(".agent");
+    this.#brush = this.#canvas.getContext("2d");
     this.#grid = grid;
     this.#recolor();
     dark.addEventListener("change", () => this.#recolor());
     new ResizeObserver(() => {
-      if (!fit(canvas, Math.min(2, devicePixelRatio || 1))) return;
-      this.#pattern = null;
-      this.#isStale = true;
-      this.#draw(); // within the same frame, or it would flicker
-    }).observe(canvas);
-    requestAnimationFrame((nowMs) => this.#frame(nowMs));
+      if (fit(this.#canvas, Math.min(2, devicePixelRatio || 1))) this.#anew();
+    }).observe(this.#canvas);
   }
 
   /** world: as the server tells it. isNew: another run, to which nothing moves over. */
   write(world, isNew) {
-    this.#world = { ...world, heat: scaled(world.rewards) };
-    if (isNew || !this.#agent || reducedMotion.matches) this.#jump();
-    this.#isStale = true;
+    this.#world = { ...world, heat: scaled(world.rewards).map((heat) => Math.round(heat * 100) / 100) };
+    this.#draw();
+    this.#place(isNew);
   }
 
   #recolor() {
     this.#colors = themeColors();
     this.#ramp = (dark.matches ? DARK_RAMP : LIGHT_RAMP).map(channels);
+    this.#anew();
+  }
+
+  #anew() {
     this.#pattern = null;
-    this.#isStale = true;
-  }
-
-  #jump() {
-    this.#shown = [...this.#world.heat];
-    this.#agent = this.#placeOf(this.#world.cell);
-  }
-
-  #placeOf(cell) {
-    return { x: cell % this.#grid.size, y: Math.floor(cell / this.#grid.size) };
-  }
-
-  #frame(nowMs) {
-    requestAnimationFrame((laterMs) => this.#frame(laterMs));
-    const passedS = Math.min(0.1, (nowMs - this.#lastMs) / 1000);
-    this.#lastMs = nowMs;
-    if (this.#world) this.#move(1 - Math.exp(-passedS / SETTLE_S));
+    this.#drawn = "";
     this.#draw();
+    this.#place(true);
   }
 
-  /** All a part of the way to where it should be. */
-  #move(part) {
-    const { heat, cell } = this.#world;
-    const target = this.#placeOf(cell);
-    const far = [target.x - this.#agent.x, target.y - this.#agent.y];
-    const most = Math.max(...far.map(Math.abs), ...heat.map((value, index) => Math.abs(value - this.#shown[index])));
-    if (most === 0) return;
-    if (most < STILL) this.#jump();
-    else {
-      this.#shown = this.#shown.map((value, index) => value + (heat[index] - value) * part);
-      this.#agent = { x: this.#agent.x + far[0] * part, y: this.#agent.y + far[1] * part };
-    }
-    this.#isStale = true;
+  /** The ring around the agent's cell; `atOnce`: without the way there. */
+  #place(atOnce) {
+    if (!this.#world || !this.#canvas.width) return;
+    const ratio = this.#canvas.clientWidth / this.#canvas.width;
+    const layout = new Layout(this.#canvas, this.#grid.size);
+    const { x, y } = layout.middle(this.#world.cell);
+    const style = this.#agent.style;
+    style.width = style.height = `${layout.side * 0.7 * ratio}px`;
+    style.transitionDuration = atOnce ? "0s" : "";
+    style.transform = `translate(${x * ratio}px, ${y * ratio}px) translate(-50%, -50%)`;
   }
 
   #draw() {
-    if (!this.#isStale || !this.#world || !this.#canvas.width) return;
-    this.#isStale = false;
+    if (!this.#world || !this.#canvas.width) return;
+    const { heat, arrows, right, judged, trail } = this.#world;
+    const key = [heat, arrows, right, judged.map(Boolean), trail].join("|");
+    if (key === this.#drawn) return;
+    this.#drawn = key;
     const brush = this.#brush;
     const layout = new Layout(this.#canvas, this.#grid.size);
     brush.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     brush.textAlign = "center";
     brush.font = `600 ${(layout.side * 0.155).toFixed(1)}px system-ui, sans-serif`;
-    for (let cell = 0; cell < this.#shown.length; cell++) this.#drawCell(layout, cell);
+    for (let cell = 0; cell < heat.length; cell++) this.#drawCell(layout, cell);
     this.#drawTrail(layout);
-    this.#drawAgent(layout);
   }
 
   #drawCell(layout, cell) {
     const brush = this.#brush;
     const { x, y } = layout.middle(cell);
-    const { color, ink } = this.#colorOf(this.#shown[cell]);
+    const { color, ink } = this.#colorOf(this.#world.heat[cell]);
     layout.outline(brush, cell);
     brush.fillStyle = color;
     brush.fill();
@@ -123,7 +106,7 @@ export class RewardMap {
     brush.lineWidth = Math.max(1, layout.side * 0.012);
     brush.stroke();
     brush.fillStyle = ink;
-    brush.fillText(String(Math.round(this.#shown[cell] * 100)), x, y + layout.side * 0.4);
+    brush.fillText(String(Math.round(this.#world.heat[cell] * 100)), x, y + layout.side * 0.4);
     this.#drawArrow(x, y - layout.side * 0.06, layout.side * 0.2, this.#world.arrows[cell], this.#world.right[cell], ink);
     if (cell !== this.#grid.goal) return;
     const corner = { x: x + layout.side * 0.31, y: y - layout.side * 0.31 };
@@ -170,19 +153,6 @@ export class RewardMap {
       brush.stroke();
     }
     brush.globalAlpha = 1;
-  }
-
-  #drawAgent(layout) {
-    const brush = this.#brush;
-    const x = layout.left + (this.#agent.x + 0.5) * layout.side;
-    const y = layout.top + (this.#agent.y + 0.5) * layout.side;
-    for (const [color, width] of [[this.#colors.surface, 0.085], [this.#colors.agent, 0.05]]) {
-      brush.beginPath();
-      brush.arc(x, y, layout.side * 0.33, 0, 2 * Math.PI);
-      brush.strokeStyle = color;
-      brush.lineWidth = layout.side * width;
-      brush.stroke();
-    }
   }
 
   #colorOf(heat) {

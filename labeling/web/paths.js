@@ -6,6 +6,7 @@ export class Paths {
   #brush;
   #grid;
   #colors = themeColors();
+  #ground = null; // grid and goal, which every frame has: painted once
   #cells = [0];
 
   /** grid: as the server describes it. */
@@ -17,6 +18,7 @@ export class Paths {
 
   recolor() {
     this.#colors = themeColors();
+    this.#ground = null;
   }
 
   load({ cells }) {
@@ -24,7 +26,7 @@ export class Paths {
   }
 
   resize(pixelRatio) {
-    fit(this.#canvas, pixelRatio);
+    if (fit(this.#canvas, pixelRatio)) this.#ground = null;
   }
 
   /** The way up to `frame`, which may lie between two cells, and the agent at its end. */
@@ -36,15 +38,8 @@ export class Paths {
   #paint(frame) {
     const [brush, colors] = [this.#brush, this.#colors];
     const layout = new Layout(this.#canvas, this.#grid.size);
-    for (let cell = 0; cell < this.#grid.size ** 2; cell++) {
-      layout.outline(brush, cell, 0.025);
-      brush.fillStyle = colors.surface;
-      brush.fill();
-      brush.strokeStyle = colors.border;
-      brush.lineWidth = Math.max(1, layout.side * 0.02);
-      brush.stroke();
-    }
-    drawGoal(brush, layout.middle(this.#grid.goal), layout.side * 0.3, colors.good, colors.surface);
+    this.#ground ??= this.#paintGround(layout);
+    brush.drawImage(this.#ground, 0, 0);
     const places = this.#places(layout, frame);
     const end = places.at(-1);
     brush.beginPath();
@@ -65,6 +60,21 @@ export class Paths {
     brush.fill();
     brush.strokeStyle = colors.surface;
     brush.stroke();
+  }
+
+  #paintGround(layout) {
+    const ground = new OffscreenCanvas(this.#canvas.width, this.#canvas.height);
+    const brush = ground.getContext("2d");
+    for (let cell = 0; cell < this.#grid.size ** 2; cell++) {
+      layout.outline(brush, cell, 0.025);
+      brush.fillStyle = this.#colors.surface;
+      brush.fill();
+      brush.strokeStyle = this.#colors.border;
+      brush.lineWidth = Math.max(1, layout.side * 0.02);
+      brush.stroke();
+    }
+    drawGoal(brush, layout.middle(this.#grid.goal), layout.side * 0.3, this.#colors.good, this.#colors.surface);
+    return ground;
   }
 
   /** Middles of the cells up to `frame`, each a little aside when it comes again, so that steps back are seen. */

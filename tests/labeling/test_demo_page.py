@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from labeling import demo_session
 from labeling.demo_player import Player
 from labeling.demo_session import DemoConfig
 from tests.labeling.browsing import AXE, KEYS, Visit, serious, until
@@ -111,7 +112,10 @@ def test_ten_pairs_are_labeled_by_a_person_one_is_taken_back_and_then_the_oracle
     leave(page)
 
 
-def test_offline_stands_still_until_queries_are_switched_on(browser: Any, demo: tuple[str, Player]):
+def test_offline_stands_still_until_queries_are_switched_on(
+    browser: Any, demo: tuple[str, Player], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(demo_session, "OFFLINE_LABELS", 60)
     address, player = demo
     page = visit(browser, address)
     page.tab.select_option("#speed", "0")
@@ -121,9 +125,9 @@ def test_offline_stands_still_until_queries_are_switched_on(browser: Any, demo: 
     until(lambda: world(player)["step"] > 400, "the agent to go on after its only questions", 60.0)
     page.has_said("ask-text", "Nobody is asked now")
     frozen = world(player)
-    assert frozen["labels"] == 300
+    assert frozen["labels"] == 60
     page.tab.check("#online")
-    until(lambda: world(player)["labels"] > 310, "new labels")
+    until(lambda: world(player)["labels"] > 70, "new labels")
     page.has_said("log", "Online queries are on")
     assert world(player)["rewards"] != frozen["rewards"]
     leave(page)
