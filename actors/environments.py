@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
-from actors.mujoco import MujocoSimulator, without_deprecation
+from actors.mujoco import MujocoSimulator, as_seen, without_deprecation
 from actors.tasks import Task
 
 Array = np.ndarray
@@ -175,7 +175,8 @@ class _named_failure:  # noqa: N801 - reads as a statement
 def make_gymnasium(task: Task, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """gymnasium's own environment for a task, for evaluation and for drawing."""
     with without_deprecation():
-        return gymnasium.make(task.environment_id, disable_env_checker=True, **{**task.environment_kwargs, **kwargs})
+        env = gymnasium.make(task.environment_id, disable_env_checker=True, **{**task.environment_kwargs, **kwargs})
+    return as_seen(env, task.mujoco_model)
 
 
 def make_environments(task: Task, num_envs: int, seed: int, stagger: bool = True) -> FixedHorizon:

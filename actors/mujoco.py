@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import gymnasium.envs.mujoco as gymnasium_mujoco
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+
+from actors.behaviours import backflip_reward, observe_backflip, one_leg_reward
 
 Array = np.ndarray
 
@@ -33,6 +37,7 @@ class MujocoModel:
     true_reward    (fields, forward velocity [B] in m/s) -> [B]
     forward        fields -> the coordinate [B] in m whose change is the forward movement
     outputs        derived fields that the three read; they lag one substep, as in gymnasium
+    own_view       `observe` is not gymnasium's; see `as_seen`
     reset          replaces the noise: adds to qpos [K, nq] and qvel [K, nv] in place
     """
 
@@ -44,6 +49,7 @@ class MujocoModel:
     true_reward: Callable[[dict[str, Array], Array], Array]
     forward: Callable[[dict[str, Array]], Array] = lambda f: f["qpos"][:, 0]
     outputs: tuple[str, ...] = ()
+    own_view: bool = False
     reset: Callable[[np.random.Generator, Array, Array], None] | None = None
 
 
@@ -110,6 +116,8 @@ def _torso_x(fields: dict[str, Array]) -> Array:
     return fields["xpos"][:, 1, 0]
 
 
+_POSES = ("geom_xpos", "geom_xmat")
+
 MODELS: dict[str, MujocoModel] = {
     "hopper": MujocoModel(
         "hopper.xml", 4, 5e-3, "uniform", _after(1, 10.0), lambda f, v: v + 1.0 + (f["qpos"][:, 1] - 1.0)
@@ -136,6 +144,12 @@ MODELS: dict[str, MujocoModel] = {
         _observe_double_pendulum,
         _reward_double_pendulum,
         outputs=("site_xpos", "qfrc_constraint"),
+    ),
+    "hopper-backflip": MujocoModel(
+        "hopper.xml", 4, 5e-3, "uniform", observe_backflip, backflip_reward, outputs=_POSES, own_view=True
+    ),
+    "half-cheetah-one-leg": MujocoModel(
+        "half_cheetah.xml", 5, 0.1, "normal", _after(1, None), one_leg_reward, outputs=_POSES
     ),
 }
 
@@ -166,6 +180,24 @@ def load_model(name: str) -> mujoco.MjModel:  # pyright: ignore[reportAttributeA
     path = Path(gymnasium_mujoco.__file__).parent / "assets" / MODELS[name].xml
     with without_deprecation():
         return mujoco.MjModel.from_xml_path(str(path))  # pyright: ignore[reportAttributeAccessIssue] - no stubs
+
+
+class _OwnView(gymnasium.ObservationWrapper[Array, Any, Array]):
+    """gymnasium's environment of one world, seen as the task shows it."""
+
+    def __init__(self, env: gymnasium.Env[Array, Any], spec: MujocoModel) -> None:
+        super().__init__(env)
+        self._spec = spec
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, self.observation(None).shape)
+
+    def observation(self, observation: Any) -> Array:
+        data: Any = self.unwrapped
+        return self._spec.observe({"qpos": data.data.qpos[None], "qvel": data.data.qvel[None]})[0]
+
+
+def as_seen(env: gymnasium.Env[Any, Any], name: str | None) -> gymnasium.Env[Any, Any]:
+    """gymnasium's environment with the observation of the MuJoCo task `name`, where that has one of its own."""
+    return env if name is None or not MODELS[name].own_view else _OwnView(env, MODELS[name])
 
 
 class MujocoSimulator:

@@ -19,7 +19,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from actors.mujoco import without_deprecation
+from actors.mujoco import as_seen, without_deprecation
 from actors.small_world import ENVIRONMENT_ID as SMALL_WORLD
 from actors.small_world import HORIZON as SMALL_WORLD_STEPS
 from actors.small_world import INSTRUCTION as NEAR_THE_GOAL
@@ -151,6 +151,18 @@ _MUJOCO = {
     "double-pendulum": _mujoco(
         "InvertedDoublePendulum-v5", 1000, 15, "Both poles should stand upright, near the middle."
     ),
+    "hopper-backflip": _mujoco(
+        "Hopper-v5",
+        1000,
+        60,
+        "It should turn backwards in the air: the faster and the further it turns without lying down, the better.",
+    ),
+    "half-cheetah-one-leg": _mujoco(
+        "HalfCheetah-v5",
+        1000,
+        30,
+        "It should run to the right on its hind leg: the front leg never touches the floor, nor does its back.",
+    ),
 }
 _REGISTERED: dict[str, tuple[str, Preset]] = {
     "cart-pole": ("CartPole-v1", Preset(500, 25, 10.0, _BALANCE)),
@@ -213,7 +225,7 @@ def _inspect(
 ) -> Task:
     try:
         with without_deprecation():
-            env = gymnasium.make(environment_id, disable_env_checker=True, **kwargs)
+            env = as_seen(gymnasium.make(environment_id, disable_env_checker=True, **kwargs), mujoco_model)
     except Exception as error:  # whatever an environment of anybody's may raise
         raise UnknownTaskError(
             f"the environment {environment_id} cannot be made: {type(error).__name__}: {error}"

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from actors.judges import JUDGES
 from actors.tasks import make_task, task_names
 
 
@@ -25,6 +26,7 @@ def list_tasks(as_json: bool) -> None:
                         "clip_steps": task.preset.clip_steps,
                         "preset": dict(task.preset.overrides),
                         "instruction": task.preset.instruction,
+                        "judge": JUDGES[task.name].figures if task.name in JUDGES else {},
                     }
                     for task in rows
                 ]
@@ -36,4 +38,8 @@ def list_tasks(as_json: bool) -> None:
         preset = "  ".join(f"{name}={value}" for name, value in task.preset.overrides.items())
         table.add_row(task.name, task.environment_id, str(task.horizon), str(task.preset.clip_steps), preset)
     Console().print(table)
+    for name, judge in JUDGES.items():
+        typer.echo(f"`twoclips evaluate` judges {name} by")
+        for figure, meaning in judge.figures.items():
+            typer.echo(f"  {figure:<16} {meaning}")
     typer.echo("and any registered gymnasium environment by its id, e.g. CartPole-v1 or my_pkg:MyEnv-v0")

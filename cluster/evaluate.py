@@ -1,4 +1,5 @@
-"""evaluate: how good the trained policy is, by the true reward and by the environment's own, and what it looks like.
+"""evaluate: how good the trained policy is, by the true reward, by the environment's own and, where the task has one,
+by a judge that nobody learned from; and what it looks like.
 
 The newest checkpoint's policy acts without noise: its most likely action at every step.
 """
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from actors.environments import EnvironmentFailure, make_environments, make_gymnasium
+from actors.judges import JUDGES
 from actors.policy import ActorCritic
 from actors.tasks import Task
 from cluster.config import ConfigError
@@ -31,7 +33,7 @@ def evaluate(folder: RunFolder, episodes: int, seed: int, video: Path | None) ->
     torch.set_num_threads(1)
     task = folder.config.make_task()
     step, policy = load_policy(folder, task)
-    true_returns, fixed = true_episodes(task, policy, episodes, seed)
+    true_returns, fixed, judged = true_episodes(task, policy, episodes, seed)
     standard_returns, standard = standard_episodes(task, policy, episodes, seed)
     problem = ""
     if video is not None:
@@ -45,6 +47,7 @@ def evaluate(folder: RunFolder, episodes: int, seed: int, video: Path | None) ->
         "true_return_std": float(true_returns.std()),
         "standard_return_mean": float(standard_returns.mean()),
         "standard_return_std": float(standard_returns.std()),
+        "judged": {name: {"mean": float(values.mean()), "std": float(values.std())} for name, values in judged.items()},
         "video": str(video) if video is not None and not problem else None,
         "video_problem": problem,
     }
@@ -55,6 +58,7 @@ def evaluation_lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f"true return      {found['true_return_mean']:,.1f} ± {found['true_return_std']:,.1f}",
         f"standard return  {found['standard_return_mean']:,.1f} ± {found['standard_return_std']:,.1f}",
+        *(f"{name:<16} {by['mean']:,.2f} ± {by['std']:,.2f}" for name, by in found["judged"].items()),
         f"                 mean ± standard deviation of {found['episodes']} episodes of {found['task']}, after "
         f"{found['agent_steps']:,} steps of training",
     ]
@@ -79,26 +83,34 @@ def load_policy(folder: RunFolder, task: Task) -> tuple[int, ActorCritic]:
     return step, policy.eval()
 
 
-def true_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int) -> tuple[Array, Recording]:
-    """True returns [episodes] over episodes of full length, and a recording of the first."""
+def true_episodes(
+    task: Task, policy: ActorCritic, episodes: int, seed: int
+) -> tuple[Array, Recording, dict[str, Array]]:
+    """True returns [episodes] over episodes of full length, a recording of the first, and the figures [episodes] of the
+    task's judge, none where it has none."""
     returns: list[Array] = []
+    judge, judged = JUDGES.get(task.name), []
     recording: Recording | None = None
     for begin in range(0, episodes, _AT_ONCE):
         world = make_environments(task, min(_AT_ONCE, episodes - begin), seed + begin, stagger=False)
         try:
             total, states, actions = np.zeros(world.num_envs), [], []
             for _ in range(task.horizon):
-                states.append(world.states()[0].copy())
+                states.append(world.states())
                 action = policy.deterministic(world.observations)
                 actions.append(_to_environment(task, action)[0].copy())
                 total += world.step(action).true_rewards
         finally:
             world.close()
         returns.append(total)
-        recording = recording or Recording(seed, np.stack(actions), np.stack(states))
+        passed = np.stack(states)
+        recording = recording or Recording(seed, np.stack(actions), passed[:, 0])
+        if judge is not None:
+            judged.append(judge.judge(passed))
     assert recording is not None
     _refuse_nan(task, np.concatenate(returns))
-    return np.concatenate(returns), recording
+    figures = {name: np.concatenate([part[name] for part in judged]) for name in (judge.figures if judge else ())}
+    return np.concatenate(returns), recording, figures
 
 
 def standard_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int) -> tuple[Array, Recording]:

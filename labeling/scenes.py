@@ -28,6 +28,8 @@ CAMERAS = {  # distance in m, elevation in degrees, height in m of what it looks
     "reacher": (0.8, -90.0, 0.0),
     "pendulum": (2.6, -5.0, 0.3),
     "double-pendulum": (4.5, -5.0, 0.7),
+    "hopper-backflip": (4.5, -10.0, 1.1),
+    "half-cheetah-one-leg": (4.0, -15.0, 0.4),
 }
 FIXED_CAMERAS = ("reacher", "pendulum", "double-pendulum")
 AZIMUTH_DEG = 90.0

@@ -9,6 +9,7 @@ from actors.mujoco import MODELS, MujocoSimulator, load_model, without_deprecati
 from actors.tasks import make_task
 
 TASKS = sorted(MODELS)
+NOVEL = ("half-cheetah-one-leg", "hopper-backflip")  # theirs is in test_behaviours.py
 
 
 def side_by_side(name, row=1, num_envs=3):
@@ -50,7 +51,7 @@ def paper_reward(name, env, action, before_x, reward, info):
     return standard + 10.0 * (data.site("tip").xpos[2] - 1.0)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in NOVEL])
 def test_a_world_is_gymnasiums_bit_for_bit_and_its_reward_the_papers(name):
     task, simulator, env = side_by_side(name)
     np.testing.assert_array_equal(env._get_obs(), simulator.observe()[1])

@@ -17,13 +17,16 @@ PAPER = {  # observation, action, clip steps, horizon
     "pendulum": (4, 1, 15, 1400),
     "double-pendulum": (9, 1, 15, 1000),
 }
+NOVEL = {"hopper-backflip": (12, 3, 60, 1000), "half-cheetah-one-leg": (17, 6, 30, 1000)}
 
 
-@pytest.mark.parametrize("name", PAPER)
+@pytest.mark.parametrize("name", [*PAPER, *NOVEL])
 def test_the_papers_tasks(name):
     task = make_task(name)
     assert name in task_names()
-    assert (task.observation_shape[0], task.action.size, task.preset.clip_steps, task.horizon) == PAPER[name]
+    assert (task.observation_shape[0], task.action.size, task.preset.clip_steps, task.horizon) == {**PAPER, **NOVEL}[
+        name
+    ]
     assert task.mujoco_model == task.name == name
     assert task.preset.instruction
 

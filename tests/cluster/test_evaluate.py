@@ -42,8 +42,9 @@ def test_standard_returns_are_those_of_gymnasium(finished_run: RunFolder):
 def test_true_returns_are_over_episodes_of_full_length(finished_run: RunFolder):
     task = make_task("cart-pole")
     _, policy = load_policy(finished_run, task)
-    returns, recording = true_episodes(task, policy, 3, seed=5)
+    returns, recording, judged = true_episodes(task, policy, 3, seed=5)
     assert len(recording.actions) == task.horizon == 500
+    assert judged == {}, "nobody judges how a pole stands"
     # one for each step, less ten for each time the pole fell, at most every eight steps
     assert ((500 - returns) % 10 == 0).all()
     assert (returns >= 500 - 10 * 500 / 8).all()
@@ -75,7 +76,7 @@ def test_a_machine_without_gl_gets_its_returns_and_a_sentence(
     kept.write_bytes(b"an earlier video")
     task = make_task("reacher")
     policy = ActorCritic(PolicyConfig(), task.observation_shape, task.action)
-    _, recording = true_episodes(task, policy, 1, seed=1)
+    _, recording, _ = true_episodes(task, policy, 1, seed=1)
     problem = write_video(task, recording, kept)
     assert "nonsense" in problem
     assert "\n" not in problem
@@ -98,7 +99,7 @@ def test_another_episode_is_played_again_and_drawn(finished_run: RunFolder, tmp_
 def test_a_mujoco_episode_is_drawn_from_its_states(tmp_path: Path):
     task = make_task("reacher")
     policy = ActorCritic(PolicyConfig(), task.observation_shape, task.action)
-    _, recording = true_episodes(task, policy, 1, seed=1)
+    _, recording, _ = true_episodes(task, policy, 1, seed=1)
     short = Recording(1, recording.actions[:5], recording.states[:5])
     problem = write_video(task, short, tmp_path / "episode.mp4")
     if "no GL library" in problem:
