@@ -2,12 +2,78 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from actors.spaces import ActionSpec
-from actors.trajectory import Clip, Hidden, Origin, Origins, Rollout, Segment
+from actors.trajectory import Clip, Hidden, Keyframe, Keyframes, Origin, Origins, Rollout, Segment
+
+
+class ClipCutter:
+    """Cuts the clips of one run's rollouts as they come.
+
+    A rollout that is shorter than a clip is kept until those that follow it are long enough together. Where one does
+    not follow the other, since a worker was replaced or a rollout was dropped, what was kept is forgotten."""
+
+    def __init__(self, clip_steps: int, action: ActionSpec) -> None:
+        self._clip_steps, self._action = clip_steps, action
+        self._kept: dict[int, list[tuple[Rollout, Hidden]]] = {}
+
+    def cut(self, rollout: Rollout, hidden: Hidden) -> list[Clip]:
+        if len(rollout.log_probs) >= self._clip_steps:
+            return cut_clips(rollout, hidden, self._clip_steps, self._action)
+        kept = self._kept.setdefault(rollout.worker, [])
+        if kept and kept[-1][0].first_step + len(kept[-1][0].log_probs) != rollout.first_step:
+            kept.clear()
+        kept.append((rollout, hidden))
+        if sum(len(each.log_probs) for each, _ in kept) < self._clip_steps:
+            return []
+        clips = cut_clips(*joined(kept), self._clip_steps, self._action)
+        kept.clear()
+        return clips
+
+    def forget(self) -> None:
+        self._kept.clear()
+
+
+def joined(parts: Sequence[tuple[Rollout, Hidden]]) -> tuple[Rollout, Hidden]:
+    """Consecutive rollouts of one worker as one. Its policy version is the first one's: the oldest."""
+    rollouts, hiddens = [rollout for rollout, _ in parts], [hidden for _, hidden in parts]
+    first, depth = rollouts[0], rollouts[0].depth
+    offsets = np.cumsum([0, *(len(each.log_probs) for each in rollouts[:-1])])
+    rows = [each.observations[: len(each.log_probs)] for each in rollouts[:-1]]
+    columns = {
+        name: np.concatenate([getattr(each, name) for each in rollouts])
+        for name in ("actions", "log_probs", "terminated", "truncated", "final_observations")
+    }
+    rollout = dataclasses.replace(
+        first,
+        observations=np.concatenate([*rows, rollouts[-1].observations]),
+        ends=np.concatenate([each.ends + np.array((at, 0)) for each, at in zip(rollouts, offsets, strict=True)]),
+        **columns,
+    )
+    assert rollout.depth == depth
+    origins, keyframes = hiddens[0].origins, [each.keyframes for each in hiddens if each.keyframes is not None]
+    if origins is not None:
+        starts = [each.origins for each in hiddens if each.origins is not None]
+        seeds, ages = (np.concatenate([getattr(each, name) for each in starts]) for name in ("seeds", "ages"))
+        origins = Origins(seeds, ages, origins.earlier)
+    hidden = Hidden(
+        np.concatenate([each.true_rewards for each in hiddens]),
+        np.concatenate([each.states for each in hiddens]),
+        origins,
+        Keyframes(
+            np.concatenate([each.rows + at for each, at in zip(keyframes, offsets, strict=True)]),
+            np.concatenate([each.states for each in keyframes]),
+            np.concatenate([each.begun for each in keyframes]),
+        )
+        if keyframes
+        else None,
+    )
+    return rollout, hidden
 
 
 def cut_clips(rollout: Rollout, hidden: Hidden, clip_steps: int, action: ActionSpec) -> list[Clip]:
@@ -26,6 +92,8 @@ def cut_clips(rollout: Rollout, hidden: Hidden, clip_steps: int, action: ActionS
             for first in range(start, stop - clip_steps + 1, clip_steps):
                 rows = slice(first, first + clip_steps)
                 origin = None if origins is None or done is None else _origin(origins, done, rows, env)
+                if hidden.keyframes is not None:
+                    origin = _keyframe(hidden.keyframes, executed, rows, env)
                 clips.append(_cut(rollout, hidden, executed, rows, env, origin))
             start = int(stop)
     return clips
@@ -39,9 +107,25 @@ def _origin(origins: Origins, done: np.ndarray, rows: slice, env: int) -> Origin
     return Origin(seeds[starts], done[first - ages[0] : first, env].copy())
 
 
-def _cut(rollout: Rollout, hidden: Hidden, executed: np.ndarray, rows: slice, env: int, origin: Origin | None) -> Clip:
+def _keyframe(keyframes: Keyframes, executed: np.ndarray, rows: slice, env: int) -> Keyframe:
+    latest = int(np.searchsorted(keyframes.rows, rows.start, side="right")) - 1
+    start = int(keyframes.rows[latest])
+    begun = keyframes.begun[start : rows.stop, env].copy()
+    begun[0] = -1  # that start is within the kept state
+    return Keyframe(keyframes.states[latest, env].copy(), executed[start : rows.start, env].copy(), begun)
+
+
+def _cut(
+    rollout: Rollout,
+    hidden: Hidden,
+    executed: np.ndarray,
+    rows: slice,
+    env: int,
+    origin: Origin | Keyframe | None,
+) -> Clip:
     # Copies: a view would keep the whole rollout alive, and pinned in the object store.
-    segment = Segment(rollout.observations[rows, env].copy(), executed[rows, env].copy())
+    seen = slice(rows.start, rows.stop + rollout.depth - 1)
+    segment = Segment(rollout.observations[seen, env].copy(), executed[rows, env].copy())
     states = hidden.states[rows, env].copy()
     digest = hashlib.blake2b(digest_size=16)
     for array in (segment.observations, segment.actions, states):

@@ -13,6 +13,9 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
+from actors.atari import AtariSimulator, rom_path
+from actors.atari_games import BOXES
+from actors.frames import kept_dtype
 from actors.mujoco import MujocoSimulator, as_seen, without_deprecation
 from actors.tasks import Task
 
@@ -44,10 +47,11 @@ class Simulator(Protocol):
 class Moment:
     """What one step of B environments brought.
 
-    observations        [B, O] float32, already those of the next episode where one was truncated
+    observations        [B, *O] float32, or pictures [B, H, W] uint8 (`frames.py`), already those of the next episode
+                        where one was truncated
     true_rewards        [B] float32
     ended               [K] int64, environments whose episode was truncated by this step
-    final_observations  [K, O] float32, their last observations
+    final_observations  [K, ...], their last observations
     """
 
     observations: Array
@@ -57,17 +61,18 @@ class Moment:
 
 
 class FixedHorizon:
-    """A Simulator with a clock. `observations` [B, O] float32 is what the agent sees now."""
+    """A Simulator with a clock. `observations` is what the agent sees now, see `Moment`."""
 
     def __init__(self, task: Task, simulator: Simulator, stagger: bool = True) -> None:
         self.task = task
         self.num_envs = simulator.num_envs
         self._simulator = simulator
+        self._dtype = kept_dtype(task.observation_shape)
         self._age_steps = np.zeros(self.num_envs, np.int64)
         if stagger:
             self._age_steps[:] = np.arange(self.num_envs) * task.horizon // self.num_envs
         self._simulator.reset(np.arange(self.num_envs))
-        self.observations = self._simulator.observe().astype(np.float32)
+        self.observations = self._simulator.observe().astype(self._dtype)
 
     def states(self) -> Array:
         """Simulator states [B, S] of the present moment, float32."""
@@ -78,18 +83,23 @@ class FixedHorizon:
         `states` are enough to draw it."""
         return self._simulator.starts()
 
+    @property
+    def emulator(self) -> AtariSimulator | None:
+        """The simulator, where it can keep a moment and go on from there."""
+        return self._simulator if isinstance(self._simulator, AtariSimulator) else None
+
     def step(self, actions: Array) -> Moment:
         """Execute sampled actions [B, *A] in policy units."""
         spec = self.task.action
         rewards = self._simulator.step(spec.to_environment(spec.executed(actions)))
-        observations = self._simulator.observe().astype(np.float32)
+        observations = self._simulator.observe().astype(self._dtype)
         self._age_steps += 1
         ended = np.flatnonzero(self._age_steps >= self.task.horizon)
         final_observations = observations[ended]
         if len(ended):
             self._simulator.reset(ended)
             self._age_steps[ended] = 0
-            observations = self._simulator.observe().astype(np.float32)
+            observations = self._simulator.observe().astype(self._dtype)
         self.observations = observations
         return Moment(observations, rewards.astype(np.float32), ended, final_observations)
 
@@ -182,7 +192,10 @@ def make_gymnasium(task: Task, **kwargs: Any) -> gymnasium.Env[Any, Any]:
 def make_environments(task: Task, num_envs: int, seed: int, stagger: bool = True) -> FixedHorizon:
     """The environments of one rollout worker."""
     simulator: Simulator
-    if task.mujoco_model is not None:
+    if task.atari_rom is not None:
+        boxes = BOXES.get(task.environment_id, ())
+        simulator = AtariSimulator(rom_path(task.atari_rom), boxes, task.end_penalty, num_envs, seed)
+    elif task.mujoco_model is not None:
         simulator = MujocoSimulator(task.mujoco_model, num_envs, seed)
     else:
         simulator = GymnasiumSimulator(task, num_envs, seed)

@@ -3,19 +3,21 @@
 Observations are normalised inside the policy, with statistics that are part of its weights: whoever holds one
 version of the weights sees the world in the same way (PAPER.md: inputs must be normalised alike everywhere).
 The critic's output is in units of the learner's value statistics, see `learners.advantages.ValueScale`.
+Pictures need no statistics: their bytes are scaled to 0..1, and actor and critic share one torso that looks at them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from actors.frames import is_stack
+from actors.networks import PictureTorso, Torso, mlp, pictures
 from actors.spaces import ActionSpec
 
 OBSERVATION_CLIP = 10.0
@@ -23,10 +25,12 @@ OBSERVATION_CLIP = 10.0
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """hidden: widths of both MLPs. initial_std: of a Gaussian policy, in policy units."""
+    """hidden: widths of both MLPs. initial_std: of a Gaussian policy, in policy units. torso: what looks at pictures,
+    if there are any; actor and critic are then one layer each."""
 
     hidden: tuple[int, ...] = (64, 64)
     initial_std: float = 1.0
+    torso: Torso = "mnih-2015"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,20 +41,9 @@ class PolicyWeights:
     vector: np.ndarray
 
 
-def _mlp(sizes: list[int], last_gain: float) -> nn.Sequential:
-    """tanh MLP, orthogonal weights (gain sqrt 2, `last_gain` at the end), zero biases."""
-    layers: list[nn.Module] = []
-    for index, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        last = index == len(sizes) - 2
-        linear = nn.Linear(fan_in, fan_out)
-        nn.init.orthogonal_(linear.weight, last_gain if last else math.sqrt(2))
-        nn.init.zeros_(linear.bias)
-        layers += [linear] if last else [linear, nn.Tanh()]
-    return nn.Sequential(*layers)
-
-
 class ActorCritic(nn.Module):
-    """Two MLPs over normalised observations: a Gaussian or categorical actor, and a critic."""
+    """A Gaussian or categorical actor, and a critic: two MLPs over normalised observations, or one layer each over the
+    features of a torso."""
 
     observation_mean: Tensor
     observation_std: Tensor
@@ -58,26 +51,41 @@ class ActorCritic(nn.Module):
     def __init__(self, config: PolicyConfig, observation_shape: tuple[int, ...], action: ActionSpec) -> None:
         super().__init__()
         self.action = action
-        width = math.prod(observation_shape)
-        self.actor = _mlp([width, *config.hidden, action.num_choices or action.size], last_gain=0.01)
-        self.critic = _mlp([width, *config.hidden, 1], last_gain=1.0)
+        self.sees_pictures = is_stack(observation_shape)
+        width, hidden = math.prod(observation_shape), config.hidden
+        if self.sees_pictures:
+            self.torso = PictureTorso(config.torso, observation_shape)
+            width, hidden = self.torso.width, ()
+        self.actor = mlp([width, *hidden, action.num_choices or action.size], last_gain=0.01)
+        self.critic = mlp([width, *hidden, 1], last_gain=1.0)
         if not action.discrete:
             self.log_std = nn.Parameter(torch.full((action.size,), math.log(config.initial_std)))
+        width = 0 if self.sees_pictures else width
         self.register_buffer("observation_mean", torch.zeros(width))
         self.register_buffer("observation_std", torch.ones(width))
 
     def normalise(self, observations: Tensor) -> Tensor:
-        """Raw observations [..., O] -> normalised and clipped."""
+        """Raw observations [..., O] -> normalised and clipped; stacks of pictures [N, K, H, W] -> 0..1."""
+        if self.sees_pictures:
+            return pictures(observations)
         scaled = (observations - self.observation_mean) / self.observation_std
         return scaled.clamp(-OBSERVATION_CLIP, OBSERVATION_CLIP)
 
     def head(self, normalised: Tensor) -> Tensor:
         """Gaussian means or logits [..., A] from normalised observations."""
-        return self.actor(normalised)
+        return self.actor(self._features(normalised))
 
     def values(self, normalised: Tensor) -> Tensor:
         """Critic outputs [...] from normalised observations, in value-scale units."""
-        return self.critic(normalised).squeeze(-1)
+        return self.critic(self._features(normalised)).squeeze(-1)
+
+    def head_and_values(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
+        """Both, for one look at the observations."""
+        features = self._features(normalised)
+        return self.actor(features), self.critic(features).squeeze(-1)
+
+    def _features(self, normalised: Tensor) -> Tensor:
+        return self.torso(normalised) if self.sees_pictures else normalised
 
     def log_prob(self, head: Tensor, actions: Tensor) -> Tensor:
         """Log density [...] of sampled actions [..., *A] under the distribution of `head` [..., A]."""
@@ -104,8 +112,13 @@ class ActorCritic(nn.Module):
     def deterministic(self, observations: np.ndarray) -> np.ndarray:
         """The most likely action [B, *A] for raw observations [B, *O]."""
         with torch.inference_mode():
-            head = self.head(self.normalise(_flat(observations)))
+            head = self.head(self.normalise(self._tensor(observations)))
             return (head.argmax(-1) if self.action.discrete else head).numpy()
+
+    def _tensor(self, observations: np.ndarray) -> Tensor:
+        if self.sees_pictures:
+            return torch.from_numpy(np.ascontiguousarray(observations))
+        return torch.from_numpy(np.ascontiguousarray(observations, np.float32)).flatten(1)
 
     def export(self, version: int) -> PolicyWeights:
         """A copy of all weights and statistics, for travelling."""
@@ -135,7 +148,3 @@ def gaussian_log_prob(mean: Tensor, log_std: Tensor, actions: Tensor) -> Tensor:
     """Log density [...] of a diagonal Gaussian at actions [..., A]."""
     scaled = (actions - mean) * torch.exp(-log_std)
     return -0.5 * (scaled * scaled).sum(-1) - (log_std + 0.5 * math.log(2 * math.pi)).sum()
-
-
-def _flat(observations: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(observations, np.float32)).flatten(1)

@@ -1,8 +1,9 @@
-"""Plays a gymnasium environment again, to draw what was never drawn: rollouts do not render.
+"""Plays an environment again, to draw what was never drawn: rollouts do not render.
 
     for observation, draw in played(task, seeds, actions): ...     # before each action
     frames = clip_frames(task, clip)                                # L pictures, or ReplayError
 
+An Atari game goes on from a state of the emulator (`Keyframe`), any other environment of gymnasium's from its start.
 An environment is deterministic given its seed and its actions; one that is not shows other observations than the clip
 holds, and is found out by that. `python -m actors.replay TASK` tries a task out, in a process of its own, since a
 renderer may take the interpreter with it.
@@ -19,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from actors.atari import replayed, rom_path
+from actors.atari_games import BOXES
 from actors.environments import make_gymnasium
 from actors.tasks import Task, make_task
-from actors.trajectory import Clip
+from actors.trajectory import Clip, Keyframe, Origin
 
 Array = np.ndarray
 
@@ -75,7 +78,9 @@ def played(task: Task, seeds: Iterable[int], actions: Array) -> Iterator[tuple[A
 def clip_frames(task: Task, clip: Clip) -> list[Array]:
     """A picture [H, W, 3] uint8 of each of the clip's L steps. Raises ReplayError where it cannot be played again, and
     DrawingError where nothing can be drawn here."""
-    if clip.origin is None:
+    if task.atari_rom is not None:
+        return _atari_frames(task, task.atari_rom, clip)
+    if not isinstance(clip.origin, Origin):
         raise ReplayError(f"clip {clip.clip_id} does not say how it is played again")
     lead = clip.origin.lead
     actions = task.action.to_environment(np.concatenate((lead, clip.segment.actions)))
@@ -92,10 +97,27 @@ def clip_frames(task: Task, clip: Clip) -> list[Array]:
     return frames
 
 
+def _atari_frames(task: Task, rom: str, clip: Clip) -> list[Array]:
+    if not isinstance(clip.origin, Keyframe):
+        raise ReplayError(f"clip {clip.clip_id} has no state of the emulator to go on from")
+    boxes = BOXES.get(task.environment_id, ())
+    frames: list[Array] = []
+    try:
+        for seen, picture in replayed(rom_path(rom), boxes, clip.origin, clip.segment.actions):
+            if not np.array_equal(seen, clip.segment.stacks[len(frames), -1]):
+                raise ReplayError(f"step {len(frames)} of clip {clip.clip_id} looks otherwise when it is played again")
+            frames.append(picture)
+    except ReplayError:
+        raise
+    except Exception as error:
+        raise ReplayError(f"clip {clip.clip_id} cannot be played again: {type(error).__name__}: {error}") from error
+    return frames
+
+
 def drawing_problem(task: Task) -> str:
     """Why people cannot be shown what happens in this task, and what to do, in one sentence; "" where they can. Takes
     a second where the task has to be tried; MuJoCo's are drawn by the page."""
-    if task.mujoco_model is not None:
+    if task.mujoco_model is not None or task.atari_rom is not None:
         return ""
     if not task.has_pictures:
         return (

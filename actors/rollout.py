@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from actors.atari import AtariSimulator
 from actors.environments import EnvironmentFailure, make_environments
+from actors.frames import Sight, kept_dtype, kept_shape, stack_depth
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
 from actors.tasks import Task
-from actors.trajectory import Hidden, Origins, Rollout
+from actors.trajectory import Hidden, Keyframes, Origins, Rollout
 
 Array = np.ndarray
 
@@ -30,6 +32,11 @@ class RolloutConfig:
     steps: int = 256
 
 
+KEYFRAME_STEPS = 32
+"""At most so many steps of a rollout are between two kept states of an emulator: what a clip's replay begins with. A
+state costs some 40 us and 8 KB for each environment."""
+
+
 class RolloutWorker:
     """Acts. Does not know in which process it runs, nor what reward is."""
 
@@ -40,6 +47,7 @@ class RolloutWorker:
         self._random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
         """Steps of each environment since this worker was built: whoever watches it sees it move in mid-rollout."""
+        self._sight = Sight(task.observation_shape, self._environments.observations)
         self._earlier = np.empty((0, config.num_envs, *task.action.shape))  # executed, back to the oldest latest start
 
     def step(self, weights: PolicyWeights) -> tuple[Rollout, Hidden]:
@@ -47,31 +55,42 @@ class RolloutWorker:
         self._policy.load(weights)
         steps, envs = self._config.steps, self._config.num_envs
         task, world = self._task, self._environments
-        observations = np.full((steps + 1, envs, *task.observation_shape), np.nan, np.float32)
+        depth, kept = stack_depth(task.observation_shape), kept_shape(task.observation_shape)
+        # Poison where there is any: what was forgotten to be written is found out.
+        poison = np.nan if depth == 1 else 0
+        observations = np.full((depth + steps, envs, *kept), poison, kept_dtype(task.observation_shape))
+        observations[: depth - 1] = self._sight.before
         true_rewards = np.full((steps, envs), np.nan, np.float32)
         states = np.empty((steps, envs, world.states().shape[1]), np.float32)
         starts: list[Array] = []
         truncated = np.zeros((steps, envs), bool)
         final_observations: list[Array] = []
+        recorder = None if world.emulator is None else _EmulatorRecorder(world.emulator, steps, envs)
         act = self._actor(steps)
         with torch.inference_mode():
             for t in range(steps):
-                observations[t] = world.observations
+                observations[t + depth - 1] = world.observations
                 states[t] = world.states()
                 if (start := world.starts()) is not None:
                     starts.append(start)
-                moment = world.step(act(t, world.observations))
+                if recorder is not None:
+                    recorder.before(t)
+                moment = world.step(act(t, self._sight.observations))
+                if recorder is not None:
+                    recorder.after(t)
+                self._sight.push(world.observations)
                 true_rewards[t] = moment.true_rewards
                 self.steps_done += 1
                 if len(moment.ended):
                     truncated[t, moment.ended] = True
                     final_observations.append(moment.final_observations)
-            observations[steps] = world.observations
+            observations[-1] = world.observations
             actions, log_probs = act.finish()
         ends = np.argwhere(truncated)
-        last = np.concatenate([np.empty((0, *task.observation_shape), np.float32), *final_observations])
-        self._refuse_nan(observations, "observation")
-        self._refuse_nan(last, "last observation", ends)
+        last = np.concatenate([np.empty((0, *kept), observations.dtype), *final_observations])
+        if depth == 1:  # pictures cannot hold what is not a number
+            self._refuse_nan(observations, "observation")
+            self._refuse_nan(last, "last observation", ends)
         self._refuse_nan(true_rewards, "reward")
         rollout = Rollout(
             observations=observations,
@@ -83,8 +102,12 @@ class RolloutWorker:
             final_observations=last,
             policy_version=weights.version,
             worker=self._worker,
+            first_step=self.steps_done - steps,
         )
-        return rollout, Hidden(true_rewards, states, self._origins(starts, actions) if starts else None)
+        origins = self._origins(starts, actions) if starts else None
+        if recorder is None:
+            return rollout, Hidden(true_rewards, states, origins)
+        return rollout, Hidden(true_rewards, states, origins, recorder.keyframes(), recorder.games())
 
     def _origins(self, starts: list[Array], actions: Array) -> Origins:
         """Where each step came from; remembers what the next rollout's steps will have come from."""
@@ -110,6 +133,36 @@ class RolloutWorker:
                 f"{self._task.environment_id} gave a {what} that is not a finite number (worker {self._worker}, "
                 f"environment {env}, step {t} of its rollout). Fix the environment, or clip it in a wrapper."
             )
+
+
+class _EmulatorRecorder:
+    """Notes beside a rollout how its steps are come to again, and which games ended in it."""
+
+    def __init__(self, emulator: AtariSimulator, steps: int, envs: int) -> None:
+        self._emulator, self._steps = emulator, steps
+        self._rows: list[int] = []
+        self._states: list[Array] = []
+        self._begun = np.empty((steps, envs), np.int64)
+        self._games: list[Array] = []
+
+    def before(self, t: int) -> None:
+        """Step t is about to be done; the one after it may be one to keep. The next rollout's first always is."""
+        self._begun[t] = self._emulator.begun()
+        if (states := self._emulator.kept()) is not None:
+            self._rows.append(t)
+            self._states.append(states)
+        if (t + 1) % KEYFRAME_STEPS == 0 or t + 1 == self._steps:
+            self._emulator.mark()
+
+    def after(self, t: int) -> None:
+        games = self._emulator.games()
+        self._games.append(np.column_stack((np.full(len(games), t), games)))
+
+    def keyframes(self) -> Keyframes:
+        return Keyframes(np.array(self._rows), np.stack(self._states), self._begun)
+
+    def games(self) -> Array:
+        return np.concatenate(self._games)
 
 
 class _GaussianActor:

@@ -16,14 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import ale_py
 import gymnasium
 import numpy as np
 
+from actors.atari import FRAME_SKIP, SIZE, STACK, Console, rom_path
+from actors.atari_games import BOXES, GAMES
 from actors.mujoco import as_seen, without_deprecation
 from actors.small_world import ENVIRONMENT_ID as SMALL_WORLD
 from actors.small_world import HORIZON as SMALL_WORLD_STEPS
 from actors.small_world import INSTRUCTION as NEAR_THE_GOAL
 from actors.spaces import ActionSpec, action_spec, observation_shape
+
+gymnasium.register_envs(ale_py)
 
 
 class UnknownTaskError(ValueError):
@@ -39,6 +44,7 @@ class Preset:
     end_penalty  true reward lost when the environment ends an episode by itself (gymnasium tasks only);
                  negative where an end is the goal
     overrides    run settings by dotted name, e.g. {"ppo.gamma": 0.99}; the command line overrides them
+    by_algorithm more of them, by the name of the algorithm with which they go
     """
 
     horizon: int = 1000
@@ -46,13 +52,15 @@ class Preset:
     end_penalty: float = 10.0
     instruction: str = "Choose the clip in which the agent does better."
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    by_algorithm: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Task:
     """An environment plus the presets that belong to it. Travels to every component.
 
-    has_pictures: the environment says that it can draw itself (render_mode="rgb_array")."""
+    has_pictures: the environment says that it can draw itself (render_mode="rgb_array"). atari_rom: an Atari game,
+    which is seen as `actors.atari` shows it and not as gymnasium does."""
 
     name: str
     environment_id: str
@@ -61,6 +69,7 @@ class Task:
     action: ActionSpec
     step_s: float
     mujoco_model: str | None = None
+    atari_rom: str | None = None
     first_action: int = 0
     has_pictures: bool = False
     environment_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +81,16 @@ class Task:
     @property
     def end_penalty(self) -> float:
         return self.preset.end_penalty
+
+    @property
+    def caution(self) -> str:
+        """What somebody who trains on this task should know before, in one sentence; else ""."""
+        if self.atari_rom is None or self.environment_id in BOXES:
+            return ""
+        return (
+            f"{self.name}: nobody said where its screen tells the score, so nothing is painted black, and agent and "
+            "reward model may learn to read it; add the game to actors/atari_games.py"
+        )
 
     def native_action(self, action: np.ndarray) -> Any:
         """One executed action, already in the environment's units, as its `step` wants it."""
@@ -174,6 +193,42 @@ _REGISTERED: dict[str, tuple[str, Preset]] = {
     "acrobot": ("Acrobot-v1", Preset(500, 25, -50.0, "The tip should swing up to the line.")),
 }
 
+# One torso for actor and critic that two cores can train, and a reward model of a quarter of the pixels: the paper's
+# networks are `--set policy.torso=mnih-2015 --set reward.torso=paper` (EXPERIMENTS.md, "Pong").
+_ATARI_SETTINGS: dict[str, Any] = {
+    "rollout.steps": 128,
+    "policy.torso": "mnih-2013",
+    "ppo.learning_rate": 5e-4,
+    "ppo.epochs": 4,
+    "ppo.minibatch": 256,
+    "ppo.clip": 0.1,
+    "ppo.entropy": 0.01,
+    "reward.torso": "small",
+    "reward.dropout": 0.0,
+    "reward.hidden": [64],
+    "reward.batch_pairs": 8,
+    "reward.gradient_steps_per_step": 5,
+    "reward.max_labels": 3000,
+    "reward.recent_steps": 1024,
+    "query.initial_fraction": 0.1,
+    "query.candidates": 4,
+    "loop.warmup_steps": 8192,
+    "loop.pretrain_steps": 200,
+}
+_ATARI_BY_ALGORITHM = {"a2c": {"rollout.steps": 5, "reward.reward_std": 0.05}}
+_ATARI_HORIZON = 27_000  # an agent's life has no ends: the longest that the emulator itself allows a game, half an hour
+
+
+def _atari_preset(end_penalty: float, instruction: str = Preset.instruction) -> Preset:
+    return Preset(_ATARI_HORIZON, 25, end_penalty, instruction, _ATARI_SETTINGS, _ATARI_BY_ALGORITHM)
+
+
+for _name, _game in GAMES.items():
+    _REGISTERED[_name] = _game.environment_id, _atari_preset(_game.end_penalty, _game.instruction)
+
+
+_ATARI_ENTRY = "ale_py.env:AtariEnv"
+
 
 def register(name: str, environment_id: str, preset: Preset) -> None:
     """Give a gymnasium environment a name and presets of its own."""
@@ -200,6 +255,8 @@ def make_task(name: str) -> Task:
     for environment_id, preset in _REGISTERED.values():
         if environment_id == name:
             return _inspect(name, environment_id, preset, {})  # by the name that any other process can find, too
+    if spec.entry_point == _ATARI_ENTRY:
+        return _inspect(name, name, _atari_preset(10.0), {})
     horizon = spec.max_episode_steps or 1000
     preset = Preset(horizon=horizon, clip_steps=min(25, max(1, horizon // 4)))
     return _inspect(name, name, preset, {})
@@ -223,6 +280,9 @@ def _find_spec(name: str) -> Any:
 def _inspect(
     name: str, environment_id: str, preset: Preset, kwargs: Mapping[str, Any], mujoco_model: str | None = None
 ) -> Task:
+    spec = gymnasium.registry.get(environment_id)
+    if spec is not None and spec.entry_point == _ATARI_ENTRY:
+        return _inspect_atari(name, environment_id, preset, spec.kwargs["game"])
     try:
         with without_deprecation():
             env = as_seen(gymnasium.make(environment_id, disable_env_checker=True, **kwargs), mujoco_model)
@@ -246,3 +306,17 @@ def _inspect(
         )
     finally:
         env.close()
+
+
+def _inspect_atari(name: str, environment_id: str, preset: Preset, rom: str) -> Task:
+    console = Console(rom_path(rom))
+    return Task(
+        name=name,
+        environment_id=environment_id,
+        preset=preset,
+        observation_shape=(STACK, SIZE, SIZE),
+        action=ActionSpec(size=0, num_choices=console.num_actions),
+        step_s=FRAME_SKIP / 60,
+        has_pictures=True,
+        atari_rom=rom,
+    )

@@ -67,7 +67,7 @@ class RewardService:
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         del hidden, agent_steps  # the reward model learns from comparisons alone
-        self._trainer.observe(rollout.observations[:-1], self._task.action.executed(rollout.actions))
+        self._trainer.observe(rollout.stacks[:-1], self._task.action.executed(rollout.actions))
 
     def reach(self, agent_steps: int) -> None: ...
 
@@ -204,7 +204,10 @@ def num_cores() -> int:
 
 
 def rollout_steps(config: RunConfig, task: Task, workers: int) -> int:
-    """T of one worker's rollout: an update keeps its size as workers are added, down to room for one clip."""
+    """T of one worker's rollout: an update keeps its size as workers are added, down to room for one clip. Rollouts
+    that are to be shorter than a clip (A2C's n steps) stay as they are to be."""
+    if config.rollout.steps < task.preset.clip_steps:
+        return config.rollout.steps
     share = math.ceil(config.rollout.steps / workers)
     return max(share, task.preset.clip_steps) if config.uses_labels else share
 

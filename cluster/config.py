@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import tomli_w
 
+from actors.frames import is_stack
 from actors.policy import PolicyConfig
 from actors.rollout import RolloutConfig
 from actors.tasks import Task, make_task
@@ -105,7 +106,8 @@ class RunConfig:
 def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     """Defaults, then the task's preset, then `settings` by dotted name. Raises ConfigError for what cannot be."""
     config = RunConfig(task=task.name)
-    for name, value in {**task.preset.overrides, **settings}.items():
+    presets = task.preset.overrides | task.preset.by_algorithm.get(settings.get("algorithm", config.algorithm), {})
+    for name, value in {**presets, **settings}.items():
         config = _replace(config, name, value)
     validate(config, task)
     return config
@@ -130,18 +132,13 @@ def validate(config: RunConfig, task: Task) -> None:
         ),
         (config.clip_steps >= 0, f"--clip-steps must be at least 1, got {config.clip_steps}"),
         (
-            not config.uses_labels or clip_steps <= config.rollout.steps,
-            f"a clip of {clip_steps} steps does not fit into rollouts of {config.rollout.steps} steps; "
-            f"raise rollout.steps (`--set rollout.steps={2 * clip_steps}`)",
-        ),
-        (
             config.rollout.num_envs >= 1 and config.rollout.steps >= 1,
             "rollout.num_envs and rollout.steps must be at least 1",
         ),
         (0 < config.learner.gamma <= 1, f"learner.gamma must be in (0, 1], got {config.learner.gamma}"),
         (0 < config.loop.reward_share <= 1, f"loop.reward_share must be in (0, 1], got {config.loop.reward_share}"),
         (
-            config.ppo.minibatch <= steps,
+            config.algorithm != "ppo" or config.ppo.minibatch <= steps,
             f"ppo.minibatch={config.ppo.minibatch} is more than the {steps} steps of an update",
         ),
         (
@@ -168,6 +165,10 @@ def validate(config: RunConfig, task: Task) -> None:
             config.labeler != "synthetic" or config.labeling.overlap <= max(1, len(people)),
             f"labeling.overlap={config.labeling.overlap} needs that many labelers, who answer a query once each; name "
             "them with --set oracle.people=perfect:NUMBER",
+        ),
+        (
+            config.algorithm != "trpo" or not is_stack(task.observation_shape),
+            f"trpo has no gradient through convolutions here, and {task.name} is seen in pictures; use ppo or a2c",
         ),
         (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
         (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),

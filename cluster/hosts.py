@@ -18,6 +18,7 @@ import torch
 from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
 from cluster.components import RunSpec, Service, build_worker
+from cluster.memory import keep_freed_memory
 
 
 class RolloutHost:
@@ -25,6 +26,7 @@ class RolloutHost:
 
     def __init__(self, spec: RunSpec, worker: int, generation: int) -> None:
         torch.set_num_threads(1)
+        keep_freed_memory()
         self._spec, self._index = spec, worker
         self._worker = build_worker(spec, worker, generation)
 
@@ -50,6 +52,7 @@ class ServiceHost:
 
     def __init__(self, spec: RunSpec, build: Callable[[RunSpec], Service], share: float) -> None:
         torch.set_num_threads(1)
+        keep_freed_memory()
         os.nice(5)  # acting comes first where cores are few
         self._service, self._share, self._hurried = build(spec), share, False
         self._lock = threading.Lock()

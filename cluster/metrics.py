@@ -16,7 +16,8 @@ Array = np.ndarray
 class EpisodeLog:
     """True and predicted returns of finished episodes of full length, over all workers.
 
-    Episodes that began staggered, or before a cut, are shorter than the horizon and are left out.
+    Episodes that began staggered, or before a cut, are shorter than the horizon and are left out. Where the agent takes
+    many games for one long episode, a game counts as an episode, with the score that it ended with.
     """
 
     def __init__(self, horizon: int, recent: int = 20) -> None:
@@ -26,8 +27,12 @@ class EpisodeLog:
         self._predicted: deque[float] = deque(maxlen=recent)
         self.episodes = 0
 
-    def add(self, rollout: Rollout, true_rewards: Array, predicted_rewards: Array) -> None:
+    def add(self, rollout: Rollout, hidden: Hidden, predicted_rewards: Array) -> None:
         """Take in a worker's next rollout with both kinds of reward [T, B]."""
+        if hidden.games is not None:
+            self._add_games(rollout, hidden.games, predicted_rewards)
+            return
+        true_rewards = hidden.true_rewards
         envs = rollout.log_probs.shape[1]
         running = self._running.setdefault(rollout.worker, np.zeros((3, envs)))
         begin = 0
@@ -42,6 +47,18 @@ class EpisodeLog:
                 self.episodes += 1
             running[:, over] = 0.0
             begin = int(stop)
+
+    def _add_games(self, rollout: Rollout, games: Array, predicted_rewards: Array) -> None:
+        running = self._running.setdefault(rollout.worker, np.zeros((3, rollout.log_probs.shape[1])))
+        sums = running[1] + np.cumsum(predicted_rewards, axis=0, dtype=np.float64)  # [T, B]
+        for t, env, score in games:
+            predicted = sums[int(t), int(env)]
+            self._true.append(float(score))
+            self._predicted.append(float(predicted))
+            sums[:, int(env)] -= predicted
+            self.episodes += 1
+        over = (rollout.terminated | rollout.truncated).any(0)
+        running[1] = np.where(over, 0.0, sums[-1])  # cut off by the clock: that game is not counted
 
     def cut(self) -> None:
         """All episodes start anew: forget unfinished ones."""

@@ -19,6 +19,7 @@ from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
 from cluster.label import Serving
 from cluster.label_server import LabelServer, Served, open_page
+from cluster.memory import keep_freed_memory
 from cluster.redis_care import RedisCare
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
@@ -49,6 +50,7 @@ def run_training(
 
     Raises Interrupted after Ctrl-C."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     config = folder.config
     with ExitStack() as stack:
 

@@ -155,7 +155,7 @@ class Training:
 
     def _count(self, collected: Collected, predicted: list[np.ndarray]) -> None:
         for (rollout, hidden), block in zip(collected, predicted, strict=True):
-            self._episodes.add(rollout, hidden.true_rewards, block)
+            self._episodes.add(rollout, hidden, block)
             self.agent_steps += rollout.num_steps
             self._environment_steps += rollout.num_steps
 

@@ -63,7 +63,7 @@ def _paid(rewards: NumpyRewards | None, clip: Clip) -> list[float] | None:
     if rewards is None:
         return None
     try:
-        paid = rewards.pay(clip.segment.observations, clip.segment.actions)
+        paid = rewards.pay(clip.segment.stacks, clip.segment.actions)
     except SnapshotError:
         return None
     return [round(float(reward), 4) for reward in paid]

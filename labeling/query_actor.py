@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from actors.clips import cut_clips
+from actors.clips import ClipCutter
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
 from labeling.rerank import Reranker
@@ -68,6 +68,7 @@ class QueryActor:
     ) -> None:
         self._config, self._task, self._schedule = config, task, schedule
         self._database, self._reader, self._reranker = database, reader, reranker
+        self._cutter = ClipCutter(task.preset.clip_steps, task.action)
         self._clips: deque[Clip] = deque(maxlen=config.recent_clips)
         self._random = np.random.default_rng(seed)
         self._agent_steps = 0
@@ -75,7 +76,7 @@ class QueryActor:
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         """Take in the current policy's latest behaviour. The oldest clips are forgotten first."""
-        self._clips.extend(cut_clips(rollout, hidden, self._task.preset.clip_steps, self._task.action))
+        self._clips.extend(self._cutter.cut(rollout, hidden))
         self.reach(agent_steps)
 
     def reach(self, agent_steps: int) -> None:
@@ -85,6 +86,7 @@ class QueryActor:
     def forget(self) -> None:
         """Drop all recent clips: a checkpoint is a clean cut, so that what follows does not depend on what was."""
         self._clips.clear()
+        self._cutter.forget()
 
     def step(self) -> dict[str, float]:
         """Rank anew what waits, then offer what is wanted now, in place of what was withdrawn too. Clips are stored
@@ -148,7 +150,7 @@ class QueryActor:
         device = next(ensemble.parameters()).device
         with torch.inference_mode():
             returns = ensemble.clip_returns(
-                torch.from_numpy(np.stack([clip.segment.observations for clip in clips])).to(device),
+                torch.from_numpy(np.stack([clip.segment.stacks for clip in clips])).to(device),
                 torch.from_numpy(np.stack([clip.segment.actions for clip in clips])).to(device),
             )  # [E, M]
 

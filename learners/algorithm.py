@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from actors.policy import ActorCritic
 from learners.gradient import FlatParameters, TanhMLP
+from learners.stacks import Stacks
 
+_MAX_REPORTED = 256  # transitions whose forward pass a report pays for, where that is a convolution's
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -21,7 +23,7 @@ _LOG_2PI = math.log(2 * math.pi)
 class Batch:
     """N transitions, in no order, on the learner's device.
 
-    observations  [N, O] normalised
+    observations  [N, O] normalised, or the Stacks of N pictured ones
     actions       [N, *A] as sampled
     log_probs     [N] under the policy that acted
     advantages    [N] as estimated (not standardised)
@@ -29,7 +31,7 @@ class Batch:
     values        [N] what the critic said before the update, in value-scale units
     """
 
-    observations: Tensor
+    observations: Tensor | Stacks
     actions: Tensor
     log_probs: Tensor
     advantages: Tensor
@@ -47,6 +49,18 @@ class Batch:
     def rows(self, start: int, stop: int) -> Batch:
         """The transitions from `start` to `stop`, as views."""
         return Batch(**{f.name: getattr(self, f.name)[start:stop] for f in fields(self)})
+
+    def inputs(self, policy: ActorCritic) -> Tensor:
+        """[N, *O], what the policy's networks read."""
+        seen = self.observations
+        return policy.normalise(seen.stacked()) if isinstance(seen, Stacks) else seen
+
+    def sample(self) -> Batch:
+        """For a report: all of it, or evenly spaced transitions where looking at all would cost a third of an epoch."""
+        if not isinstance(self.observations, Stacks):
+            return self
+        count = min(_MAX_REPORTED, max(1, self.size // 4))
+        return self.select(torch.linspace(0, self.size - 1, count).long().to(self.log_probs.device))
 
 
 class Algorithm(Protocol):
@@ -67,14 +81,15 @@ def standardise(advantages: Tensor) -> Tensor:
 
 
 def report(policy: ActorCritic, batch: Batch) -> dict[str, float]:
-    """What an update has done, over the whole batch: the metrics that mean the same in every algorithm.
+    """What an update has done, over the batch: the metrics that mean the same in every algorithm.
 
     `kl` is from the policy that acted, estimated from its samples (http://joschu.net/blog/kl-approx.html, k3).
     """
-    head = policy.head(batch.observations)
+    batch = batch.sample()
+    head, values = policy.head_and_values(batch.inputs(policy))
     log_ratio = policy.log_prob(head, batch.actions) - batch.log_probs
     ratio = log_ratio.exp()
-    error = policy.values(batch.observations) - batch.targets
+    error = values - batch.targets
     spread = batch.targets.var(correction=0) + 1e-8
     return {
         "policy_loss": float(-(ratio * standardise(batch.advantages)).mean()),
@@ -85,25 +100,66 @@ def report(policy: ActorCritic, batch: Batch) -> dict[str, float]:
     }
 
 
+class HandWrittenNetwork:
+    """Actor and critic as two tanh MLPs."""
+
+    def __init__(self, policy: ActorCritic) -> None:
+        self._actor, self._critic = TanhMLP(policy.actor), TanhMLP(policy.critic)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Heads [N, A] and values [N]."""
+        return self._actor.forward(inputs), self._critic.forward(inputs).squeeze(1)
+
+    def backward(self, head_gradient: Tensor, value_gradient: Tensor) -> None:
+        """From d loss / d what the last forward returned to every parameter's `.grad`, overwritten."""
+        self._critic.backward(value_gradient.unsqueeze(1))
+        self._actor.backward(head_gradient)
+
+
+class AutogradNetwork:
+    """The same for a policy with a torso, whose arithmetic is large enough to pay for autograd."""
+
+    def __init__(self, policy: ActorCritic) -> None:
+        self._policy = policy
+        self._parameters = [*policy.torso.parameters(), *policy.actor.parameters(), *policy.critic.parameters()]
+        self._outputs: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        # Channels last, convolutions are a third faster where a backward pass follows (EXPERIMENTS.md, "Atari").
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with torch.enable_grad():
+            self._outputs = self._policy.head_and_values(inputs)
+        head, values = self._outputs
+        return head.detach(), values.detach()
+
+    def backward(self, head_gradient: Tensor, value_gradient: Tensor) -> None:
+        assert self._outputs is not None
+        for parameter in self._parameters:
+            assert parameter.grad is not None
+            parameter.grad.zero_()  # autograd adds to what is there
+        torch.autograd.backward(self._outputs, (head_gradient, value_gradient))
+        self._outputs = None
+
+
 class LossGradient:
-    """The gradient of an actor-critic loss, written out by hand into `parameters.gradient`:
+    """The gradient of an actor-critic loss, written into `parameters.gradient`:
 
         mean policy loss - entropy x mean entropy + value_coefficient x mean of half the squared value error
 
-    An algorithm says what its policy loss is by its derivative with respect to the log densities.
+    An algorithm says what its policy loss is by its derivative with respect to the log densities. From there to what
+    the networks say it is written out by hand; through MLPs by hand too, through convolutions by autograd.
     """
 
     def __init__(self, policy: ActorCritic, entropy: float, value_coefficient: float) -> None:
         self._policy, self._entropy, self._value_coefficient = policy, entropy, value_coefficient
-        self._actor, self._critic = TanhMLP(policy.actor), TanhMLP(policy.critic)
+        self._network = AutogradNetwork(policy) if policy.sees_pictures else HandWrittenNetwork(policy)
         self.parameters = FlatParameters(policy.parameters())
 
     def compute(self, batch: Batch, derivative: Callable[[Tensor], Tensor]) -> None:
         """`derivative` gives d(policy loss) / d(log density) [N] from the present log densities [N]."""
-        head = self._actor.forward(batch.observations)
-        error = self._critic.forward(batch.observations).squeeze(1) - batch.targets
-        self._critic.backward((error * (self._value_coefficient / batch.size)).unsqueeze(1))
-        self._actor.backward(self._head_gradient(batch, head, derivative))
+        head, values = self._network.forward(batch.inputs(self._policy))
+        error = (values - batch.targets) * (self._value_coefficient / batch.size)
+        self._network.backward(self._head_gradient(batch, head, derivative), error)
 
     def _head_gradient(self, batch: Batch, head: Tensor, derivative: Callable[[Tensor], Tensor]) -> Tensor:
         """d loss / d head [N, A]; the Gaussian's spread gets its `.grad` on the way."""

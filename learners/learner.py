@@ -21,8 +21,11 @@ from actors.policy import ActorCritic, PolicyWeights
 from actors.trajectory import Rollout
 from learners.advantages import RunningMoments, ValueScale, gae
 from learners.algorithm import Algorithm, Batch
+from learners.stacks import Stacks
 
 Array = np.ndarray
+
+_AT_ONCE = 512  # pictured observations that the critic judges in one go: bounds memory, not the result
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ class Learner:
         return self.policy.export(self.version)
 
     def observe(self, rollouts: Sequence[Rollout]) -> None:
-        """Let the observation statistics take in rollouts; the policy normalises with them from now on."""
+        """Let the observation statistics take in rollouts; the policy normalises with them from now on. Pictures have
+        none."""
+        if self.policy.sees_pictures:
+            return
         for rollout in rollouts:
             self._moments.update(rollout.observations[:-1].reshape(rollout.num_steps, -1))
         with torch.no_grad():
@@ -80,7 +86,9 @@ class Learner:
     def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Array]) -> Batch:
         parts = [self._evaluate(rollout, block) for rollout, block in zip(rollouts, rewards, strict=True)]
         columns = zip(*parts, strict=True)
-        observations, actions, log_probs, advantages, values = (torch.cat(column) for column in columns)
+        seen, *columns = columns
+        observations = Stacks.cat(list(seen)) if self.policy.sees_pictures else torch.cat(seen)
+        actions, log_probs, advantages, values = (torch.cat(column) for column in columns)
         targets = advantages + values
         self._rescale(targets.cpu().numpy())
         scale = self._scale
@@ -93,13 +101,11 @@ class Learner:
             values=(values - scale.mean) / scale.std,
         )
 
-    def _evaluate(self, rollout: Rollout, rewards: Array) -> tuple[Tensor, ...]:
-        """Normalised observations, actions, log_probs, advantages and values [T*B, ...] of one rollout."""
+    def _evaluate(self, rollout: Rollout, rewards: Array) -> tuple[Any, ...]:
+        """Normalised observations or Stacks, actions, log_probs, advantages and values [T*B, ...] of one rollout."""
         steps, envs = rollout.log_probs.shape
-        seen = rollout.observations.reshape((steps + 1) * envs, -1)
-        everything = np.concatenate((seen, rollout.final_observations.reshape(len(rollout.ends), seen.shape[1])))
-        normalised = self.policy.normalise(torch.from_numpy(everything).to(self._device))
-        predicted = (self.policy.values(normalised) * self._scale.std + self._scale.mean).cpu().numpy()
+        seen, judged = self._judge_pictures(rollout) if self.policy.sees_pictures else self._judge(rollout)
+        predicted = (judged * self._scale.std + self._scale.mean).cpu().numpy()
         values = predicted[: (steps + 1) * envs].reshape(steps + 1, envs)
         next_values = values[1:].copy()
         next_values[rollout.ends[:, 0], rollout.ends[:, 1]] = predicted[(steps + 1) * envs :]
@@ -115,9 +121,28 @@ class Learner:
         count = steps * envs
         columns = (rollout.actions, rollout.log_probs, advantages, values[:-1])
         return (
-            normalised[:count],
+            seen[:count],
             *(torch.from_numpy(c.reshape(count, *c.shape[2:]).copy()).to(self._device) for c in columns),
         )
+
+    def _judge(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Normalised observations [(T+1)*B + K, O], those after the ends last, and what the critic says to each."""
+        seen = rollout.observations.reshape(rollout.num_steps + rollout.log_probs.shape[1], -1)
+        everything = np.concatenate((seen, rollout.final_observations.reshape(len(rollout.ends), seen.shape[1])))
+        normalised = self.policy.normalise(torch.from_numpy(everything).to(self._device))
+        return normalised, self.policy.values(normalised)
+
+    def _judge_pictures(self, rollout: Rollout) -> tuple[Stacks, Tensor]:
+        """The same, but of the observations after the ends only the critic's word."""
+        pictures = torch.tensor(rollout.observations, device=self._device)  # copied: a rollout may be read-only
+        seen = Stacks.of_block(pictures, rollout.depth, len(rollout.log_probs) + 1)
+        values = [self._value(seen[begin : begin + _AT_ONCE].stacked()) for begin in range(0, len(seen), _AT_ONCE)]
+        if len(rollout.ends):
+            values.append(self._value(torch.tensor(rollout.final_stacks, device=self._device)))
+        return seen, torch.cat(values)
+
+    def _value(self, observations: Tensor) -> Tensor:
+        return self.policy.values(self.policy.normalise(observations))
 
     def _rescale(self, targets: Array) -> None:
         """Follow the value targets' scale, and change the critic's last layer so that what it says is preserved."""

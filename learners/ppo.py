@@ -78,7 +78,8 @@ class PPO:
 
     def _clipped(self, batch: Batch) -> float:
         """Share of samples whose ratio is outside the clip."""
-        log_probs = self._policy.log_prob(self._policy.head(batch.observations), batch.actions)
+        batch = batch.sample()
+        log_probs = self._policy.log_prob(self._policy.head(batch.inputs(self._policy)), batch.actions)
         return float((((log_probs - batch.log_probs).exp() - 1).abs() > self._config.clip).float().mean())
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Rollout
 from reward_service.snapshot import SnapshotReader
@@ -41,7 +42,8 @@ class Relabeler:
         behaviour, as the snapshot says; and the members' raw mean, in log-odds of being preferred, for the charts:
         a sum of what is re-centred all the time says nothing about progress."""
         device = next(self._reader.ensemble.parameters()).device
-        observations = torch.tensor(rollout.observations[:-1], device=device)  # copied: a rollout may be read-only
+        kept = torch.tensor(rollout.observations[:-1], device=device)  # copied: a rollout may be read-only
+        observations = kept if rollout.depth == 1 else stacked_tensor(kept, rollout.depth, dim=0)
         actions = torch.tensor(self._action.executed(rollout.actions), device=device)
         members = self._reader.ensemble.member_rewards(observations, actions)
         return self._reader.ensemble.pay(members).float().cpu().numpy(), members.mean(0).float().cpu().numpy()

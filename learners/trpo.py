@@ -59,7 +59,7 @@ class TRPO:
     def _improve_policy(self, batch: Batch) -> dict[str, float]:
         config, policy, vector = self._config, self._policy, self._flat.vector.data
         advantages = standardise(batch.advantages)
-        head = policy.head(batch.observations)
+        head = policy.head(batch.inputs(policy))
         old_head = head.detach()
         old_log_std = None if policy.action.discrete else policy.log_std.detach().clone()
 
@@ -89,7 +89,7 @@ class TRPO:
         with torch.no_grad():
             for tried in range(config.backtracks + 1):
                 vector.copy_(old_vector + step * 0.5**tried)
-                head = policy.head(batch.observations)
+                head = policy.head(batch.inputs(policy))
                 kl = float(policy.kl(old_head, old_log_std, head).mean())
                 if kl <= config.max_kl and float(surrogate(head)) > float(before):  # NaN is refused by both
                     return {"kl_step": kl, "line_search_steps": float(tried + 1)}
@@ -99,7 +99,7 @@ class TRPO:
     def _fit_critic(self, batch: Batch) -> None:
         for _ in range(self._config.value_epochs):
             order = torch.randperm(batch.size, generator=self._random).to(batch.targets.device)
-            observations, targets = batch.observations[order], batch.targets[order]
+            observations, targets = batch.inputs(self._policy)[order], batch.targets[order]
             for start in range(0, batch.size, self._config.value_minibatch):
                 rows = slice(start, start + self._config.value_minibatch)
                 error = self._critic.forward(observations[rows]).squeeze(1) - targets[rows]

@@ -6,7 +6,8 @@ Layout, little-endian:
     1 byte    format version
     4 bytes   length of the header
     header    JSON: clip_id, policy_version, true_return (hexadecimal, exact), and name, dtype, shape of each array
-              an array is one of observations, actions, states; since version 2 also seeds, lead (trajectory.Origin)
+              an array is one of observations, actions, states; since version 2 also seeds, lead (trajectory.Origin);
+              since version 3, in place of these, kept, since, begun (trajectory.Keyframe)
     rest      the arrays' raw bytes, one after the other in the header's order, zlib-compressed together
 
 Why not np.savez: it stores zip members without bounds and its reader can be asked to unpickle. What arrives here
@@ -23,17 +24,22 @@ from typing import Any
 
 import numpy as np
 
-from actors.trajectory import Clip, Origin, Segment
+from actors.trajectory import Clip, Keyframe, Origin, Segment
 
 MAGIC = b"2CLP"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_CLIP_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 
 _PREFIX = struct.Struct("<4sBI")
 _NAMES = ("observations", "actions", "states")
 _ORIGIN_NAMES = ("seeds", "lead")
-_KNOWN = {1: (_NAMES,), 2: (_NAMES, _NAMES + _ORIGIN_NAMES)}  # by version, the arrays that a clip may hold
+_KEYFRAME_NAMES = ("kept", "since", "begun")
+_KNOWN = {  # by version, the arrays that a clip may hold
+    1: (_NAMES,),
+    2: (_NAMES, _NAMES + _ORIGIN_NAMES),
+    3: (_NAMES, _NAMES + _ORIGIN_NAMES, _NAMES + _KEYFRAME_NAMES),
+}
 _DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
 
 
@@ -46,9 +52,15 @@ def encode_clip(clip: Clip) -> bytes:
     arrays: list[np.ndarray] = []
     described: list[dict[str, Any]] = []
     held = [clip.segment.observations, clip.segment.actions, clip.states]
-    if clip.origin is not None:
-        held += [clip.origin.seeds, clip.origin.lead]
-    for name, array in zip(_NAMES + _ORIGIN_NAMES, held, strict=False):
+    names = _NAMES
+    match clip.origin:
+        case Origin(seeds, lead):
+            names, held = names + _ORIGIN_NAMES, [*held, seeds, lead]
+        case Keyframe(state, lead, begun):
+            names, held = names + _KEYFRAME_NAMES, [*held, state, lead, begun]
+        case None:
+            pass
+    for name, array in zip(names, held, strict=True):
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
         if little.dtype.str not in _DTYPES:
             raise CodecError(f"{name} of clip {clip.clip_id} has dtype {array.dtype}, which clips cannot hold")
@@ -88,7 +100,8 @@ def decode_clip(data: bytes) -> Clip:
     try:
         header = json.loads(data[_PREFIX.size : start])
         described = header["arrays"]
-        if tuple(entry["name"] for entry in described) not in _KNOWN[version]:
+        names = tuple(entry["name"] for entry in described)
+        if names not in _KNOWN[version]:
             raise CodecError(f"a clip holds {', '.join(_KNOWN[version][-1])}, in this order")
         kinds = [(_dtype(entry["dtype"]), _shape(entry["shape"])) for entry in described]
         clip_id, policy_version = str(header["clip_id"]), int(header["policy_version"])
@@ -99,7 +112,9 @@ def decode_clip(data: bytes) -> Clip:
         ) from error
     observations, actions, states, *replay = _arrays(memoryview(data)[start:], kinds)
     try:
-        origin = Origin(*replay) if replay else None
+        origin = None
+        if replay:
+            origin = Origin(*replay) if names[3:] == _ORIGIN_NAMES else Keyframe(*replay)
         return Clip(clip_id, Segment(observations, actions), states, true_return, policy_version, origin)
     except (ValueError, TypeError) as error:
         raise CodecError(f"the clip's arrays do not fit together: {error}") from error

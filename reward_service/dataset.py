@@ -24,10 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actors.frames import is_stack, kept_shape, stack_depth
+from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
 from reward_service.bootstrap import multiplicities
 from reward_service.comparisons import Comparison
+from reward_service.networks import pooled
 
 _FIRST_CAPACITY = 64
 _SIDES = {"left": 1, "right": -1, "": 0}
@@ -40,10 +43,11 @@ class RewardDataError(ValueError):
 class ComparisonDataset:
     """N comparisons in contiguous arrays; row order has no meaning, but is the same for the same calls.
 
-    observations [N, 2, L, *O] float32 raw; actions [N, 2, L, *A] float32 or int64; mu [N, 2]; true_returns [N, 2];
-    counts [N, E] int64; labelers [N] int64, indices into `labeler_names`; gold [N] int64, the side known to be better
-    (+1 left, -1 right, 0 none is); reliability [N] float64, how far its labeler is believed: `reliability` until
-    `believe` knows better. `max_labels` keeps only the latest (Atari in the paper: 3000; None: all).
+    observations [N, 2, L, *O] float32 raw, or pictures [N, 2, K-1+L, H, W] uint8 (`stacks`); actions [N, 2, L, *A]
+    float32 or int64; mu [N, 2]; true_returns [N, 2]; counts [N, E] int64; labelers [N] int64, indices into
+    `labeler_names`; gold [N] int64, the side known to be better (+1 left, -1 right, 0 none is); reliability [N]
+    float64, how far its labeler is believed: `reliability` until `believe` knows better. `pool`: pictures are kept
+    `pooled` so. `max_labels` keeps only the latest (Atari in the paper: 3000; None: all).
     """
 
     def __init__(
@@ -55,13 +59,21 @@ class ComparisonDataset:
         action_spec: ActionSpec,
         max_labels: int | None = None,
         reliability: float = 0.95,
+        pool: int = 1,
     ) -> None:
         self.members, self.seed, self.clip_steps, self.max_labels = members, seed, clip_steps, max_labels
-        self._shapes = ((clip_steps, *observation_shape), (clip_steps, *action_spec.shape))
+        self._depth = stack_depth(observation_shape)
+        self._pool = pool
+        self._shapes = (
+            (clip_steps + self._depth - 1, *kept_shape(observation_shape)),
+            (clip_steps, *action_spec.shape),
+        )
+        seen_shape = pooled(np.zeros(self._shapes[0], np.uint8), pool).shape if pool > 1 else self._shapes[0]
+        observation_dtype = torch.uint8 if is_stack(observation_shape) else torch.float32
         action_dtype = torch.int64 if action_spec.discrete else torch.float32
         capacity = _FIRST_CAPACITY
         self._columns: dict[str, Tensor] = {
-            "observations": torch.empty(capacity, 2, *self._shapes[0]),
+            "observations": torch.empty(capacity, 2, *seen_shape, dtype=observation_dtype),
             "actions": torch.empty(capacity, 2, *self._shapes[1], dtype=action_dtype),
             "mu": torch.empty(capacity, 2),
             "true_returns": torch.empty(capacity, 2, dtype=torch.float64),
@@ -104,7 +116,8 @@ class ComparisonDataset:
             self._columns = {name: torch.cat((kept, torch.empty_like(kept))) for name, kept in self._columns.items()}
         columns = self._columns
         for side, segment in enumerate(sides):
-            columns["observations"][row, side] = torch.from_numpy(np.ascontiguousarray(segment.observations))
+            seen = np.ascontiguousarray(pooled(segment.observations, self._pool))
+            columns["observations"][row, side] = torch.from_numpy(seen)
             columns["actions"][row, side] = torch.from_numpy(np.ascontiguousarray(segment.actions))
         columns["mu"][row] = torch.tensor(label.answer.target)
         columns["true_returns"][row] = torch.tensor(
@@ -150,6 +163,10 @@ class ComparisonDataset:
     @property
     def observations(self) -> Tensor:
         return self._columns["observations"][: len(self)]
+
+    def stacks(self, observations: Tensor) -> Tensor:
+        """Some of `observations` [..., L, *O] as networks see them: pictures become stacks of them, a view."""
+        return observations if self._depth == 1 else stacked_tensor(observations, self._depth, dim=-3)
 
     @property
     def actions(self) -> Tensor:

@@ -8,7 +8,8 @@ up to a constant. *Normalised* outputs, what the agent is paid, are the raw ones
 constant deviation with statistics over recent agent data (`set_output_statistics`). All statistics are buffers: they
 travel with the weights, so whoever scores, scores alike.
 
-Left out on purpose: convolutional torsos (an observation is flattened), dropout and batch norm (paper: Atari only).
+Pictures are looked at by `PictureTorsos`, and the layers here read its features; actions are then not looked at (paper:
+Atari's predictor has no action input).
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from actors.frames import is_stack
 from actors.spaces import ActionSpec
-from reward_service.networks import OBSERVATION_CLIP, EnsembleConfig
+from reward_service.networks import OBSERVATION_CLIP, TORSOS, EnsembleConfig
+from reward_service.picture_torsos import PictureTorsos
 
 MIN_STD = 1e-6
 """A deviation below this is that of a constant: it is replaced by 1, so a constant maps to 0 and not to noise."""
+
+_AT_ONCE = 1024  # pictured observations that are scored in one go: bounds memory, not the result
 
 
 class RewardEnsemble(nn.Module):
@@ -56,9 +61,18 @@ class RewardEnsemble(nn.Module):
         self.config = config
         self.observation_shape = tuple(observation_shape)
         self.action_spec = action_spec
-        self.observation_size = math.prod(self.observation_shape)
         generator = generator or torch.Generator().manual_seed(0)
-        widths = (self.observation_size + action_spec.num_features, *config.hidden, 1)
+        self.sees_pictures = is_stack(self.observation_shape)
+        self.observation_size = 0 if self.sees_pictures else math.prod(self.observation_shape)
+        if self.sees_pictures:
+            self.torsos = PictureTorsos(
+                config.torso, config.members, config.dropout, config.leaky_slope, self.observation_shape, generator
+            )
+            self.feature_shape = self.torsos.input_shape
+            widths = (self.torsos.size, *config.hidden, 1)
+        else:
+            self.feature_shape = (self.observation_size + action_spec.num_features,)
+            widths = (*self.feature_shape, *config.hidden, 1)
         self.weights = nn.ParameterList()  # each [E, in, out]
         self.biases = nn.ParameterList()  # each [E, 1, out]
         for fan_in, fan_out in pairwise(widths):
@@ -76,8 +90,14 @@ class RewardEnsemble(nn.Module):
         self.register_buffer("reward_std", torch.tensor(float(reward_std)))
 
     def features(self, observations: Tensor, actions: Tensor, noise: torch.Generator | None = None) -> Tensor:
-        """Network inputs [..., F]: normalised observations, then the action's coordinates or its one-hot choice.
-        With a `noise` generator, config.input_noise is added to the observations."""
+        """Network inputs [..., F]: normalised observations, then the action's coordinates or its one-hot choice. Of
+        pictures [..., *F], which may be `pooled` already: these in 0..1. With a `noise` generator, config.input_noise
+        is added to the observations."""
+        if self.sees_pictures:
+            seen = self.torsos.inputs(observations.flatten(0, -4))
+            if noise is not None and self.config.input_noise > 0.0:
+                seen.add_(torch.randn(seen.shape, generator=noise).to(seen), alpha=self.config.input_noise)
+            return seen.reshape(*observations.shape[:-3], *self.feature_shape)
         lead = observations.shape[: observations.dim() - len(self.observation_shape)]
         flat = observations.reshape(*lead, self.observation_size).to(self.observation_mean.dtype)
         flat = (flat - self.observation_mean).div_(self.observation_std).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP)
@@ -88,20 +108,46 @@ class RewardEnsemble(nn.Module):
             actions = F.one_hot(actions, self.action_spec.num_choices)
         return torch.cat((flat, actions.to(flat.dtype)), dim=-1)
 
-    def score(self, features: Tensor) -> Tensor:
-        """Raw rewards [E, R] of features [R, F], the same for every member, or [E, R, F], each member its own."""
-        hidden = features if features.dim() == 3 else features.expand(self.config.members, *features.shape)
+    def score(self, features: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        """Raw rewards [E, R] of features [R, *F], the same for every member, or [E, R, *F], each member its own. With a
+        `noise` generator torsos work as in training."""
+        if self.sees_pictures:
+            hidden = self.torsos(features, noise)
+        else:
+            hidden = features if features.dim() == 3 else features.expand(self.config.members, *features.shape)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = F.leaky_relu_(torch.baddbmm(bias, hidden, weight), self.config.leaky_slope)
         # The last layer has one output. As a matrix product its backward hands on a strided gradient, which made the
         # whole step a third slower than this sum of products.
         return (hidden * self.weights[-1].transpose(1, 2)).sum(-1) + self.biases[-1].squeeze(-1)
 
+    @property
+    def pool(self) -> int:
+        """Side of the squares of pixels whose mean is looked at."""
+        return TORSOS[self.config.torso].pool if self.sees_pictures else 1
+
+    @property
+    def all_weights(self) -> list[nn.Parameter]:
+        """What regularisation holds down: weights, members first, and no biases."""
+        return [*(self.torsos.weights if self.sees_pictures else ()), *self.weights]
+
     def member_rewards(self, observations: Tensor, actions: Tensor) -> Tensor:
         """observations [..., O], actions [..., A] -> raw outputs [E, ...]."""
+        if self.sees_pictures:
+            return self._picture_rewards(observations)
         features = self.features(observations, actions)
         lead = features.shape[:-1]
         return self.score(features.reshape(-1, features.shape[-1])).reshape(-1, *lead)
+
+    def _picture_rewards(self, observations: Tensor) -> Tensor:
+        lead = observations.shape[:-3]
+        rows = max(1, _AT_ONCE // math.prod(lead[1:]))
+        parts = [self._some_picture_rewards(observations[i : i + rows]) for i in range(0, lead[0], rows)]
+        return torch.cat(parts, dim=1).reshape(-1, *lead)
+
+    def _some_picture_rewards(self, observations: Tensor) -> Tensor:
+        seen = self.torsos.inputs(observations.reshape(-1, *self.observation_shape))
+        return self.score(seen).unflatten(1, (len(observations), -1))
 
     def normalised(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Each member's output minus its own mean over its own deviation, [E, ...]: members then weigh alike."""

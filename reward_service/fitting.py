@@ -148,10 +148,10 @@ class EnsembleFit:
     def _rewards(self, dataset: ComparisonDataset, rows: Tensor, noise: torch.Generator | None = None) -> Tensor:
         """Raw rewards [E, batch, 2, L] of rows [E, batch], each member its own."""
         picked = rows.flatten()
-        observations = dataset.observations.index_select(0, picked).to(self._device)
+        observations = dataset.stacks(dataset.observations.index_select(0, picked).to(self._device))
         actions = dataset.actions.index_select(0, picked).to(self._device)
         features = self.ensemble.features(observations, actions, noise)
-        rewards = self.ensemble.score(features.view(len(rows), -1, features.shape[-1]))
+        rewards = self.ensemble.score(features.view(len(rows), -1, *self.ensemble.feature_shape), noise)
         return rewards.view(*rows.shape, 2, dataset.clip_steps)
 
     def metrics(self) -> dict[str, float]:
@@ -195,9 +195,10 @@ class EnsembleFit:
         """The gradient of l2 * |weights|^2, biases left free. Added here because Adam's own weight decay has one
         coefficient for all members."""
         factor = (2 * self.l2 * trainable).view(-1, 1, 1)
-        for weight in self.ensemble.weights:
+        for weight in self.ensemble.all_weights:
             if weight.grad is not None:
-                weight.grad.addcmul_(weight.detach(), factor)
+                members = len(factor), -1, weight.shape[-1]  # a convolution has its members' channels side by side
+                weight.grad.view(members).addcmul_(weight.detach().view(members), factor)
 
 
 def adapted_l2(l2: Tensor, ratio: Tensor, low: float, high: float, factor: float) -> Tensor:

@@ -11,7 +11,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
-from reward_service.networks import OBSERVATION_CLIP
+from actors.frames import is_stack
+from reward_service.networks import EPSILON, OBSERVATION_CLIP, TORSOS, pooled
 from reward_service.snapshot_header import SnapshotError, SnapshotHeader, damaged, read_header
 
 
@@ -42,7 +43,8 @@ class NumpyRewards:
                 f"reward snapshot {header.version} is of a task with observations {header.observation_shape} and "
                 f"actions {header.action_spec.shape}; give it steps of that task"
             )
-        hidden = self._features(observations, actions)  # [L, F], then [E, L, ...]
+        looks = is_stack(header.observation_shape)
+        hidden = self._look(observations) if looks else self._features(observations, actions)  # [(E,) L, F]
         for weight, bias in self._layers[:-1]:
             hidden = hidden @ weight + bias
             hidden = np.where(hidden > 0, hidden, header.config.leaky_slope * hidden)
@@ -50,6 +52,23 @@ class NumpyRewards:
         members = (hidden @ weight + bias)[..., 0]
         standard = (members - arrays["member_mean"][:, None]) / arrays["member_std"][:, None]
         return (standard.mean(0) - arrays["output_mean"]) * (arrays["reward_std"] / arrays["output_std"])
+
+    def _look(self, stacks: np.ndarray) -> np.ndarray:
+        """[E, L, F] of stacks of pictures [L, K, H, W]: `PictureTorsos` with the running statistics."""
+        torso, members = TORSOS[self.header.config.torso], self.header.config.members
+        seen = pooled(stacks, torso.pool).astype(np.float32) / 255
+        hidden = np.broadcast_to(seen, (members, *seen.shape))
+        for layer, (kernel, stride) in enumerate(torso.convolutions):
+            windows = np.lib.stride_tricks.sliding_window_view(hidden, (kernel, kernel), axis=(-2, -1))
+            weight = self._arrays[f"torsos.weights.{layer}"].reshape(members, torso.channels, -1, kernel, kernel)
+            hidden = np.einsum("elchwij,eocij->elohw", windows[..., ::stride, ::stride, :, :], weight, optimize=True)
+            mean, variance, scale, shift = (
+                self._arrays[f"torsos.{name}"].reshape(members, 1, -1, 1, 1)
+                for name in (f"mean{layer}", f"variance{layer}", f"scales.{layer}", f"shifts.{layer}")
+            )
+            hidden = (hidden - mean) / np.sqrt(variance + EPSILON) * scale + shift
+            hidden = np.where(hidden > 0, hidden, self.header.config.leaky_slope * hidden)
+        return hidden.reshape(members, len(stacks), -1)
 
     def _features(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """[L, F]: normalised observations, then the action's coordinates or its one-hot choice."""

@@ -7,14 +7,18 @@ is a promise about what the current policy is paid.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from actors.frames import is_stack
 from actors.spaces import ActionSpec
 from reward_service.dataset import RewardDataError
+
+_BLOCKS = 4  # that a ring of stacks holds, at least
 
 
 class RecentSteps:
@@ -22,17 +26,22 @@ class RecentSteps:
 
     def __init__(self, capacity: int, observation_shape: tuple[int, ...], action_spec: ActionSpec) -> None:
         dtype = torch.int64 if action_spec.discrete else torch.float32
-        self._observations = torch.zeros(capacity, *observation_shape)
+        self._pictured = is_stack(observation_shape)
+        kind = torch.uint8 if self._pictured else torch.float32
+        self._observations = torch.zeros(capacity, *observation_shape, dtype=kind)
         self._actions = torch.zeros(capacity, *action_spec.shape, dtype=dtype)
         self._next = 0
         self._filled = 0
         self.count = 0
-        self._mean = torch.zeros(observation_shape, dtype=torch.float64)
-        self._squares = torch.zeros(observation_shape, dtype=torch.float64)  # summed squared deviations
+        moments_of = () if self._pictured else observation_shape
+        self._mean = torch.zeros(moments_of, dtype=torch.float64)
+        self._squares = torch.zeros(moments_of, dtype=torch.float64)  # summed squared deviations
 
     def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
         """observations [..., *O] and executed actions [..., *A] of the same steps, oldest first.
         Raises RewardDataError, and takes nothing in, for other shapes or values that are not finite."""
+        if self._pictured:
+            observations, actions = self._thinned(observations, actions)
         seen = torch.as_tensor(observations).reshape(-1, *self._observations.shape[1:])
         done = torch.as_tensor(actions).reshape(-1, *self._actions.shape[1:])
         if len(seen) != len(done):
@@ -44,7 +53,10 @@ class RecentSteps:
             )
         if len(seen) == 0:
             return
-        self._take_moments(seen)
+        if self._pictured:
+            self.count += len(seen)
+        else:
+            self._take_moments(seen)
         capacity = len(self._observations)
         seen, done = seen[-capacity:], done[-capacity:]
         places = (torch.arange(len(seen)) + self._next) % capacity
@@ -53,9 +65,19 @@ class RecentSteps:
         self._next = (self._next + len(seen)) % capacity
         self._filled = min(self._filled + len(seen), capacity)
 
+    def _thinned(
+        self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor
+    ) -> tuple[np.ndarray | Tensor, np.ndarray | Tensor]:
+        """Of a block [T, B, ...] some steps, evenly spaced, so that the ring reaches back over several blocks: stacks
+        are large, and neighbours nearly alike."""
+        steps, envs = actions.shape[:2]
+        every = max(1, math.ceil(steps * envs * _BLOCKS / len(self._observations)))
+        rows = slice(every // 2 if steps > every // 2 else 0, None, every)
+        return np.array(observations[rows]), actions[rows]
+
     @property
     def observations(self) -> Tensor:
-        """[R, *O] float32, R <= capacity, in no particular order."""
+        """[R, *O] float32, or stacks of uint8, R <= capacity, in no particular order."""
         return self._observations[: self._filled]
 
     @property

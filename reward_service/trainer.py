@@ -19,6 +19,7 @@ from reward_service.dataset import ComparisonDataset, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
+from reward_service.networks import Torso
 from reward_service.recent import RecentSteps
 from reward_service.reliability import STATUS, Evidence, PoolReliability, estimate
 from reward_service.snapshot import RewardSnapshot
@@ -36,7 +37,7 @@ class RewardDatabase(ComparisonLog, Protocol):
 
 @dataclass(frozen=True)
 class RewardTrainerConfig(FitConfig):
-    """members, hidden, input_noise  see EnsembleConfig
+    """members, hidden, input_noise, torso, dropout  see EnsembleConfig
     gradient_steps_per_step  work done by one `step()`
     publish_every_steps      gradient steps between two snapshots while no label arrives (one publishes at once)
     reward_std               deviation of the agent's reward (paper: 1 for MuJoCo, 0.05 for Atari)
@@ -52,6 +53,8 @@ class RewardTrainerConfig(FitConfig):
     members: int = 3
     hidden: tuple[int, ...] = (64, 64)
     input_noise: float = 0.0
+    torso: Torso = "paper"
+    dropout: float = 0.5
     gradient_steps_per_step: int = 10
     publish_every_steps: int = 100
     reward_std: float = 1.0
@@ -85,9 +88,10 @@ class RewardTrainerConfig(FitConfig):
 
     @property
     def networks(self) -> EnsembleConfig:
-        """The ensemble that trainer and readers alike must build; without regularisation there is no input noise."""
-        noise = self.input_noise if self.regularise else 0.0
-        return EnsembleConfig(self.members, tuple(self.hidden), input_noise=noise)
+        """The ensemble that trainer and readers alike must build; without regularisation there is no input noise and no
+        dropout."""
+        noise, dropout = (self.input_noise, self.dropout) if self.regularise else (0.0, 0.0)
+        return EnsembleConfig(self.members, tuple(self.hidden), input_noise=noise, torso=self.torso, dropout=dropout)
 
 
 class RewardTrainer:
@@ -110,7 +114,10 @@ class RewardTrainer:
             config.networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
         ).to(device)
         unknown = 1 - config.error_rate
-        self._feed = ComparisonFeed(database, lambda: ComparisonDataset(*self._data_args, unknown), config.majority)
+        pool = self.ensemble.pool
+        self._feed = ComparisonFeed(
+            database, lambda: ComparisonDataset(*self._data_args, unknown, pool), config.majority
+        )
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
         self.fit = EnsembleFit(config, self.ensemble, self._generator)
         self.reliability = PoolReliability({}, 0.0)
@@ -193,7 +200,9 @@ class RewardTrainer:
         data.believe(self.reliability.means)
 
     def _normalise_inputs(self) -> None:
-        """With the statistics of all steps observed; before the first, of the labelled clips."""
+        """With the statistics of all steps observed; before the first, of the labelled clips. Pictures need none."""
+        if self.ensemble.sees_pictures:
+            return
         if self.recent.count:
             mean, std = self.recent.mean, self.recent.std
         else:
@@ -206,7 +215,8 @@ class RewardTrainer:
         the next free one is taken, for versions only go up."""
         observations, actions = self.recent.observations, self.recent.actions
         if not self.recent.count:
-            observations = self.dataset.observations.flatten(0, 2)[: self.config.recent_steps]
+            clips = self.dataset.observations[: self.config.recent_steps]
+            observations = self.dataset.stacks(clips).flatten(0, 2)[: self.config.recent_steps]
             actions = self.dataset.actions.flatten(0, 2)[: self.config.recent_steps]
         if self.reliability.labelers:
             self._database.set_status(STATUS, self.reliability.status())

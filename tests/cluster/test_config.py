@@ -28,7 +28,6 @@ def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
         ({"labels": 3}, "at least 4"),
         ({"steps": 0}, "--steps"),
         ({"clip_steps": 2000}, "longer than an episode"),
-        ({"clip_steps": 200}, "does not fit into rollouts"),
         ({"workers": -1}, "--workers"),
         ({"learner__gamma": 1.5}, "gamma"),
         ({"loop__reward_share": 0.0}, "reward_share"),

@@ -1,0 +1,242 @@
+"""Atari 2600 games, seen and stepped as the paper did: four frames to a step, the brighter of the last two, in grey, on
+84 x 84; up to 30 frames of nothing after each start; and no ends, no lives and no score in sight.
+
+`AtariSimulator` is B of them, a `Simulator` of `actors.environments`; `Sights` is how their screens become what is
+seen. `Console` is one of them; `replayed` plays a clip again on one, for people, in colour.
+
+A game is started again behind the agent's back from a state kept at the beginning, not by the emulator's own reset:
+that costs a second of play, and draws on a random state that a replay would have to know.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import ale_py
+import numpy as np
+from ale_py import roms
+
+from actors.atari_games import Box
+from actors.trajectory import Keyframe
+
+Array = np.ndarray
+
+SIZE = 84
+STACK = 4
+FRAME_SKIP = 4
+MAX_NOOPS = 30
+_SEEN_FRAMES = 2  # of which the brighter is seen: some games draw their objects in every other frame only
+
+
+class Console:
+    """One emulator. `screens` [2, H, W] grey are the last two frames of the latest step; `colours` [2, H, W, 3] the
+    same for people, if it was made to keep them.
+
+    keep: whether to keep the moment that comes next, as `kept`: the emulator's state two frames before, and the action
+    under way as one more byte. Whoever goes on from there sees the same two frames."""
+
+    def __init__(self, rom: Path, colour: bool = False) -> None:
+        # Without sticky actions: the paper's emulator had none, and they would have to be played again, too.
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        self._ale = ale_py.ALEInterface()
+        self._ale.setInt("random_seed", 1)
+        self._ale.setFloat("repeat_action_probability", 0.0)
+        self._ale.loadROM(rom)
+        self._actions = self._ale.getMinimalActionSet()
+        self._first = self._ale.cloneState()
+        self._ale.act(self._actions[0])  # an emulator that never ran a frame draws the first one otherwise
+        height, width = self._ale.getScreenDims()
+        self.screens = np.empty((_SEEN_FRAMES, height, width), np.uint8)
+        self.colours = np.empty((_SEEN_FRAMES, height, width, 3), np.uint8) if colour else None
+        self._state_bytes = len(self._first.serialize())
+        self.keep = False
+        self.kept = np.empty(self._state_bytes + 1, np.uint8)
+
+    @property
+    def num_actions(self) -> int:
+        return len(self._actions)
+
+    def begin(self, noops: int) -> None:
+        """Start the game, and let `noops` frames pass."""
+        self._ale.restoreState(self._first)
+        for _ in range(noops - _SEEN_FRAMES):
+            self._ale.act(self._actions[0])
+        self._see(0)
+
+    def step(self, action: int) -> tuple[float, int, bool]:
+        """One step of four frames: the score it brought, lives lost, and whether the game is over."""
+        lives = self._ale.lives()
+        native = self._actions[action]
+        reward = 0
+        for _ in range(FRAME_SKIP - _SEEN_FRAMES):
+            reward += self._ale.act(native)
+        reward += self._see(action)
+        over = self._ale.game_over()
+        return float(reward), max(0, lives - self._ale.lives()) or int(over), over
+
+    def resume(self, kept: Array) -> None:
+        """Go on from a moment that was kept by a console of the same game. Raises ValueError for other bytes."""
+        if kept.shape != (self._state_bytes + 1,) or kept[-1] >= len(self._actions):
+            raise ValueError(f"these {kept.size} bytes are not a state of this game")
+        self._ale.restoreState(ale_py.ALEState(kept[:-1].tobytes()))
+        self._see(int(kept[-1]))
+
+    def _see(self, action: int) -> int:
+        """Two more frames of an action, which are seen."""
+        if self.keep:
+            self.kept[:-1] = np.frombuffer(self._ale.cloneState().serialize(), np.uint8)
+            self.kept[-1] = action
+        reward = 0
+        for frame, screen in enumerate(self.screens):
+            reward += self._ale.act(self._actions[action])
+            self._ale.getScreenGrayscale(screen)
+            if self.colours is not None:
+                self._ale.getScreenRGB(self.colours[frame])
+        return reward
+
+
+class AtariSimulator:
+    """B consoles of one game on one thread.
+
+    true rewards  points scored, less `end_penalty` for each life that is lost, or for the end of a game that
+                  has no lives
+    games         [G, 2] float64 of the games that ended in the latest step: which world, and its score without penalty
+    """
+
+    def __init__(self, rom: Path, boxes: tuple[Box, ...], end_penalty: float, num_envs: int, seed: int) -> None:
+        self.num_envs = num_envs
+        self._consoles = [Console(rom) for _ in range(num_envs)]
+        self._penalty = end_penalty
+        self._random = [np.random.default_rng((seed, index)) for index in range(num_envs)]
+        self._sights = Sights(self._consoles[0].screens.shape[1:], boxes)
+        self._scores = np.zeros(num_envs)
+        self._begun = np.full(num_envs, -1, np.int64)
+        self._finished: list[tuple[int, float]] = []
+        self._marking, self._marked = False, True  # what is seen first is kept
+        self._keep(True)
+
+    def reset(self, ids: Array) -> None:
+        for index in ids:
+            self._begin(int(index))
+
+    def _begin(self, index: int) -> None:
+        noops = int(self._random[index].integers(_SEEN_FRAMES, MAX_NOOPS + 1))
+        self._consoles[index].begin(noops)
+        self._begun[index] = noops
+        self._scores[index] = 0.0
+
+    def observe(self) -> Array:
+        """[B, 84, 84] uint8."""
+        return np.stack([self._sights.of(console.screens) for console in self._consoles])
+
+    def states(self) -> Array:
+        return np.empty((self.num_envs, 0), np.float32)
+
+    def starts(self) -> None:
+        """Nothing is played again from its start: see `kept`."""
+
+    def mark(self) -> None:
+        """Keep the moment to which the next step leads."""
+        self._marking = True
+
+    def _keep(self, keep: bool) -> None:
+        for console in self._consoles:
+            console.keep = keep
+        self._marked = keep
+
+    def kept(self) -> Array | None:
+        """[B, S] uint8, see `Console`, if this moment was to be kept."""
+        return np.stack([console.kept for console in self._consoles]) if self._marked else None
+
+    def begun(self) -> Array:
+        """[B] int64, the frames of nothing after the start that led to this moment; -1 where it was a step."""
+        return self._begun.copy()
+
+    def games(self) -> Array:
+        return np.array(self._finished, np.float64).reshape(-1, 2)
+
+    def step(self, actions: Array) -> Array:
+        rewards = np.empty(self.num_envs)
+        self._keep(self._marking)
+        self._marking = False
+        self._begun[:] = -1
+        self._finished = []
+        for index, (console, action) in enumerate(zip(self._consoles, actions.tolist(), strict=True)):
+            points, losses, over = console.step(action)
+            self._scores[index] += points
+            rewards[index] = points - self._penalty * losses
+            if over:
+                self._finished.append((index, self._scores[index]))
+                self._begin(index)
+        return rewards
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def rom_path(name: str) -> Path:
+    """The ROM of that name that ale-py ships. Raises ValueError where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ours says more
+        path = roms.get_rom_path(name)
+    if path is None:
+        raise ValueError(f"ale-py has no ROM called {name}; `ale_py.roms.get_all_rom_ids()` lists those it has")
+    return Path(path)
+
+
+class Sights:
+    """How two grey screens [2, H, W] uint8 become what is seen [84, 84] uint8: the brighter of each pixel, boxes
+    painted black, and of what is left the mean of the area that each new pixel covers.
+
+    Why not cv2's INTER_AREA: one more large dependency, for this. Rows are few terms each and are summed, columns are a
+    matrix product; one screen at a time and into the same buffers, since several would leave the cache."""
+
+    def __init__(self, shape: tuple[int, ...], boxes: tuple[Box, ...]) -> None:
+        height, width = shape
+        self._boxes = boxes
+        by_row = area_weights(height, SIZE)
+        num_taps = int((by_row > 0).sum(1).max())
+        first = np.minimum((by_row > 0).argmax(1), height - num_taps)
+        taps = first[:, None] + np.arange(num_taps)  # [84, taps]
+        self._taps = [(taps[:, k], by_row[np.arange(SIZE), taps[:, k]][:, None]) for k in range(num_taps)]
+        self._columns = area_weights(width, SIZE).T.copy()
+        self._screen = np.empty((height, width), np.uint8)
+        self._taken = np.empty((SIZE, width), np.uint8)
+        self._term, self._rows = np.empty((2, SIZE, width), np.float32)
+        self._grey = np.empty((SIZE, SIZE), np.float32)
+
+    def of(self, screens: Array) -> Array:
+        np.maximum(screens[0], screens[1], out=self._screen)
+        for top, left, bottom, right in self._boxes:
+            self._screen[top:bottom, left:right] = 0
+        self._rows.fill(0.5)  # rounded, not cut off: the columns' weights add up to 1
+        for places, weights in self._taps:
+            self._screen.take(places, axis=0, out=self._taken, mode="clip")
+            self._rows += np.multiply(self._taken, weights, out=self._term)
+        return np.matmul(self._rows, self._columns, out=self._grey).astype(np.uint8)
+
+
+def replayed(rom: Path, boxes: tuple[Box, ...], keyframe: Keyframe, actions: Array) -> Iterator[tuple[Array, Array]]:
+    """What was seen before each of a clip's actions [L]: as the agent saw it [84, 84], and the whole picture in colour
+    [H, W, 3] uint8, its pixels the brighter of the same two frames. Raises ValueError for a state of another game."""
+    console = Console(rom, colour=True)
+    sights = Sights(console.screens.shape[1:], boxes)
+    console.resume(keyframe.state)
+    everything = np.concatenate((keyframe.lead, actions))
+    for step, action in enumerate(everything.tolist()):
+        if step and keyframe.begun[step] >= 0:
+            console.begin(int(keyframe.begun[step]))
+        if step >= len(keyframe.lead):
+            assert console.colours is not None
+            yield sights.of(console.screens), console.colours.max(0)
+        console.step(action)
+
+
+def area_weights(size: int, out: int) -> Array:
+    """[out, size] float32: how much of each of `size` pixels there is in each of `out` that cover the same length."""
+    edges = np.arange(out + 1) * (size / out)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (overlap.clip(min=0.0) * (out / size)).astype(np.float32)

@@ -1,0 +1,83 @@
+"""PictureTorsos: what the members of an ensemble see in stacks of pictures, all members in one convolution.
+
+The paper's predictor (Christiano et al. 2017, appendix A.2): four convolutions of 16 channels, each with batch
+normalisation, leaky ReLU and dropout. Batch statistics are taken over all pictures of a call, so the two sides of a
+pair share them, and so do the steps of a clip. Whoever scores uses the running ones, and nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reward_service.networks import EPSILON, TORSOS
+
+_MOMENTUM = 0.1  # of the running statistics
+
+
+class PictureTorsos(nn.Module):
+    """Channels of all members lie side by side: one grouped convolution a layer, E x 16 channels wide."""
+
+    def __init__(
+        self, name: str, members: int, dropout: float, slope: float, shape: tuple[int, ...], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        torso = TORSOS[name]
+        self._members, self._dropout, self._slope, self._pool = members, dropout, slope, torso.pool
+        channels, *size = shape
+        size = [side // torso.pool for side in size]
+        self.input_shape = (channels, *size)
+        self._strides = [stride for _, stride in torso.convolutions]
+        self.weights, self.scales, self.shifts = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
+        for layer, (kernel, stride) in enumerate(torso.convolutions):
+            bound = 1.0 / math.sqrt(channels * kernel * kernel)
+            drawn = torch.rand(members * torso.channels, channels, kernel, kernel, generator=generator)
+            self.weights.append(nn.Parameter((2 * drawn - 1) * bound))
+            self.scales.append(nn.Parameter(torch.ones(members * torso.channels)))
+            self.shifts.append(nn.Parameter(torch.zeros(members * torso.channels)))
+            self.register_buffer(f"mean{layer}", torch.zeros(members * torso.channels))
+            self.register_buffer(f"variance{layer}", torch.ones(members * torso.channels))
+            channels, size = torso.channels, [(side - kernel) // stride + 1 for side in size]
+        self.size = channels * math.prod(size)
+        """Features of each picture and member."""
+
+    def inputs(self, stacks: Tensor) -> Tensor:
+        """Stacks of bytes [R, K, H, W], as they were seen or `pooled`, -> [R, *input_shape] in 0..1."""
+        scaled = stacks.to(torch.float32)
+        if scaled.shape[-2:] != self.input_shape[1:]:
+            scaled = F.avg_pool2d(scaled, self._pool).add_(0.5).floor_()  # as `pooled` rounds
+        return scaled.div_(255.0)
+
+    def forward(self, inputs: Tensor, noise: torch.Generator | None) -> Tensor:
+        """Inputs [R, *input_shape], the same for every member, or [E, R, *input_shape], each its own -> features
+        [E, R, size]. With a generator as in training: batch statistics, and dropout drawn from it."""
+        shared = inputs.dim() == 4
+        if not shared:
+            inputs = inputs.transpose(0, 1).flatten(1, 2)
+        hidden = inputs.contiguous(memory_format=torch.channels_last)
+        for layer, (weight, stride) in enumerate(zip(self.weights, self._strides, strict=True)):
+            groups = 1 if shared and layer == 0 else self._members
+            hidden = F.conv2d(hidden, weight, None, stride, groups=groups)
+            hidden = F.batch_norm(
+                hidden,
+                self.get_buffer(f"mean{layer}"),
+                self.get_buffer(f"variance{layer}"),
+                self.scales[layer],
+                self.shifts[layer],
+                training=noise is not None,
+                momentum=_MOMENTUM,
+                eps=EPSILON,
+            )
+            hidden = F.leaky_relu_(hidden, self._slope)
+            if noise is not None and self._dropout > 0.0:
+                hidden = hidden * self._kept(hidden, noise)
+        return hidden.unflatten(1, (self._members, -1)).transpose(0, 1).flatten(2)
+
+    def _kept(self, hidden: Tensor, noise: torch.Generator) -> Tensor:
+        """[R, E x 16, 1, 1]: whole channels are dropped. Neighbouring pixels say nearly the same, so dropping single
+        ones would hide little, and drawing them would cost as much as the convolution."""
+        drawn = torch.rand(*hidden.shape[:2], 1, 1, generator=noise)
+        return (drawn >= self._dropout).to(hidden) / (1.0 - self._dropout)

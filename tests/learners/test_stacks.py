@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from actors.frames import stacked
+from actors.policy import ActorCritic, PolicyConfig
+from actors.spaces import ActionSpec
+from actors.trajectory import Rollout
+from learners.a2c import A2C, A2CConfig
+from learners.algorithm import Batch, LossGradient
+from learners.gradient import FlatParameters
+from learners.learner import Learner, LearnerConfig
+from learners.ppo import PPO, PPOConfig
+from learners.stacks import Stacks
+
+SPEC = ActionSpec(0, 4)
+
+
+@pytest.fixture
+def policy() -> ActorCritic:
+    return ActorCritic(PolicyConfig(torso="mnih-2013"), (3, 36, 36), SPEC)
+
+
+def rollout(steps: int = 6, envs: int = 2, ends: tuple[tuple[int, int], ...] = (), worker: int = 0) -> Rollout:
+    random = np.random.default_rng(worker)
+    truncated = np.zeros((steps, envs), bool)
+    for t, env in ends:
+        truncated[t, env] = True
+    return Rollout(
+        observations=random.integers(0, 256, (steps + 3, envs, 36, 36)).astype(np.uint8),
+        actions=random.integers(0, 4, (steps, envs)),
+        log_probs=np.full((steps, envs), -1.4, np.float32),
+        terminated=np.zeros_like(truncated),
+        truncated=truncated,
+        ends=np.argwhere(truncated),
+        final_observations=random.integers(0, 256, (len(ends), 36, 36)).astype(np.uint8),
+        policy_version=0,
+        worker=worker,
+    )
+
+
+def test_stacks_are_those_of_the_pictures_in_the_order_of_the_rollout() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 2, 5, 5)).astype(np.uint8)
+    seen = Stacks.of_block(torch.from_numpy(pictures), depth=3, steps=6)
+    obvious = torch.from_numpy(stacked(pictures, 3).reshape(12, 3, 5, 5).copy())
+    assert torch.equal(seen.stacked(), obvious)
+    assert torch.equal(seen[2:5].stacked(), obvious[2:5])
+    assert torch.equal(Stacks.cat([seen, seen[:4]]).stacked(), torch.cat((obvious, obvious[:4])))
+    index = torch.tensor([7, 0, 7])
+    assert torch.equal(seen.index_select(0, index).stacked(), obvious[index])
+
+
+def test_the_gradient_through_a_torso_is_that_of_the_whole_loss(policy: ActorCritic) -> None:
+    block = rollout()
+    batch = Batch(
+        Stacks.of_block(torch.from_numpy(block.observations), 3, 6),
+        torch.from_numpy(block.actions).flatten(),
+        torch.from_numpy(block.log_probs).flatten(),
+        torch.randn(12),
+        torch.randn(12),
+        torch.randn(12),
+    )
+    inputs = batch.inputs(policy)
+    head, values = policy.head(inputs), policy.values(inputs)
+    loss = -(policy.log_prob(head, batch.actions) * batch.advantages).mean()
+    loss = loss - 0.02 * policy.entropy(head).mean() + 0.7 * 0.5 * (values - batch.targets).square().mean()
+    expected = torch.autograd.grad(loss, list(policy.parameters()))
+    gradient = LossGradient(policy, entropy=0.02, value_coefficient=0.7)
+    for _ in range(2):  # overwritten, not accumulated
+        gradient.compute(batch, lambda _: -batch.advantages)
+        for parameter, wanted in zip(policy.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_the_learner_judges_stacks_as_the_policy_would_and_those_after_an_end_too(policy: ActorCritic) -> None:
+    block = rollout(ends=((2, 1),))
+    learner = Learner(LearnerConfig(), policy, A2C(A2CConfig(), policy, 0))
+    with torch.no_grad():
+        seen, values = learner._judge_pictures(block)
+        obvious = policy.values(policy.normalise(torch.from_numpy(block.stacks.copy()).flatten(0, 1)))
+        after = np.stack([block.observations[3, 1], block.observations[4, 1], block.final_observations[0]])
+        last = policy.values(policy.normalise(torch.from_numpy(after[None])))
+    torch.testing.assert_close(values, torch.cat((obvious, last)))
+    assert len(seen) == 14
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_a_policy_of_pictures_learns_from_rollouts(policy: ActorCritic, algorithm: str) -> None:
+    made = PPO(PPOConfig(epochs=2, minibatch=8), policy, 0) if algorithm == "ppo" else A2C(A2CConfig(), policy, 0)
+    learner = Learner(LearnerConfig(), policy, made)
+    before = learner.weights().vector
+    blocks = [rollout(worker=0), rollout(worker=1, ends=((5, 0),))]
+    metrics = learner.step(blocks, [np.ones((6, 2), np.float32)] * 2, 0.0)
+    assert np.isfinite(list(metrics.values())).all()
+    assert not np.array_equal(before, learner.weights().vector)
+    other = ActorCritic(PolicyConfig(torso="mnih-2013"), (3, 36, 36), SPEC)
+    other.load(learner.weights())
+    block = torch.from_numpy(blocks[0].stacks[0].copy())
+    torch.testing.assert_close(other.head(other.normalise(block)), policy.head(policy.normalise(block)))
+
+
+def test_parameters_of_a_torso_are_views_of_the_flat_vector(policy: ActorCritic) -> None:
+    flat = FlatParameters(policy.parameters())
+    flat.vector.data.zero_()
+    assert all((parameter == 0).all() for parameter in policy.parameters())
