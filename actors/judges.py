@@ -51,7 +51,7 @@ def flips_landed(touches: Array, angle: Array) -> int:
     second after it does torso or thigh touch (the leg's upper end is inside of the thigh's, its lower end at the foot).
     Two turns in one jump are two flips; where something touched in between, as in a roll over the floor, there is none.
     """
-    fallen: Array = touches[:, :2].any(axis=1)
+    fallen = touches[:, 0] | touches[:, 1]
     turns = np.round(angle / (2 * np.pi))
     stands = touches[:, 2] & ~fallen & (np.abs(angle - 2 * np.pi * turns) < UPRIGHT_RAD)
     landed, standing = 0, np.flatnonzero(stands)
