@@ -15,7 +15,7 @@ export class Belief {
   mayBeDrawn = true;
 
   constructor() {
-    new ResizeObserver(() => fit(this.#canvas, Math.min(2, devicePixelRatio || 1)) && this.#draw()).observe(this.#canvas);
+    new ResizeObserver(() => this.#fit() && this.#draw()).observe(this.#canvas);
     dark.addEventListener("change", () => this.#draw());
   }
 
@@ -25,7 +25,7 @@ export class Belief {
     this.#plane = plane;
     byId("belief").hidden = !plane;
     if (!plane) return;
-    fit(this.#canvas, Math.min(2, devicePixelRatio || 1));
+    this.#fit();
     write("belief-note", `${whole.format(plane.clips)} clips, reward model ${whole.format(plane.reward_version)}`);
     const [across, up] = plane.axes;
     const kept = plane.kept < 1 ? ` Together they hold ${percent(plane.kept)} of how clips differ.` : "";
@@ -33,6 +33,10 @@ export class Belief {
     this.#canvas.setAttribute("aria-label", spoken(plane));
     this.#draw();
     byId("belief").dataset.drawn = "true";
+  }
+
+  #fit() {
+    return fit(this.#canvas, Math.min(2, devicePixelRatio || 1));
   }
 
   #draw() {

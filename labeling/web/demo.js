@@ -1,7 +1,7 @@
 /**
- * The page of the small world: puts its parts together. What is played, is played by the server; the page says what it wants and
- * draws what it is told. `document.documentElement.dataset` tells: state (loading, live, lost), playing, query (of the pair that
- * waits for the person), saved (answers not yet sent).
+ * The page of the small world: puts its parts together. The server plays; the page says what it wants and draws what it
+ * is told. `document.documentElement.dataset` tells: state (loading, live, lost), playing, query (of the pair that waits
+ * for the person), saved (answers not yet sent).
  */
 import { get, post } from "./api.js";
 import { sayLive, write } from "./board.js";
@@ -14,7 +14,7 @@ import { byId } from "./face.js";
 const TABLE_EVERY_MS = 1_000;
 const REOPEN_MS = 2_000;
 const PRESETS = {
-  oracle: "A synthetic oracle, which sees the hidden reward, answers at once.",
+  oracle: "A synthetic oracle answers at once. It sees the hidden reward: how near the star every step was.",
   person: "The agent walks, then waits for you: pick the path that ends nearer the star. Ten answers already show.",
   offline: "300 questions about the agent’s first steps, then none: it drifts into cells that nobody told it about. " +
     "Switch online queries on, below, and the map comes right.",
@@ -83,7 +83,8 @@ class Demo {
       this.#maps[index].write(one, isNew);
       write(byId(`world-${index}`).querySelector(".brief"), brief(one));
     });
-    write(byId("world-0").querySelector("h2"), state.worlds.length > 1 ? "Asked by disagreement" : "What the agent believes");
+    const title = state.worlds.length > 1 ? "Asked by disagreement" : "What the agent believes";
+    write(byId("world-0").querySelector("h2"), title);
     writeFigures(state.worlds);
     this.#writeTables(isNew);
     this.#writeControls(world);
@@ -121,7 +122,8 @@ class Demo {
       button.setAttribute("aria-pressed", String(button.dataset.preset === config.preset));
     }
     write("preset-text", PRESETS[config.preset]);
-    const controls = { online, mine: labeler === "person", selection: config.selection, "error-rate": String(config.error_rate) };
+    const { selection, error_rate: errorRate } = config;
+    const controls = { online, mine: labeler === "person", selection, "error-rate": String(errorRate) };
     for (const [id, value] of Object.entries(controls)) {
       const control = byId(id);
       if (control === document.activeElement && control.tagName === "SELECT") continue;
@@ -168,7 +170,8 @@ class Demo {
   }
 
   #play(playing) {
-    return this.#send("play", { playing, steps_per_second: Number(byId("speed").value) }, playing ? "Playing." : "Paused.");
+    const wanted = { playing, steps_per_second: Number(byId("speed").value) };
+    return this.#send("play", wanted, playing ? "Playing." : "Paused.");
   }
 
   get #preset() {

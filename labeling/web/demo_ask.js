@@ -1,6 +1,6 @@
 /**
- * The question of the demo, in the labeling pages' own parts: two paths on a stage, answered by keys, buttons or swipes. As long
- * as a synthetic labeler answers it shows the pairs that it was asked about, and what it said.
+ * The question of the demo, in the labeling pages' own parts: two paths on a stage, answered by keys, buttons or swipes.
+ * As long as a synthetic labeler answers it shows the pairs that it was asked about, and what it said.
  */
 import { get } from "./api.js";
 import { write } from "./board.js";

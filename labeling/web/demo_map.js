@@ -3,8 +3,8 @@
  * agent, its trail and the hidden goal. Whatever colour tells, a number, a shape or a pattern tells too.
  *
  * The map is drawn when something that it shows has changed, a dozen times a second at most. The agent is an element above
- * it, which the browser moves by itself, as smoothly as it can: a processor that draws has no time to paint all of it anew
- * sixty times a second.
+ * it, which the browser moves by itself, as smoothly as it can: a processor that draws has no time to paint all of it
+ * anew sixty times a second.
  */
 import { Layout, drawGoal, fit, themeColors } from "./grid.js";
 
@@ -107,7 +107,8 @@ export class RewardMap {
     brush.stroke();
     brush.fillStyle = ink;
     brush.fillText(String(Math.round(this.#world.heat[cell] * 100)), x, y + layout.side * 0.4);
-    this.#drawArrow(x, y - layout.side * 0.06, layout.side * 0.2, this.#world.arrows[cell], this.#world.right[cell], ink);
+    const { arrows, right } = this.#world;
+    this.#drawArrow(x, y - layout.side * 0.06, layout.side * 0.2, arrows[cell], right[cell], ink);
     if (cell !== this.#grid.goal) return;
     const corner = { x: x + layout.side * 0.31, y: y - layout.side * 0.31 };
     drawGoal(brush, corner, layout.side * 0.13, this.#colors.good, this.#colors.surface);

@@ -14,7 +14,8 @@ export function writeFigures(worlds) {
   writeFigure("match", percent(world.match), also((one) => percent(one.match)));
   writeFigure("optimal", percent(world.optimal), also((one) => percent(one.optimal)));
   writeFigure("loss", world.loss.toFixed(2), also((one) => one.loss.toFixed(2)));
-  writeFigure("step", whole.format(world.step), `${whole.format(world.labels)} ${world.labels === 1 ? "label" : "labels"}`);
+  const labels = `${whole.format(world.labels)} ${world.labels === 1 ? "label" : "labels"}`;
+  writeFigure("step", whole.format(world.step), labels);
 }
 
 /** One line below a map. */

@@ -44,7 +44,8 @@ export class Paths {
     const end = places.at(-1);
     brush.beginPath();
     places.forEach(({ x, y }) => brush.lineTo(x, y));
-    Object.assign(brush, { lineCap: "round", lineJoin: "round", lineWidth: layout.side * 0.12, strokeStyle: colors.accent });
+    Object.assign(brush, { lineCap: "round", lineJoin: "round", lineWidth: layout.side * 0.12 });
+    brush.strokeStyle = colors.accent;
     brush.globalAlpha = 0.55;
     brush.stroke();
     brush.globalAlpha = 1;

@@ -132,7 +132,7 @@ export class Stage extends EventTarget {
 
   #keepUp(passedS) {
     this.#slowness = 0.9 * this.#slowness + 0.1 * Math.min(0.2, passedS);
-    if (this.#slowness < SLOW_S || this.#quality <= LEAST_QUALITY) return;
+    if (this.#arePaths || this.#slowness < SLOW_S || this.#quality <= LEAST_QUALITY) return; // paths cost little
     this.#slowness = 0;
     this.#quality = Math.max(LEAST_QUALITY, this.#quality * 0.8);
     this.#resize();

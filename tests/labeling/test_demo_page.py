@@ -62,9 +62,7 @@ def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
     page = visit(browser, address)
     page.tab.select_option("#speed", "0")
     page.tab.keyboard.press("p")
-    until(lambda: world(player)["labels"] >= 60, "60 labels", 60.0)
-    frames = page.tab.evaluate(FRAMES_PER_SECOND, 2)
-    print(f"{frames:.0f} frames a second at full speed")
+    until(lambda: world(player)["labels"] >= 30, "30 labels", 60.0)
     page.tab.click("#play")
     page.reach(playing="false")
     told = world(player)
@@ -77,7 +75,20 @@ def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
     assert page.tab.locator("#log li").count() > 20
     page.tab.keyboard.press("n")
     until(lambda: world(player)["step"] == told["step"] + 1, "one step")
-    assert frames > 20, "even beside other tests; EXPERIMENTS.md has the figure of a quiet machine"
+    leave(page)
+
+
+@pytest.mark.slow  # it needs a machine that does nothing else
+def test_it_draws_sixty_frames_a_second_at_full_speed(browser: Any, demo: tuple[str, Player]):
+    address, player = demo
+    page = visit(browser, address)
+    page.tab.select_option("#speed", "0")
+    page.tab.click("#play")
+    page.reach(playing="true")
+    began = world(player)["step"]
+    frames = page.tab.evaluate(FRAMES_PER_SECOND, 5)
+    print(f"{frames:.0f} frames and {(world(player)['step'] - began) / 5:.0f} steps a second")
+    assert frames >= 45
     leave(page)
 
 
