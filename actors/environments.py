@@ -16,8 +16,9 @@ import numpy as np
 from actors.atari import AtariSimulator, rom_path
 from actors.atari_games import BOXES
 from actors.frames import kept_dtype
-from actors.mujoco import MujocoSimulator, as_seen, without_deprecation
+from actors.mujoco import MujocoSimulator, without_deprecation
 from actors.tasks import Task
+from actors.views import as_seen
 
 Array = np.ndarray
 

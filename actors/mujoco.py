@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import gymnasium
 import gymnasium.envs.mujoco as gymnasium_mujoco
 import mujoco
 import numpy as np
@@ -37,7 +35,7 @@ class MujocoModel:
     true_reward    (fields, forward velocity [B] in m/s) -> [B]
     forward        fields -> the coordinate [B] in m whose change is the forward movement
     outputs        derived fields that the three read; they lag one substep, as in gymnasium
-    own_view       `observe` is not gymnasium's; see `as_seen`
+    own_view       `observe` is not gymnasium's; see views.py
     reset          replaces the noise: adds to qpos [K, nq] and qvel [K, nv] in place
     """
 
@@ -180,24 +178,6 @@ def load_model(name: str) -> mujoco.MjModel:  # pyright: ignore[reportAttributeA
     path = Path(gymnasium_mujoco.__file__).parent / "assets" / MODELS[name].xml
     with without_deprecation():
         return mujoco.MjModel.from_xml_path(str(path))  # pyright: ignore[reportAttributeAccessIssue] - no stubs
-
-
-class _OwnView(gymnasium.ObservationWrapper[Array, Any, Array]):
-    """gymnasium's environment of one world, seen as the task shows it."""
-
-    def __init__(self, env: gymnasium.Env[Array, Any], spec: MujocoModel) -> None:
-        super().__init__(env)
-        self._spec = spec
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, self.observation(None).shape)
-
-    def observation(self, observation: Any) -> Array:
-        data: Any = self.unwrapped
-        return self._spec.observe({"qpos": data.data.qpos[None], "qvel": data.data.qvel[None]})[0]
-
-
-def as_seen(env: gymnasium.Env[Any, Any], name: str | None) -> gymnasium.Env[Any, Any]:
-    """gymnasium's environment with the observation of the MuJoCo task `name`, where that has one of its own."""
-    return env if name is None or not MODELS[name].own_view else _OwnView(env, MODELS[name])
 
 
 class MujocoSimulator:

@@ -22,11 +22,12 @@ import numpy as np
 
 from actors.atari import FRAME_SKIP, SIZE, STACK, Console, rom_path
 from actors.atari_games import BOXES, GAMES
-from actors.mujoco import as_seen, without_deprecation
+from actors.mujoco import without_deprecation
 from actors.small_world import ENVIRONMENT_ID as SMALL_WORLD
 from actors.small_world import HORIZON as SMALL_WORLD_STEPS
 from actors.small_world import INSTRUCTION as NEAR_THE_GOAL
 from actors.spaces import ActionSpec, action_spec, observation_shape
+from actors.views import as_seen
 
 gymnasium.register_envs(ale_py)
 

@@ -118,6 +118,8 @@ def evaluate(
     episodes: Annotated[int, typer.Option(help="Episodes of each kind.")] = 10,
     video: Annotated[Path | None, typer.Option(help="The MP4 file. [default: RUN/episode.mp4]")] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Draw nothing.")] = False,
+    strip: Annotated[Path | None, typer.Option(help="A PNG of eight frames of the video, 0.9 s of it.")] = None,
+    strip_from: Annotated[float, typer.Option(metavar="S", help="Second of the video where the strip begins.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 1,
     json_: Json = False,
 ) -> None:
@@ -131,7 +133,8 @@ def evaluate(
         from cluster.run_folder import RunFolder
 
         folder = RunFolder.open(run)
-        found = evaluate_run(folder, episodes, seed, None if no_video else video or folder.path / "episode.mp4")
+        path = None if no_video else video or folder.path / "episode.mp4"
+        found = evaluate_run(folder, episodes, seed, path, strip, strip_from)
         for line in evaluation_lines(found):
             typer.echo(line, err=json_)
         if json_:

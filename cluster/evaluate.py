@@ -18,6 +18,7 @@ from actors.policy import ActorCritic
 from actors.tasks import Task
 from cluster.config import ConfigError
 from cluster.run_folder import RunFolder
+from cluster.strip import write_strip
 from cluster.video import Recording, write_video
 from learners.checkpoint import CheckpointError, load_checkpoint
 
@@ -26,10 +27,19 @@ Array = np.ndarray
 _AT_ONCE = 32
 
 
-def evaluate(folder: RunFolder, episodes: int, seed: int, video: Path | None) -> dict[str, Any]:
+def evaluate(
+    folder: RunFolder,
+    episodes: int,
+    seed: int,
+    video: Path | None,
+    strip: Path | None = None,
+    strip_from_s: float = 0.0,
+) -> dict[str, Any]:
     """What `evaluate --json` prints, and `video_problem`: "" or why there is no video. Raises CheckpointError."""
     if episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, got {episodes}")
+    if strip is not None and video is None:
+        raise ConfigError("--strip is cut from the video; leave --no-video out")
     torch.set_num_threads(1)
     task = folder.config.make_task()
     step, policy = load_policy(folder, task)
@@ -38,6 +48,8 @@ def evaluate(folder: RunFolder, episodes: int, seed: int, video: Path | None) ->
     problem = ""
     if video is not None:
         problem = write_video(task, fixed if fixed.states.shape[1] else standard, video)
+        if strip is not None and not problem:
+            write_strip(video, strip, strip_from_s)
     return {
         "task": task.name,
         "run": str(folder.path),
@@ -49,6 +61,7 @@ def evaluate(folder: RunFolder, episodes: int, seed: int, video: Path | None) ->
         "standard_return_std": float(standard_returns.std()),
         "judged": {name: {"mean": float(values.mean()), "std": float(values.std())} for name, values in judged.items()},
         "video": str(video) if video is not None and not problem else None,
+        "strip": str(strip) if strip is not None and not problem else None,
         "video_problem": problem,
     }
 
@@ -64,6 +77,8 @@ def evaluation_lines(found: dict[str, Any]) -> list[str]:
     ]
     if found["video"]:
         lines.append(f"video            {found['video']}")
+    if found["strip"]:
+        lines.append(f"strip            {found['strip']}")
     if found["video_problem"]:
         lines.append(f"no video: {found['video_problem']}")
     return lines

@@ -8,13 +8,16 @@ import gymnasium
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
+from actors.judges import JUDGES
 from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
 from cluster import video
 from cluster.config import ConfigError
 from cluster.evaluate import evaluate, load_policy, standard_episodes, true_episodes
 from cluster.run_folder import RunFolder
+from cluster.strip import write_strip
 from cluster.video import Recording, write_video
 from learners.checkpoint import CheckpointError
 
@@ -108,3 +111,35 @@ def test_a_mujoco_episode_is_drawn_from_its_states(tmp_path: Path):
     frames = imageio_ffmpeg.read_frames(tmp_path / "episode.mp4")
     assert next(frames)["size"] == (400, 300)
     frames.close()
+
+
+def test_a_strip_is_eight_frames_of_the_video_side_by_side(tmp_path: Path):
+    """A video that grows brighter by two levels a frame: each part of the strip tells which frame it was."""
+    video, strip = tmp_path / "episode.mp4", tmp_path / "strip.png"
+    writer = imageio_ffmpeg.write_frames(video, (400, 40), fps=30, macro_block_size=2)
+    writer.send(None)
+    for index in range(60):
+        writer.send(np.full((40, 400, 3), 20 + 2 * index, np.uint8))
+    writer.close()
+    write_strip(video, strip, from_s=0.5)
+    picture = imread(strip)[:, :, :3].reshape(40, 8, 190, 3) * 255
+    frames = np.round(15 + np.linspace(0, 27, 8))
+    np.testing.assert_allclose(picture.mean(axis=(0, 2, 3)), 20 + 2 * frames, atol=4)
+    with pytest.raises(ConfigError, match="earlier --strip-from"):
+        write_strip(video, strip, from_s=1.5)
+
+
+def test_a_strip_without_video_is_refused(finished_run: RunFolder, tmp_path: Path):
+    with pytest.raises(ConfigError, match="leave --no-video out"):
+        evaluate(finished_run, 1, 1, None, tmp_path / "strip.png")
+
+
+def test_the_judge_of_a_task_is_reported(tmp_path: Path):
+    """A hopper that has learned nothing: every figure of its judge, for each episode, and no flip."""
+    task = make_task("hopper-backflip")
+    policy = ActorCritic(PolicyConfig(), task.observation_shape, task.action)
+    _, recording, judged = true_episodes(task, policy, 2, seed=1)
+    assert set(judged) == set(JUDGES["hopper-backflip"].figures)
+    assert judged["flips_landed"].tolist() == [0.0, 0.0]
+    alone = JUDGES["hopper-backflip"].judge(recording.states[:, None])
+    assert all(alone[name][0] == values[0] for name, values in judged.items())

@@ -1,0 +1,37 @@
+"""A picture strip: some frames of a video side by side, as one PNG. For a page that cannot play the video.
+
+write_strip(Path("episode.mp4"), Path("episode.png"), from_s=1.2)
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from cluster.config import ConfigError
+
+FRAMES = 8
+SPAN_S = 0.9  # from the first to the last of them: a hopper's backflip and its landing
+_WIDTH = 190  # of each, cut from the middle, where the camera keeps the agent
+
+
+def write_strip(video: Path, path: Path, from_s: float) -> None:
+    """FRAMES frames, evenly spaced over SPAN_S from `from_s` on. Raises ConfigError where the video is shorter."""
+    import imageio_ffmpeg
+    from matplotlib.image import imsave
+
+    frames = imageio_ffmpeg.read_frames(video)
+    about = next(frames)
+    (width, height), fps = about["size"], about["fps"]
+    wanted = np.round((from_s + np.linspace(0.0, SPAN_S, FRAMES)) * fps).astype(int)
+    if from_s < 0 or wanted[-1] >= about["duration"] * fps:
+        frames.close()
+        raise ConfigError(f"the video has no {SPAN_S} s from {from_s:g} s on; choose an earlier --strip-from")
+    cut = slice(max(0, (width - _WIDTH) // 2), (width + _WIDTH) // 2)
+    shown = [bytes(frame) for frame in islice(frames, int(wanted[-1]) + 1)]
+    frames.close()
+    parts = [np.frombuffer(shown[index], np.uint8).reshape(height, width, 3)[:, cut] for index in wanted]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, np.concatenate(parts, axis=1))
