@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 SOURCES := actors cluster labeling learners reward_service tests
 
-.PHONY: run test check slow format clean
+.PHONY: run test check slow chaos format clean
 
 run: .venv/.ready
 	$(BIN)/twoclips train half-cheetah --labels 700 --steps 2000000
@@ -13,6 +13,12 @@ test: .venv/.ready
 
 slow: .venv/.ready
 	$(BIN)/python -m pytest -m slow --timeout 3000
+
+# Every part of a run is killed, stopped and cut off, 120 times in all, while people label: the table at the end says
+# what it cost. `make chaos FAULTS=24` goes through the matrix once.
+FAULTS ?= 120
+chaos: .venv/.ready
+	$(BIN)/python -m tests.flows.chaos --faults $(FAULTS) --out chaos.json
 
 check: .venv/.ready
 	$(BIN)/ruff format --check $(SOURCES)

@@ -176,6 +176,7 @@ class LabelServer:
             "silent_s": round(silent_s, 1),
             "restarts": self.restarts,
             "why": self._why,
+            "process_id": self.process_id,
         }
 
     def _watch(self) -> None:

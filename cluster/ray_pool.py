@@ -102,6 +102,7 @@ class _Pulse:
             with suppress(RayError):  # the rollout that is waited for will say what happened
                 done, host, process_id = cast(Any, ray.get(self._asked))
                 self._process = host, process_id
+                life.process_id = process_id
                 life.heard(done)
             self._asked = None
         if self._asked is None:

@@ -90,6 +90,7 @@ class RayServices:
                 f"the {name} stopped: {status['failure']}; continue with --resume when that is mended"
             )
         self._lives[name].heard(status["done"])
+        self._lives[name].process_id = status["process"][1]
         if self._lives[name].is_stuck:
             self._end_stuck(name)
         else:

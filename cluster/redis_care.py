@@ -67,6 +67,7 @@ class RedisCare:
             "silent_s": round(silent_s, 1),
             "restarts": self._private.restarts if self._private else 0,
             "why": self._why,
+            "process_id": self._private.process_id if self._private else None,
         }
 
     def _mend(self) -> None:

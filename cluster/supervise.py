@@ -54,6 +54,8 @@ class Life:
     ) -> None:
         self.name, self._config, self._tell, self._clock = name, config, tell, clock
         self.restarts = -1
+        self.process_id: int | None = None
+        """Of the present process, once it has said so."""
         self._progress: float | None = None
         self._is_up = False  # it has done something since its last start
         self._in_a_row = 0
@@ -63,7 +65,7 @@ class Life:
     def started(self) -> None:
         """A process of it was just started."""
         self.restarts += 1
-        self._progress, self._is_up = None, False
+        self._progress, self._is_up, self.process_id = None, False, None
         self._started_s = self._heard_s = self._clock()
 
     def heard(self, progress: float) -> None:
@@ -114,4 +116,5 @@ class Life:
             "silent_s": round(self.silent_s, 1),
             "restarts": max(0, self.restarts),
             "why": self._why,
+            "process_id": self.process_id,
         }

@@ -70,7 +70,8 @@ def test_a_private_server_is_started_again_with_all_that_it_acknowledged(
     until_well(care)
     assert client.get("label") == b"left"
     assert private.process_id != before
-    assert care.told() == {"name": "Redis", "state": "at work", "silent_s": 0.0, "restarts": 1, "why": str(lost.value)}
+    told = {"name": "Redis", "state": "at work", "silent_s": 0.0, "restarts": 1, "why": str(lost.value)}
+    assert care.told() == {**told, "process_id": private.process_id}
     assert [line.split(" (")[0] for line in said[:1]] == ["Redis did not answer"]
     assert said[-1].startswith("Redis answers again after")
     assert len(said) == 2

@@ -38,6 +38,14 @@ def test_only_progress_is_a_sign_of_life(clock: Clock) -> None:
     assert worker.silent_s == 0
 
 
+def test_a_process_is_known_until_the_next_is_started(clock: Clock) -> None:
+    worker = life(clock)
+    worker.process_id = 42
+    assert worker.told()["process_id"] == 42
+    worker.started()
+    assert worker.told()["process_id"] is None
+
+
 def test_one_that_was_just_started_is_given_more_time(clock: Clock) -> None:
     worker = life(clock)
     clock.now_s += 100
@@ -87,6 +95,7 @@ def test_what_is_told(clock: Clock) -> None:
     said: list[str] = []
     worker = life(clock, said)
     expected = {"name": "reward service", "state": "starting", "silent_s": 0.0, "restarts": 0, "why": ""}
+    expected["process_id"] = None
     assert worker.told() == expected
     worker.heard(3)
     clock.now_s += 2.25
