@@ -216,7 +216,7 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "loop.warmup_steps": 8192,
     "loop.pretrain_steps": 200,
 }
-_ATARI_BY_ALGORITHM = {"a2c": {"rollout.steps": 5, "reward.reward_std": 0.05}}
+_ATARI_BY_ALGORITHM = {"a2c": {"rollout.steps": 5, "reward.reward_std": 0.05, "loop.service_updates": 25}}
 _ATARI_HORIZON = 27_000  # an agent's life has no ends: the longest that the emulator itself allows a game, half an hour
 
 

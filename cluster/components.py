@@ -212,6 +212,12 @@ def rollout_steps(config: RunConfig, task: Task, workers: int) -> int:
     return max(share, task.preset.clip_steps) if config.uses_labels else share
 
 
+def rollouts_in_a_clip(spec: RunSpec) -> int:
+    """Consecutive rollouts of one worker that hold a clip: whoever cuts clips must be shown so many together."""
+    steps = rollout_steps(spec.config, spec.task, num_workers(spec.config))
+    return math.ceil(spec.task.preset.clip_steps / steps)
+
+
 def pick_device(config: RunConfig) -> torch.device:
     if config.loop.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

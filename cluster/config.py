@@ -46,6 +46,8 @@ class LoopConfig:
     pretrain_steps      gradient steps of the reward model on the first labels before the first update
     reward_share        share of one core that reward training may use, with Ray
     reward_steps        reward-training steps between two policy updates, with --in-process
+    service_updates     policy updates between two turns of labeling and reward training, with --in-process; above 1
+                        where updates are small
     checkpoint_steps    agent steps between checkpoints; 0: a tenth of the run
     clip_budget_mib     memory for clips in Redis
     device              "auto" (CUDA where there is one), "cpu" or "cuda", for learner and reward service
@@ -55,6 +57,7 @@ class LoopConfig:
     pretrain_steps: int = 300
     reward_share: float = 0.15
     reward_steps: int = 1
+    service_updates: int = 1
     checkpoint_steps: int = 0
     clip_budget_mib: int = 512
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -170,6 +173,7 @@ def validate(config: RunConfig, task: Task) -> None:
             config.algorithm != "trpo" or not is_stack(task.observation_shape),
             f"trpo has no gradient through convolutions here, and {task.name} is seen in pictures; use ppo or a2c",
         ),
+        (config.loop.service_updates >= 1, "loop.service_updates must be at least 1"),
         (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
         (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),
     ]

@@ -39,12 +39,14 @@ class LocalPool:
 
 
 class LocalServices:
-    """Labeling, then reward training, stepped once for every policy update. A `Services`."""
+    """Labeling, then reward training, stepped once for every policy update, or every so many. A `Services`."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._labeling: Service = build_labeling(spec)
         self._reward: Service = build_reward_service(spec)
         self._reward_steps = spec.config.loop.reward_steps
+        self._service_updates = spec.config.loop.service_updates
+        self._turn, self._hurried = 0, False
         self._metrics: dict[str, float] = {}
 
     def observe(self, collected: Collected, agent_steps: int) -> None:
@@ -56,6 +58,9 @@ class LocalServices:
         self._labeling.reach(agent_steps)
 
     def advance(self) -> None:
+        self._turn += 1
+        if not self._hurried and self._turn % self._service_updates:
+            return
         self._metrics.update(self._labeling.step())
         for _ in range(self._reward_steps):
             self._metrics.update(self._reward.step())
@@ -67,7 +72,8 @@ class LocalServices:
         return {name: value for name, value in self._metrics.items() if name != "waiting"}
 
     def hurry(self, hurried: bool) -> None:
-        """Nobody waits for anybody here."""
+        """Take every turn, while no policy update comes between."""
+        self._hurried = hurried
 
     def forget(self) -> None:
         self._labeling.forget()

@@ -16,7 +16,14 @@ from typing import Any
 import ray
 import torch
 
-from cluster.components import RunSpec, build_labeling, build_reward_service, num_cores, num_workers
+from cluster.components import (
+    RunSpec,
+    build_labeling,
+    build_reward_service,
+    num_cores,
+    num_workers,
+    rollouts_in_a_clip,
+)
 from cluster.hosts import RolloutHost, ServiceHost
 from cluster.ray_pool import RayPool
 from cluster.ray_services import RayServices
@@ -59,6 +66,7 @@ def topology(spec: RunSpec, tell: Tell = lambda _: None) -> tuple[RayPool, RaySe
     pool = RayPool(
         lambda index, generation: worker.remote(spec, index, generation),
         [life(f"rollout worker {index}") for index in range(num_workers(spec.config))],
+        remembered=rollouts_in_a_clip(spec),
     )
     if not spec.config.uses_labels:
         return pool, None

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -24,8 +25,9 @@ LOOK_EVERY_S = 1.0
 class RayPool:
     """One rollout in flight per worker; a dead worker is replaced and its rollout asked for again. A `RolloutPool`."""
 
-    def __init__(self, start: Callable[[int, int], Any], lives: list[Life]) -> None:
-        """`start(index, generation)` starts a worker's process; one for each life."""
+    def __init__(self, start: Callable[[int, int], Any], lives: list[Life], remembered: int = 1) -> None:
+        """`start(index, generation)` starts a worker's process; one for each life. `remembered`: how many of the latest
+        rollouts of each worker `references` names, at most."""
         self._start, self._lives = start, lives
         self._workers = [start(index, 0) for index in range(len(lives))]
         self._pulses = [_Pulse(worker) for worker in self._workers]
@@ -34,7 +36,8 @@ class RayPool:
         self._calls: list[Any] = []
         self._weights: Any = None
         self._generation = 0
-        self.references: list[Any] = []
+        self._remembered: deque[list[Any]] = deque(maxlen=remembered)
+        self.gathered = 0
 
     @property
     def replaced(self) -> int:
@@ -49,8 +52,15 @@ class RayPool:
 
     def gather(self) -> Collected:
         collected = [self._get(index) for index in range(len(self._workers))]
-        self.references = self._calls
+        self._remembered.append(self._calls)
+        self.gathered += 1
         return collected
+
+    def references(self, since: int) -> list[Any]:
+        """The latest rollouts in the object store, the oldest first, but none of the first `since` that were gathered
+        of each worker."""
+        new = min(len(self._remembered), self.gathered - since)
+        return [call for calls in list(self._remembered)[len(self._remembered) - new :] for call in calls]
 
     def _get(self, index: int) -> Any:
         """(Rollout, Hidden)"""
@@ -86,6 +96,7 @@ class RayPool:
         for worker in self._workers:
             worker.restart.remote(generation)
         self._calls = []
+        self._remembered.clear()
 
 
 class _Pulse:

@@ -28,6 +28,7 @@ class RayServices:
         self._start, self._lives, self._pool = start, lives, pool
         self._hosts: dict[str, Any] = {}
         self._observing: dict[str, Any] = {}
+        self._shown: dict[str, int] = {}  # how many of each worker's rollouts a host was given, or passed by
         self._asking: dict[str, Any] = {}
         self._start_at_s: dict[str, float] = {}  # those that wait for their next start
         self._status: dict[str, dict[str, Any]] = {}
@@ -47,7 +48,9 @@ class RayServices:
         self._observed_s = time.monotonic()
         for name, host in self._hosts.items():
             if self._has_observed(name):
-                self._observing[name] = host.observe.remote(agent_steps, *self._pool.references)
+                references = self._pool.references(self._shown.get(name, 0))
+                self._observing[name] = host.observe.remote(agent_steps, *references)
+                self._shown[name] = self._pool.gathered
 
     def _has_observed(self, name: str) -> bool:
         """Whether the host has taken in what it was given last. Raises ComponentFailure for what it could not."""
