@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,7 +51,9 @@ def train(
         bool, typer.Option("--detach", help="Go on without this terminal; see `twoclips attach` and `twoclips stop`.")
     ] = False,
     address: Annotated[str, typer.Option(help="Address of a running Ray cluster. [default: a local one]")] = "",
-    redis: Annotated[str, typer.Option(help="URL of a Redis server. [default: a private one]")] = "",
+    redis: Annotated[
+        str, typer.Option(help="URL of a Redis server. [default: what TWOCLIPS_REDIS says, or a private one]")
+    ] = "",
     store: Annotated[
         str, typer.Option(help="Where to keep the run's folder, too: file:///shared/runs, s3://BUCKET/runs, gs://...")
     ] = "",
@@ -79,6 +82,7 @@ def train(
         from actors.tasks import make_task
         from cluster.config import ConfigError, make_config, parse_settings
         from cluster.run_folder import RunFolder, RunFolderError, default_folder
+        from reward_service.address import REDIS_VARIABLE, has_password
 
         if resume:
             if run is None:
@@ -99,7 +103,8 @@ def train(
             }
             if no_regularisation:
                 given["reward.regularise"] = False
-            config = make_config(make_task(task), {**parse_settings(set_ or []), **given})
+            address = os.environ.get(REDIS_VARIABLE, "")
+            config = make_config(make_task(task), {"redis": address, **parse_settings(set_ or []), **given})
             if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
                 raise ConfigError(problem)
             if comparisons is not None:
@@ -111,6 +116,10 @@ def train(
 
                 check_store(config.store)
             folder = RunFolder.create(run or default_folder(config.task, config.seed), config)
+        if has_password(redis):
+            typer.echo(
+                f"warning: every user of this machine can read the password in --redis; set {REDIS_VARIABLE}", err=True
+            )
         if detach:
             from cluster.job import detach as start
 

@@ -41,6 +41,7 @@ class RunSpec:
     task: Task
     redis_url: str
     run_id: str
+    reward_redis_url: str = ""  # the reward service's own, where it has one
 
 
 class Service(Protocol):
@@ -131,7 +132,7 @@ def worker_seed(seed: int, worker: int, generation: int) -> int:
 def build_reward_service(spec: RunSpec) -> RewardService:
     """Goes on from the newest snapshot where there is one: a service that died does not begin anew."""
     config, task = spec.config, spec.task
-    database = build_database(spec)
+    database = build_database(dataclasses.replace(spec, redis_url=spec.reward_redis_url or spec.redis_url))
     reward = dataclasses.replace(config.reward, seed=config.reward.seed + config.seed)
     trainer = RewardTrainer(
         reward, database, task.observation_shape, task.action, task.preset.clip_steps, pick_device(config)

@@ -31,6 +31,7 @@ from learners.a2c import A2CConfig
 from learners.learner import LearnerConfig
 from learners.ppo import PPOConfig
 from learners.trpo import TRPOConfig
+from reward_service.address import with_password, without_password
 from reward_service.trainer import RewardTrainerConfig
 
 
@@ -202,17 +203,19 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write config.toml, complete."""
-    path.write_text(tomli_w.dumps(_to_toml(config)))
+    """Write config.toml, complete but for Redis's password."""
+    path.write_text(tomli_w.dumps(_to_toml(dataclasses.replace(config, redis=without_password(config.redis)))))
 
 
 def load_config(path: Path) -> RunConfig:
-    """Read config.toml. Raises ConfigError where it is missing, damaged or of another version."""
+    """Read config.toml; a password of Redis is in the environment, if anywhere.
+    Raises ConfigError where it is missing, damaged or of another version."""
     try:
         data = tomllib.loads(path.read_text())
         config = RunConfig(task=data["task"])
         for name, value in _flatten(data):
             config = _replace(config, name, value)
+        config = dataclasses.replace(config, redis=with_password(config.redis))
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not a run's configuration ({error}); name the folder of a run") from error
     return config

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from cluster.child import Process, end, spawn
-from reward_service.client import REDIS_VARIABLE
+from reward_service.address import REDIS_VARIABLE
 
 STOP_TIMEOUT_S = 5.0
 

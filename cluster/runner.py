@@ -28,6 +28,7 @@ from cluster.supervise import Tell
 from cluster.training import Training
 from labeling.labelers import Role
 from learners.checkpoint import load_checkpoint
+from reward_service.address import REWARD_VARIABLE
 from reward_service.database import check_writable, connect
 
 Show = Callable[[dict[str, Any]], None]
@@ -60,7 +61,8 @@ def run_training(
 
         url, care = _redis(config, folder, stack, say, tell)
         parts: list[Callable[[], dict[str, Any]]] = [care.told] if url else []
-        spec = RunSpec(config, config.make_task(), url, folder.run_id)
+        own = os.environ.get(REWARD_VARIABLE, "") if config.redis else ""
+        spec = RunSpec(config, config.make_task(), url, folder.run_id, own)
         if comparisons is not None:
             from cluster.comparisons import import_comparisons  # here, not above: it brings pyarrow
 

@@ -14,7 +14,8 @@ import socket
 import uvicorn
 
 from labeling.server import PoolConfig, make_app
-from reward_service.client import REDIS_VARIABLE, connect
+from reward_service.address import REDIS_VARIABLE
+from reward_service.client import connect
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--lease-s", type=float, default=60.0, help="seconds that a pair waits for its answer")
     parser.add_argument("--overlap", type=int, default=1, help="answers counted for each query")
     parser.add_argument("--host", default="127.0.0.1", help="address; beyond this machine's own only with invites")
+    parser.add_argument("--name", action="append", default=[], help="host name of a proxy before it; may be repeated")
     parser.add_argument("--fd", type=int, help="descriptor of a listening socket to serve on")
     parser.add_argument("--port", type=int, default=8765, help="port, where there is no --fd")
     given = parser.parse_args()
@@ -33,7 +35,9 @@ def main() -> None:
     if not address:
         parser.error(f"where is the run's Redis? give --redis, or set {REDIS_VARIABLE}")
     logging.getLogger("uvicorn.access").disabled = True
-    config = PoolConfig(given.run_id, given.task, lease_s=given.lease_s, overlap=given.overlap).reached_at(given.host)
+    config = PoolConfig(given.run_id, given.task, lease_s=given.lease_s, overlap=given.overlap)
+    for name in (given.host, *given.name):
+        config = config.reached_at(name)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(config, connect(address)),

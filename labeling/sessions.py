@@ -70,8 +70,10 @@ class Sessions:
         """The way in: an invite, once, for a session."""
 
         @app.post("/api/sessions")
-        def join(body: JoinBody, response: Response) -> dict[str, Any]:
+        def join(body: JoinBody, request: Request, response: Response) -> dict[str, Any]:
             token = self.pool.join(body.invite)
-            response.set_cookie(self._cookie, token, max_age=int(ABSOLUTE_S), httponly=True, samesite="strict")
+            is_tls = request.url.scheme == "https"  # as a proxy before us says, where uvicorn trusts it
+            age_s = int(ABSOLUTE_S)
+            response.set_cookie(self._cookie, token, age_s, httponly=True, samesite="strict", secure=is_tls)
             person = self.pool.whois(token)
             return {"labeler": person.labeler if person else None, "role": person.role if person else None}

@@ -13,11 +13,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
+from reward_service.address import REDIS_VARIABLE, without_password
+
 TIMEOUT_S = 3.0
 """Longer than an fsync on a busy disk takes, and short enough for who waits to go on with something else."""
-
-REDIS_VARIABLE = "TWOCLIPS_REDIS"
-"""Environment variable that hands an address, which may hold a password, to a process of ours."""
 
 
 class DatabaseError(RuntimeError):
@@ -36,7 +35,7 @@ def connect(url: str) -> redis.Redis:
         )
     except ValueError as error:
         raise DatabaseError(
-            f"{url} is not an address of Redis: use redis://host:port or unix:///path/to.sock"
+            f"{without_password(url)} is not an address of Redis: use redis://host:port or unix:///path/to.sock"
         ) from error
 
 
@@ -59,7 +58,8 @@ def check_writable(client: redis.Redis) -> list[str]:
         ) from error
     except (redis.AuthenticationError, NoPermissionError) as error:
         raise DatabaseError(
-            f"this Redis refuses us ({error}): put user and password in its address, redis://user:password@host:port"
+            f"this Redis refuses us ({error}): give its address with user and password in the environment, as "
+            f"{REDIS_VARIABLE}=redis://user:password@host:port"
         ) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise DatabaseError(
