@@ -38,6 +38,9 @@ class Demo {
     const state = await this.#first();
     this.#maps = [0, 1].map((index) => new RewardMap(byId(`world-${index}`).querySelector(".map"), state.grid));
     this.#ask = new Ask(state.grid);
+    const { seed, members } = state.worlds[0].config; // as the command was given them
+    byId("seed").value = String(seed);
+    byId("members").value = String(members);
     this.#listen();
     this.#take(state);
     this.#takeCurves(await get("/api/demo/curves"));
@@ -83,7 +86,8 @@ class Demo {
       this.#maps[index].write(one, isNew);
       write(byId(`world-${index}`).querySelector(".brief"), brief(one));
     });
-    const title = state.worlds.length > 1 ? "Asked by disagreement" : "What the agent believes";
+    const mover = world.config.algorithm === "ppo" ? ", moved by PPO" : "";
+    const title = state.worlds.length > 1 ? "Asked by disagreement" : `What the agent believes${mover}`;
     write(byId("world-0").querySelector("h2"), title);
     writeFigures(state.worlds);
     this.#writeTables(isNew);
@@ -180,13 +184,14 @@ class Demo {
 
   async #reset(preset) {
     if (preset === "person") byId("side-by-side").checked = false;
+    const { config } = this.#state.worlds[0];
     const seed = Math.max(0, Math.min(2 ** 31 - 1, Math.trunc(Number(byId("seed").value) || 0)));
     byId("seed").value = String(seed);
     const wanted = {
       preset,
       seed,
       selection: byId("side-by-side").checked ? "disagreement" : byId("selection").value,
-      error_rate: Number(byId("error-rate").value),
+      error_rate: Number(byId("error-rate").value || config.error_rate), // the command may give another than are listed
       members: Number(byId("members").value),
       side_by_side: byId("side-by-side").checked,
     };

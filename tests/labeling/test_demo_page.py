@@ -57,6 +57,18 @@ def picture(page: Visit, name: str) -> None:
         page.tab.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
+def test_a_demo_begins_as_the_command_was_given(browser: Any, redis_url: str):
+    with served_demo(redis_url, DemoConfig(seed=5, members=4, size=6, error_rate=0.15)) as (address, player):
+        page = visit(browser, address)
+        page.tab.keyboard.press("x")
+        page.has_said("notice", "Begun anew with seed 5.")
+        config = world(player)["config"]
+        assert (config["seed"], config["members"], config["size"]) == (5, 4, 6)
+        assert config["error_rate"] == 0.15
+        assert page.tab.locator("#world-0 table tr").count() == 6
+        leave(page)
+
+
 def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
     address, player = demo
     page = visit(browser, address)
@@ -72,7 +84,7 @@ def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
     rows = page.tab.locator("#world-0 table tr").all_inner_texts()
     assert len(rows) == 5
     assert "goal" in rows[3]
-    assert page.tab.locator("#log li").count() > 20
+    until(lambda: page.tab.locator("#log li").count() > 20, "the log to be written")
     page.tab.keyboard.press("n")
     until(lambda: world(player)["step"] == told["step"] + 1, "one step")
     leave(page)

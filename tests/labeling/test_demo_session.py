@@ -55,13 +55,13 @@ def test_offline_asks_about_the_first_steps_only_and_queries_that_are_switched_o
     session = play(begin(database, preset="offline", seed=3), OFFLINE_STEPS)
     assert len(session.ensemble) == OFFLINE_LABELS
     frozen = session.ensemble.rewards
-    play(session, 1500)
+    play(session, 400)
     np.testing.assert_array_equal(session.ensemble.rewards, frozen)
     before = session.record.newest
     assert before is not None
     assert before.optimal <= 0.85
     session.change(online=True)
-    after = play(session, 3000).record.newest
+    after = play(session, 1200).record.newest
     assert after is not None
     assert after.optimal >= 0.95 > before.optimal
     assert after.match > before.match
