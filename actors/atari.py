@@ -105,13 +105,21 @@ class AtariSimulator:
     games         [G, 2] float64 of the games that ended in the latest step: which world, and its score without penalty
     """
 
-    def __init__(self, rom: Path, boxes: tuple[Box, ...], end_penalty: float, num_envs: int, seed: int) -> None:
+    def __init__(
+        self,
+        rom: Path,
+        boxes: tuple[Box, ...],
+        end_penalty: float,
+        num_envs: int,
+        seed: int,
+        colour: bool = False,
+    ) -> None:
         self.num_envs = num_envs
-        self._consoles = [Console(rom) for _ in range(num_envs)]
+        self._consoles = [Console(rom, colour) for _ in range(num_envs)]
         self._penalty = end_penalty
         self._random = [np.random.default_rng((seed, index)) for index in range(num_envs)]
         self._sights = Sights(self._consoles[0].screens.shape[1:], boxes)
-        self._scores = np.zeros(num_envs)
+        self._scores, self._points = np.zeros((2, num_envs))
         self._begun = np.full(num_envs, -1, np.int64)
         self._finished: list[tuple[int, float]] = []
         self._marking, self._marked = False, True  # what is seen first is kept
@@ -154,6 +162,16 @@ class AtariSimulator:
         """[B] int64, the frames of nothing after the start that led to this moment; -1 where it was a step."""
         return self._begun.copy()
 
+    def points(self) -> Array:
+        """[B], scored in the latest step."""
+        return self._points.copy()
+
+    def picture(self, index: int) -> Array:
+        """What a person sees of one world now [H, W, 3] uint8, if it was made in colour."""
+        colours = self._consoles[index].colours
+        assert colours is not None
+        return colours.max(0)
+
     def games(self) -> Array:
         return np.array(self._finished, np.float64).reshape(-1, 2)
 
@@ -165,6 +183,7 @@ class AtariSimulator:
         self._finished = []
         for index, (console, action) in enumerate(zip(self._consoles, actions.tolist(), strict=True)):
             points, losses, over = console.step(action)
+            self._points[index] = points
             self._scores[index] += points
             rewards[index] = points - self._penalty * losses
             if over:

@@ -107,6 +107,8 @@ def train(
             config = make_config(make_task(task), {"redis": address, **parse_settings(set_ or []), **given})
             if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
                 raise ConfigError(problem)
+            if caution := config.make_task().caution:
+                typer.echo(caution, err=True)
             if comparisons is not None:
                 from cluster.comparisons import check_rows
 

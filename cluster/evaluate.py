@@ -17,6 +17,7 @@ from actors.judges import JUDGES
 from actors.policy import ActorCritic
 from actors.tasks import Task
 from cluster.config import ConfigError
+from cluster.evaluate_games import game_scores
 from cluster.run_folder import RunFolder
 from cluster.strip import write_strip
 from cluster.video import Recording, write_video
@@ -43,8 +44,12 @@ def evaluate(
     torch.set_num_threads(1)
     task = folder.config.make_task()
     step, policy = load_policy(folder, task)
-    true_returns, fixed, judged = true_episodes(task, policy, episodes, seed)
-    standard_returns, standard = standard_episodes(task, policy, episodes, seed)
+    if task.atari_rom is not None:
+        scores, played = game_scores(task, policy, episodes, seed)
+        true_returns, fixed, judged, standard_returns, standard = scores, played, {}, scores, played
+    else:
+        true_returns, fixed, judged = true_episodes(task, policy, episodes, seed)
+        standard_returns, standard = standard_episodes(task, policy, episodes, seed)
     problem = ""
     if video is not None:
         problem = write_video(task, fixed if fixed.states.shape[1] else standard, video)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.atari import AtariSimulator, rom_path
 from actors.mujoco import load_model
 from actors.replay import HEADLESS, played
 from actors.tasks import Task, make_task
@@ -90,7 +91,10 @@ def main(task_name: str, file: str, path: str) -> None:
     # As fast as life, or slower where a step is shorter than a frame can be shown: then steps are left out.
     stride = max(1, round(1.0 / (task.step_s * MAX_FPS)))
     fps = 1.0 / (task.step_s * stride)
-    frames = _mujoco_frames(task, recording) if recording.states.shape[1] else _gymnasium_frames(task, recording)
+    if task.atari_rom is not None:
+        frames = _atari_frames(task.atari_rom, recording)
+    else:
+        frames = _mujoco_frames(task, recording) if recording.states.shape[1] else _gymnasium_frames(task, recording)
     writer: Any = None
     library: Any = imageio_ffmpeg  # which says that a rate is whole, and takes any
     for index, frame in enumerate(frames):
@@ -134,6 +138,15 @@ def _mujoco_frames(task: Task, recording: Recording) -> Iterator[Array]:
             yield renderer.render()
     finally:
         renderer.close()
+
+
+def _atari_frames(rom: str, recording: Recording) -> Iterator[Array]:
+    """The first world of that seed again, in colour."""
+    simulator = AtariSimulator(rom_path(rom), (), 0.0, 1, recording.seed, colour=True)
+    simulator.reset(np.arange(1))
+    for action in recording.actions:
+        yield simulator.picture(0)
+        simulator.step(action[None])
 
 
 def _gymnasium_frames(task: Task, recording: Recording) -> Iterator[Array]:

@@ -1,0 +1,76 @@
+"""A whole run of a game from pictures, in one process: what it learns in seconds is nothing, but every part takes
+part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actors.policy import ActorCritic, PolicyConfig
+from actors.tasks import make_task
+from cluster.config import ConfigError, make_config
+from cluster.evaluate_games import game_scores
+from cluster.run_folder import RunFolder
+from cluster.video import Recording, write_video
+from tests.cluster.runs import train
+
+TINY = {
+    "in_process": True,
+    "labels": 8,
+    "query.initial_fraction": 0.5,
+    "rollout.num_envs": 2,
+    "ppo.minibatch": 50,
+    "ppo.epochs": 1,
+    "reward.batch_pairs": 2,
+    "reward.gradient_steps_per_step": 1,
+    "reward.recent_steps": 64,
+    "loop.warmup_steps": 300,
+    "loop.pretrain_steps": 2,
+}
+
+
+@pytest.mark.parametrize(("algorithm", "steps"), [("ppo", 50), ("a2c", 5)])
+def test_a_game_is_learned_from_comparisons_of_pictures(tmp_path: Path, algorithm: str, steps: int) -> None:
+    settings = {**TINY, "algorithm": algorithm, "rollout.steps": steps, "steps": 200, "loop.service_updates": 2}
+    config = make_config(make_task("breakout"), settings)
+    summary = train(tmp_path / "run", config)
+    assert summary["steps"] >= 200
+    assert summary["labels"] == 8
+    assert summary["reward_version"] >= 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["episodes"] > 0  # games that the agent took for one life
+    assert RunFolder.open(tmp_path / "run").config == config
+
+
+def test_trpo_is_refused_for_pictures() -> None:
+    with pytest.raises(ConfigError, match="use ppo or a2c"):
+        make_config(make_task("pong"), {"algorithm": "trpo"})
+
+
+def test_a2c_has_presets_of_its_own() -> None:
+    task = make_task("pong")
+    assert make_config(task, {}).rollout.steps == 128
+    assert make_config(task, {"algorithm": "a2c"}).rollout.steps == 5
+    assert make_config(task, {"algorithm": "a2c"}).reward.reward_std == 0.05
+    assert make_config(task, {"algorithm": "a2c", "rollout.steps": 7}).rollout.steps == 7
+
+
+def test_games_are_scored_and_the_first_is_filmed_in_colour(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    task = make_task("breakout")
+    policy = ActorCritic(PolicyConfig(torso="mnih-2013"), task.observation_shape, task.action)
+    with torch.no_grad():
+        last = policy.actor[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.bias[1] += 10.0  # always fires, and soon loses
+    scores, recording = game_scores(task, policy, 3, seed=5)
+    assert scores.shape == (3,)
+    assert (scores >= 0).all()
+    assert set(recording.actions.tolist()) == {1}
+    first = Recording(recording.seed, np.asarray(recording.actions[:30]), recording.states[:30])
+    assert write_video(task, first, tmp_path / "game.mp4") == ""
+    assert (tmp_path / "game.mp4").stat().st_size > 1000
