@@ -34,11 +34,12 @@ def observe_backflip(fields: Fields) -> Array:
 
 
 def backflip_reward(fields: Fields, _: Array) -> Array:
-    """Turning backwards, in flips a second, counts 1.5 times as far as torso and thigh are clear of the floor; the
-    torso's height is paid up to 1.5 m, less the 1.2 m of standing. Height teaches to get up, to jump, and to take off
-    and land upright: on its foot the hopper cannot lean back and be high. Standing is worth nothing, or it stands."""
+    """Turning backwards, in flips a second, counts 1.5 times as far as torso and thigh are clear of the floor; forward
+    takes as much, at any speed: a limit to it would pay for going back slowly and forward quickly. The torso's height
+    is paid up to 1.5 m, less the 1.2 m of standing: a reason to get up, to jump, to take off and land upright, since
+    the hopper cannot lean back on its foot and be high. Standing is worth nothing, or it stands for ever."""
     low = clearances(fields, HOPPER_RADII_M, HOPPER_HALF_LENGTHS_M)[:, :2].min(axis=1)
-    turning = np.clip(-fields["qvel"][:, 2] / (2 * np.pi), -1.5, 1.5)
+    turning = -fields["qvel"][:, 2] / (2 * np.pi)
     return 1.5 * turning * np.clip(low / 0.3, 0.0, 1.0) + np.clip(fields["qpos"][:, 1], 0.0, 1.5) - 1.2
 
 
