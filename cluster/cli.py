@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -183,17 +184,31 @@ def import_(
 
 
 @app.command()
-def doctor(json_: Json = False) -> None:
-    """What this machine has and lacks, each with its remedy. Exits with 1 where something needed is missing.
+def doctor(
+    address: Annotated[str, typer.Option(help="Examine the Ray cluster at this address instead, every node.")] = "",
+    workers: Annotated[int, typer.Option(help="With --address: rollout workers that a run will want.")] = 1,
+    gpus: Annotated[int, typer.Option(help="With --address: GPUs that a run will want.")] = 0,
+    redis: Annotated[
+        str, typer.Option(help="With --address: the run's Redis. [default: what TWOCLIPS_REDIS says]")
+    ] = "",
+    json_: Json = False,
+) -> None:
+    """What this machine, or a cluster, has and lacks, each with its remedy. Exits with 1 where something is missing.
 
-    Example: twoclips doctor
+    Example: twoclips doctor --address auto --workers 16
     """
     with plain_errors():
         from dataclasses import asdict
 
-        from cluster.doctor import examine
+        if address:
+            from cluster.doctor_cluster import examine_cluster
+            from reward_service.address import REDIS_VARIABLE
 
-        checks = examine(Path.cwd())
+            checks = examine_cluster(address, workers, gpus, redis or os.environ.get(REDIS_VARIABLE, ""))
+        else:
+            from cluster.doctor import examine
+
+            checks = examine(Path.cwd())
         for check in checks:
             remedy = f": {check.remedy}" if check.remedy else ""
             typer.echo(f"{check.status:4}  {check.name:13}  {check.detail}{remedy}", err=json_)

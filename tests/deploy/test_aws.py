@@ -25,7 +25,6 @@ FILE = Path(__file__).parents[2] / "deploy" / "aws.yaml"
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The shipped file with its marked line filled in, as Ray completes it: network, role, key, security group."""
     from ray.autoscaler._private.commands import _bootstrap_config
-    from ray.autoscaler._private.util import validate_config
 
     home = tmp_path_factory.mktemp("home")
     (home / ".ssh").mkdir()
@@ -37,9 +36,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
         image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         shipped = yaml.safe_load(FILE.read_text().replace("ami-00000000000000000", image))
         shipped["file_mounts"] = {"~/twoclips": str(FILE.parent)}  # no token was made here
-        completed = _bootstrap_config(copy.deepcopy(shipped), no_config_cache=True)
-        validate_config(completed)
-        yield completed
+        yield _bootstrap_config(copy.deepcopy(shipped), no_config_cache=True)
 
 
 def test_the_head_has_a_gpu_and_the_workers_are_spot_instances(config: dict[str, Any]):

@@ -87,6 +87,10 @@ def test_the_local_file_brings_up_a_cluster_trains_on_it_and_takes_it_down(hosts
     while "2 local.cluster.node" not in launcher.ray("exec", file, "ray status"):
         assert time.monotonic() < deadline, "the worker did not join"
         time.sleep(2)
+    found = launcher.ray("exec", file, "cd ~/twoclips && deploy/node.sh run twoclips doctor --address auto --workers 3")
+    assert "2 alive" in found
+    assert "from 2 nodes" in found
+    assert f"{2 * (os.cpu_count() or 1)} in the cluster, 3 needed" in found
     said += (told := launcher.ray("exec", file, TRAIN))
     summary = json.loads(next(line for line in told.splitlines() if line.startswith('{"task"')))
     assert (summary["steps"] >= 8192, summary["labels"], summary["policy_lag_max"]) == (True, 20, 1)

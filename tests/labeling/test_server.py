@@ -230,6 +230,20 @@ def test_the_server_starts_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_behind_a_proxy_with_tls_the_pages_answer_to_its_name_and_the_cookie_is_secure(
+    database: ComparisonDatabase,
+) -> None:
+    config = PoolConfig(database.run_id, TASK).reached_at("0.0.0.0").reached_at("label.example.org")
+    invite = LabelerPool(database.client, database.run_id).invite("anna")
+    app = make_app(config, database.client)
+    with TestClient(app, base_url="https://label.example.org", headers=HEADERS) as client:
+        assert client.get("/api/session").status_code == 401  # nobody is local here
+        reply = client.post("/api/sessions", json={"invite": invite})
+        assert reply.status_code == 200
+        assert "secure" in reply.headers["set-cookie"].lower()
+        assert client.get("/api/session").json()["labeler"] == "anna"
+
+
 def test_an_invite_makes_a_labeler_whose_answers_carry_the_sessions_name(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
@@ -239,6 +253,7 @@ def test_an_invite_makes_a_labeler_whose_answers_carry_the_sessions_name(
     cookie = reply.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
+    assert "secure" not in cookie
     assert client.get("/api/session").json()["labeler"] == "anna"
     client.post("/api/answers", json=_answer(_claim(client)))
     assert [label.labeler for label in database.labels_since(START)[0]] == ["anna"]
