@@ -47,7 +47,12 @@ def test_the_head_has_a_gpu_and_the_workers_are_spot_instances(config: dict[str,
     for kind, name, count in (("head", "head", 1), ("worker", "rollout", 2)):
         provider.create_node(
             copy.deepcopy(types[name]["node_config"]),
-            {"ray-node-type": kind, "ray-user-node-type": name, "ray-node-name": f"ray-twoclips-{kind}"},
+            {
+                "ray-node-type": kind,
+                "ray-user-node-type": name,
+                "ray-node-name": f"ray-twoclips-{kind}",
+                "ray-launch-config": name,
+            },
             count,
         )
     instances = [
