@@ -175,7 +175,7 @@ _MUJOCO = {
         "Hopper-v5",
         1000,
         60,
-        "It should turn backwards in the air: the faster and the further it turns without lying down, the better.",
+        "It should flip backwards in the air and land upright on its foot, as often as it can; lying down is bad.",
     ),
     "half-cheetah-one-leg": _mujoco(
         "HalfCheetah-v5",
