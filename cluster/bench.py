@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from actors.clips import cut_clips
+from actors.frames import is_stack
 from actors.policy import ActorCritic
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
@@ -57,6 +58,10 @@ def bench(task: Task, device: str, say: Say) -> dict[str, Any]:
     """What `bench --json` prints: task, device, and the stages by name. Raises ConfigError for a device not here."""
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(f"there is no device {device!r} here; use --device cpu")
+    if is_stack(task.observation_shape):
+        raise ConfigError(
+            f"bench knows the arithmetic of flat observations, not of pictures as in {task.name}; name another task"
+        )
     torch.set_num_threads(1)
     begin = time.monotonic()
     config = make_config(task, {"loop.device": device, "in_process": True, "workers": 1})

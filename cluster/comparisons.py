@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from actors.frames import kept_shape, stack_depth
 from actors.tasks import Task
 from cluster.comparison_file import FORMATS, read_rows, write_rows
 from cluster.config import ConfigError
@@ -81,7 +82,8 @@ def check_rows(file: Path, task: Task | None = None) -> None:
     expected = None
     if task is not None:
         steps = task.preset.clip_steps
-        expected = ((steps, *task.observation_shape), (steps, *task.action.shape))
+        kept = steps + stack_depth(task.observation_shape) - 1
+        expected = ((kept, *kept_shape(task.observation_shape)), (steps, *task.action.shape))
     for row in read_rows(file):
         for clip in (row.left, row.right):
             shapes = (clip.segment.observations.shape, clip.segment.actions.shape)
