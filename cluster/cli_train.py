@@ -24,6 +24,7 @@ _SETTINGS = {
     "selection": "query.selection",
     "offline": "query.offline",
     "members": "reward.members",
+    "metrics_port": "metrics.port",
     "target": "reward.target",
 }
 """Options of `train` that are settings of a run, by the dotted name of the setting."""
@@ -70,6 +71,7 @@ def train(
     comparisons: Annotated[
         Path | None, typer.Option(help="Start on the comparisons of a file of `twoclips export`; they count as labels.")
     ] = None,
+    metrics_port: Annotated[int, typer.Option(help="Serve Prometheus metrics on this port; 0: do not.")] = 0,
     set_: SetOption = None,
     json_: Json = False,
 ) -> None:

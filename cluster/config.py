@@ -23,6 +23,7 @@ from actors.policy import PolicyConfig
 from actors.rollout import RolloutConfig
 from actors.tasks import Task, make_task
 from cluster.label_server import LabelServerConfig
+from cluster.prometheus import MetricsConfig
 from cluster.supervise import SupervisionConfig
 from labeling.oracle import OracleConfig
 from labeling.people import parse_people
@@ -92,6 +93,7 @@ class RunConfig:
     oracle: OracleConfig = field(default_factory=OracleConfig)
     labeling: LabelServerConfig = field(default_factory=LabelServerConfig)
     supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def make_task(self) -> Task:

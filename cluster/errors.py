@@ -26,6 +26,7 @@ _FAILURES = {
     "JobError",
     "LabelServerError",
     "LearnerFailure",
+    "MetricsError",
     "RedisServerError",
     "RewardDataError",
     "SnapshotError",

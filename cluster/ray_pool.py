@@ -65,6 +65,8 @@ class RayPool:
     def _get(self, index: int) -> Any:
         """(Rollout, Hidden)"""
         life = self._lives[index]
+        if self._pulses[index].process is None:
+            self._pulses[index].feel(life)  # once, so that it is known which process it is
         while True:
             try:
                 collected = ray.get(self._calls[index], timeout=LOOK_EVERY_S)
@@ -105,15 +107,15 @@ class _Pulse:
     def __init__(self, worker: Any) -> None:
         self._worker = worker
         self._asked: Any = None
-        self._process: tuple[str, int] | None = None
+        self.process: tuple[str, int] | None = None
 
     def feel(self, life: Life) -> None:
         """Takes in the last answer, if there is one, and asks again. Nobody waits."""
         if self._asked is not None and is_done(self._asked):
             with suppress(RayError):  # the rollout that is waited for will say what happened
                 done, host, process_id = cast(Any, ray.get(self._asked))
-                self._process = host, process_id
-                life.process_id = process_id
+                self.process = host, process_id
+                life.process_id = local_process(self.process)
                 life.heard(done)
             self._asked = None
         if self._asked is None:
@@ -121,7 +123,7 @@ class _Pulse:
 
     def end(self) -> None:
         """Ends its process, by force."""
-        end_actor(self._worker, self._process)
+        end_actor(self._worker, self.process)
 
 
 def end_actor(actor: Any, process: Any) -> None:
@@ -129,9 +131,14 @@ def end_actor(actor: Any, process: Any) -> None:
     process id), if it ever said so."""
     with suppress(RayError, ValueError):
         ray.kill(actor)
-    if process and process[0] == socket.gethostname():
+    if process_id := local_process(process):
         with suppress(OSError):
-            os.kill(process[1], signal.SIGKILL)
+            os.kill(process_id, signal.SIGKILL)
+
+
+def local_process(process: tuple[str, int] | None) -> int | None:
+    """Of (host, process id) the latter, where that is this machine."""
+    return process[1] if process and process[0] == socket.gethostname() else None
 
 
 def is_done(reference: Any) -> bool:

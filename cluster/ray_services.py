@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from cluster.interfaces import Collected
-from cluster.ray_pool import RayPool, end_actor, is_done, raise_if_unbuildable, reason_of
+from cluster.ray_pool import RayPool, end_actor, is_done, local_process, raise_if_unbuildable, reason_of
 from cluster.supervise import ComponentFailure, Life
 
 
@@ -93,7 +93,7 @@ class RayServices:
                 f"the {name} stopped: {status['failure']}; continue with --resume when that is mended"
             )
         self._lives[name].heard(status["done"])
-        self._lives[name].process_id = status["process"][1]
+        self._lives[name].process_id = local_process(status["process"])
         if self._lives[name].is_stuck:
             self._end_stuck(name)
         else:

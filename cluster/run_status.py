@@ -109,6 +109,8 @@ def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
 def _component(told: dict[str, Any]) -> str:
     """Its state, and what happened to it."""
     text = told["state"] if told["state"] == "at work" else f"{told['state']}, {told['silent_s']:.0f} s without a sign"
+    if memory := told.get("memory_bytes"):
+        text += f", {memory / 2**20:,.0f} MiB"
     times = "once" if told["restarts"] == 1 else f"{told['restarts']} times"
     started = f"; started again {times}" if told["restarts"] else ""
     return (

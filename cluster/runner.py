@@ -20,6 +20,8 @@ from cluster.interfaces import RolloutPool, Services
 from cluster.label import Serving
 from cluster.label_server import LabelServer, Served, open_page
 from cluster.memory import keep_freed_memory
+from cluster.prometheus import RunCollector, redis_figures
+from cluster.prometheus import served as served_metrics
 from cluster.redis_care import RedisCare
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
@@ -84,6 +86,13 @@ def run_training(
         pool, services = _components(spec, stack, tell)
         parts += [life.told for life in [*pool.lives(), *(services.lives() if services else [])]]
         status.components = lambda: [part() for part in parts]
+        measured = RunCollector(
+            {"run": folder.run_id, "task": config.task, "algorithm": config.algorithm, "labeler": config.labeler},
+            status.told,
+            lambda: redis_figures(url, folder.run_id) if url and care.is_well else {},
+        )
+        if metrics_address := stack.enter_context(served_metrics(config.metrics, measured)):
+            say(f"metrics at {metrics_address}")
         training = Training(spec, folder, pool, services, status.watch(show), care, saved)
         if resume and any(folder.checkpoints.glob("checkpoint-*")):
             step, state = load_checkpoint(folder.checkpoints)

@@ -47,6 +47,11 @@ class StatusFile:
 
         return record
 
+    def told(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The latest metrics, and what is known of the components now."""
+        parts = self.components()
+        return self._latest, [{**part, "memory_bytes": _memory_bytes(part["process_id"])} for part in parts]
+
     def close(self) -> None:
         self._write("stopped")
 
@@ -60,13 +65,21 @@ class StatusFile:
             "updated_at_s": time.time(),
             "memory_bytes": process.memory_info().rss,
             "metrics": as_json(self._latest),
-            "components": self.components(),
+            "components": self.told()[1],
         }
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(status))
         temporary.replace(self._path)
         if state == "running":
             self._tell(status["metrics"])
+
+
+def _memory_bytes(process_id: int | None) -> int | None:
+    """Of a process of this machine; None where it is gone or nobody knows it."""
+    try:
+        return psutil.Process(process_id).memory_info().rss if process_id else None
+    except psutil.Error:
+        return None
 
 
 class StatusBoard:

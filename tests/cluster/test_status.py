@@ -15,7 +15,7 @@ import pytest
 
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, table_rows
-from cluster.status import StatusBoard
+from cluster.status import StatusBoard, StatusFile
 from labeling.history import History
 from labeling.progress import RUN_STATUS
 from reward_service.database import ComparisonDatabase
@@ -99,3 +99,20 @@ def _ended_process() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
+
+
+def test_a_component_is_shown_with_its_memory(finished_run: RunFolder, tmp_path: Path):
+    part = {"name": "Redis", "state": "at work", "silent_s": 0.0, "restarts": 1, "why": "it died", "process_id": 1}
+    folder = told(finished_run, tmp_path / "run", components=[{**part, "memory_bytes": 8 << 20}])
+    assert dict(table_rows(read_status(folder)))["Redis"] == (
+        "at work, 8 MiB; started again once, the last time: it died"
+    )
+
+
+def test_the_memory_of_components_is_measured_when_it_is_told(finished_run: RunFolder, tmp_path: Path):
+    folder = told(finished_run, tmp_path / "run")
+    status = StatusFile(folder)
+    status.components = lambda: [{"process_id": os.getpid()}, {"process_id": None}]
+    _, (ours, nobodys) = status.told()
+    assert ours["memory_bytes"] > 10_000_000
+    assert nobodys["memory_bytes"] is None
