@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +24,9 @@ def plain_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         typer.echo("stopped before anything was saved; start again with the same command", err=True)
+        raise SystemExit(1) from None
+    except BrokenPipeError:  # of `... | head`, which has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except Exception as error:
         code = exit_code(error)
