@@ -146,7 +146,7 @@ class RewardEnsemble(nn.Module):
         return torch.cat(parts, dim=1).reshape(-1, *lead)
 
     def _some_picture_rewards(self, observations: Tensor) -> Tensor:
-        seen = self.torsos.inputs(observations.reshape(-1, *self.observation_shape))
+        seen = self.torsos.inputs(observations.flatten(0, -4))
         return self.score(seen).unflatten(1, (len(observations), -1))
 
     def normalised(self, observations: Tensor, actions: Tensor) -> Tensor:

@@ -95,6 +95,14 @@ def test_pictures_are_pooled_to_the_same_bytes_with_and_without_torch() -> None:
     assert torch.equal(seen, again)
 
 
+def test_pictures_of_labelled_clips_which_are_kept_pooled_are_scored_like_those_that_were_seen() -> None:
+    ensemble = RewardEnsemble(EnsembleConfig(torso="small"), SHAPE, SPEC)
+    seen, actions = stacks(3, 2), torch.zeros(3, 2, dtype=torch.int64)
+    kept = torch.from_numpy(pooled(seen.numpy(), 2))
+    with torch.no_grad():
+        assert torch.equal(ensemble.member_rewards(kept, actions), ensemble.member_rewards(seen, actions))
+
+
 def test_dropout_leaves_out_whole_channels_and_needs_a_generator() -> None:
     config = EnsembleConfig(torso="small", dropout=0.5)
     ensemble = RewardEnsemble(config, SHAPE, SPEC, generator=torch.Generator().manual_seed(0))
