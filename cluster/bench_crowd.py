@@ -11,6 +11,7 @@ import random
 import secrets
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase, connect
 
 EVERY_S = 5.0
+Used = tuple[float, float, float, float]
+"""Processor seconds so far of the servers, of Redis, of the people; and the time."""
 _RUN, _TASK = "bench", "half-cheetah"
 
 
@@ -69,23 +72,28 @@ def measure_crowd(people: int, servers: int, lasting_s: float) -> Crowd:
         crowd = [Person(ports[index % servers], cookie) for index, cookie in enumerate(cookies)]
         processes = [psutil.Process(server.process_id) for server in started]
         redis_process = psutil.Process(int(client.info("server")["process_id"]))
-        begin = _processor_s(processes), _processor_s([redis_process]), time.process_time()
-        taken_s = asyncio.run(_label(crowd, lasting_s))
-        end = _processor_s(processes), _processor_s([redis_process]), time.process_time()
+
+        def used_s() -> Used:
+            return _processor_s(processes), _processor_s([redis_process]), time.process_time(), time.monotonic()
+
+        taken_s, begin, end = asyncio.run(_label(crowd, lasting_s, used_s))
+        rate = len(taken_s) / (end[3] - begin[3])
         if database.num_labels() != len(taken_s):
             raise RuntimeError(f"{len(taken_s)} answers were acknowledged, {database.num_labels()} are there")
-    servers_us, redis_us, people_us = (1e6 * (b - a) / len(taken_s) for a, b in zip(begin, end, strict=True))
+    servers_us, redis_us, people_us = (1e6 * (b - a) / len(taken_s) for a, b in zip(begin[:3], end[:3], strict=True))
     cuts_ms = [1e3 * cut for cut in quantiles(taken_s, n=20)]
-    return Crowd(people, servers, len(taken_s) / lasting_s, (cuts_ms[9], cuts_ms[18]), servers_us, redis_us, people_us)
+    return Crowd(people, servers, rate, (cuts_ms[9], cuts_ms[18]), servers_us, redis_us, people_us)
 
 
-async def _label(crowd: list[Person], lasting_s: float) -> list[float]:
-    """Seconds until each answer was acknowledged. People come one after another within the time that an answer takes,
-    and each answers until the end; the pace is that of the clock, not of the server's replies."""
+async def _label(crowd: list[Person], lasting_s: float, used_s: Callable[[], Used]) -> tuple[list[float], Used, Used]:
+    """Seconds until each answer was acknowledged, and processor time when all were there and at the end. People come
+    one after another within the time that an answer takes, and each answers until the end; the pace is that of the
+    clock, not of the server's replies."""
     taken_s: list[float] = []
     for person in crowd:
         await person.connect()
     await crowd[0].post("/", {})  # the server is there, or this waits for it
+    begin = used_s()
     start = time.perf_counter() + 0.5
 
     async def label(person: Person, phase: float) -> None:
@@ -99,9 +107,10 @@ async def _label(crowd: list[Person], lasting_s: float) -> list[float]:
 
     dice = random.Random(0)
     await asyncio.gather(*(label(person, dice.random()) for person in crowd))
+    end = used_s()
     for person in crowd:
         person.close()
-    return taken_s
+    return taken_s, begin, end
 
 
 def _processor_s(processes: list[psutil.Process]) -> float:

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from cluster.child import Process, end, spawn
 from reward_service.address import REDIS_VARIABLE
 
@@ -77,6 +79,7 @@ class LabelServer:
     STUCK_S = 10.0  # without an answer, though its process lives
     STARTING_S = 60.0  # before its first one
     ASK_EVERY_S = 2.0
+    BUSY = 0.2  # of a core, without an answer: it works
 
     def __init__(
         self, served: Served, folder: Path, config: LabelServerConfig, tell: Callable[[str], None] = lambda _: None
@@ -208,13 +211,26 @@ class LabelServer:
                 self._serve()
 
     def _ask(self) -> None:
-        """Fetch the small icon: whoever serves that is alive."""
+        """Fetch the small icon: whoever serves that is alive; and so is one that has no time for it, since it is busy
+        with people: ending that would only bring them all back at once."""
         connection = http.client.HTTPConnection(self._config.host, self._port, timeout=self.ASK_EVERY_S)
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        begin_s, begin = time.monotonic(), self._processor_s()
+        try:
             connection.request("GET", "/static/favicon.svg")
             connection.getresponse().read()
             self._answered_s = time.monotonic()
+        except (OSError, http.client.HTTPException):
+            now_s = time.monotonic()
+            if self._processor_s() - begin > self.BUSY * (now_s - begin_s):
+                self._answered_s = now_s
         connection.close()
+
+    def _processor_s(self) -> float:
+        """Processor time of the serving process so far; 0 where there is none."""
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self.process_id).cpu_times() if self.process_id else None
+            return times.user + times.system if times else 0.0
+        return 0.0
 
 
 def open_page(address: str) -> None:
