@@ -31,7 +31,8 @@ export class Ask {
   #shown = null; // the pair that waits for the person's answer
   #undoable = []; // {id, pair}
   #isMine = false;
-  #shownAt = 0;
+  #shownAt = -Infinity;
+  #later = 0; // shows the newest pair once the one on screen has been looked at
   #last = "";
 
   constructor(grid) {
@@ -64,6 +65,7 @@ export class Ask {
 
   async #turn(run, isMine) {
     this.#pairs?.rest();
+    clearTimeout(this.#later);
     if (run !== this.#run) [this.#pairs, this.#outbox, this.#undoable] = [null, null, []];
     this.#run = run;
     this.#isMine = isMine;
@@ -142,10 +144,17 @@ export class Ask {
   }
 
   /** A pair that the synthetic labeler was asked about, and what it said. */
-  #showAsked({ asked, online, step }) {
+  #showAsked(world) {
+    const { asked, online, step } = world;
     if (!asked) return this.#say("The latest question", online ? "None yet: press Play." : "None yet.");
     const key = `${asked.left} ${asked.right} ${asked.answer}`;
-    if (key === this.#last || performance.now() - this.#shownAt < LOOK_S * 1000) return undefined;
+    clearTimeout(this.#later);
+    if (key === this.#last) return undefined;
+    const waitMs = LOOK_S * 1000 - (performance.now() - this.#shownAt);
+    if (waitMs > 0) {
+      this.#later = setTimeout(() => this.#showAsked(world), waitMs);
+      return undefined;
+    }
     this.#last = key;
     this.#shownAt = performance.now();
     const clip = (cells) => ({ steps: cells.length, stepS: STEP_S, cells });
