@@ -53,6 +53,10 @@ def is_mirrored(token: str) -> bool:
     return bool(_lot(token) & 1)
 
 
+def _is_for_gold(token: str) -> bool:
+    return _lot(token) >> 1 < GOLD_SHARE * 2**31
+
+
 def _lot(token: str) -> int:
     """From 0 to 2^32 - 1, fixed by the token."""
     return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big")
@@ -67,18 +71,28 @@ class Desk:
     def claim(self, labeler: str, token: str) -> Pair | None:
         """The most wanted pair for this labeler, or None where there is none now. The same token again gives the same
         pair. A pair whose clips are gone is withdrawn, and the next one taken."""
-        gold = _lot(token) >> 1 < GOLD_SHARE * 2**31
+        return self.claim_all([(labeler, token)])[0]
+
+    def claim_all(self, several: Sequence[tuple[str, str]]) -> list[Pair | None]:
+        """Arguments of `claim`, together in two round trips; what it would return for each, in order."""
+        pairs: list[Pair | None] = [None] * len(several)
+        wanted = list(range(len(several)))
         for _ in range(_CLAIM_TRIES):
-            lease = self.queue.claim(labeler, token, gold)
-            if lease is None:
-                return None
-            clips = self.database.get_clips([lease.left, lease.right])
-            if len(clips) == 2:
-                sides = clips[lease.left], clips[lease.right]
-                return Pair(lease, *(reversed(sides) if is_mirrored(token) else sides))
-            self.queue.withdraw(lease.query_id)
-            self.queue.give_back(lease)
-        return None
+            leases = self.queue.claim_all([(*several[at], _is_for_gold(several[at][1])) for at in wanted])
+            clips = self.database.get_clips(side for lease in leases if lease for side in (lease.left, lease.right))
+            given = [(at, lease) for at, lease in zip(wanted, leases, strict=True) if lease]
+            wanted = []
+            for at, lease in given:
+                if lease.left in clips and lease.right in clips:
+                    sides = clips[lease.left], clips[lease.right]
+                    pairs[at] = Pair(lease, *(reversed(sides) if is_mirrored(lease.token) else sides))
+                else:
+                    self.queue.withdraw(lease.query_id)
+                    self.queue.give_back(lease)
+                    wanted.append(at)
+            if not wanted:
+                break
+        return pairs
 
     def answer(self, given: Given, evidence: Mapping[str, Any]) -> Completion:
         """Stores what was said about the pair, and how. Raises the queue's ConflictError and LeaseLostError."""

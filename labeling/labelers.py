@@ -112,7 +112,12 @@ class LabelerPool:
 
     def is_paused(self, labeler: str) -> bool:
         """Whether this labeler is given no pairs now, alone or with everybody."""
-        return any(self._redis.smismember(f"{self.prefix}labelers:paused", [labeler, EVERYBODY]))
+        return labeler in self.paused_among([labeler])
+
+    def paused_among(self, labelers: Sequence[str]) -> set[str]:
+        """Those of the labelers who are given no pairs now."""
+        *alone, everybody = self._redis.smismember(f"{self.prefix}labelers:paused", [*labelers, EVERYBODY])
+        return {labeler for labeler, paused in zip(labelers, alone, strict=True) if paused or everybody}
 
     def names(self) -> tuple[set[str], set[str], set[str]]:
         """Everybody who has, or had, a session; the paused ones, maybe with EVERYBODY; the revoked ones."""

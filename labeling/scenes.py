@@ -70,6 +70,7 @@ class Scene:
         self._model = load_model(name)
         self._data = _lib.MjData(self._model)
         self._geoms = [geom for geom in range(self._model.ngeom) if self._is_visible(geom)]
+        self._moving = [body for body in range(1, self._model.nbody) if self._model.body_rootid[body] == 1]
 
     def description(self) -> dict[str, Any]:
         """The shapes in the order of `Poses`, and how the camera stands, in JSON's types."""
@@ -94,23 +95,20 @@ class Scene:
             raise ValueError(f"{self.name} is drawn from states [L, {width}], got {list(states.shape)}")
         if not np.isfinite(states).all():
             raise ValueError(f"{self.name} cannot be drawn from states that are not finite")
-        steps, geoms = len(states), len(self._geoms)
-        positions, rotations = np.empty((steps, geoms, 3), np.float32), np.empty((steps, geoms, 4), np.float32)
-        focus = np.zeros((steps, 3), np.float32)
-        focus[:, 2] = CAMERAS[self.name][2]
-        follows = self.name not in FIXED_CAMERAS
-        quaternion = np.empty(4)
-        for step, state in enumerate(states):
-            data.qpos[:] = state[: model.nq]
+        placed = np.empty((len(states), model.ngeom, 3))
+        turned = np.empty((len(states), model.nbody, 4))
+        centres = np.empty((len(states), model.nbody, 3))
+        qpos, geom_xpos, xquat, xipos = data.qpos, data.geom_xpos, data.xquat, data.xipos
+        for step, state in enumerate(states[:, : model.nq]):  # copies only: what can be done at once is done below
+            qpos[:] = state
             _lib.mj_kinematics(model, data)
-            positions[step] = data.geom_xpos[self._geoms]
-            for index, geom in enumerate(self._geoms):
-                _lib.mju_mat2Quat(quaternion, data.geom_xmat[geom])
-                rotations[step, index] = quaternion
-            if follows:
-                _lib.mj_comPos(model, data)
-                focus[step, :2] = data.subtree_com[1, :2]
-        return Poses(positions, rotations, focus)
+            placed[step], turned[step], centres[step] = geom_xpos, xquat, xipos
+        rotations = _product(turned[:, model.geom_bodyid[self._geoms]], model.geom_quat[self._geoms])
+        focus = np.zeros((len(states), 3), np.float32)
+        focus[:, 2] = CAMERAS[self.name][2]
+        if self.name not in FIXED_CAMERAS:
+            focus[:, :2] = np.average(centres[:, self._moving], axis=1, weights=model.body_mass[self._moving])[:, :2]
+        return Poses(placed[:, self._geoms].astype(np.float32), rotations.astype(np.float32), focus)
 
     def _is_visible(self, geom: int) -> bool:
         return self._model.geom_group[geom] <= _LAST_VISIBLE_GROUP and self._rgba(geom)[3] > 0
@@ -131,3 +129,10 @@ class Scene:
             "rgba": self._rgba(geom),
             "name": _lib.mj_id2name(self._model, _lib.mjtObj.mjOBJ_GEOM, geom) or "",
         }
+
+
+def _product(a: Array, b: Array) -> Array:
+    """Hamilton's product of unit quaternions [..., 4] as w, x, y, z: the rotation b, then a."""
+    aw, av, bw, bv = a[..., :1], a[..., 1:], b[..., :1], b[..., 1:]
+    w = aw * bw - (av * bv).sum(-1, keepdims=True)
+    return np.concatenate([w, aw * bv + bw * av + np.cross(av, bv)], -1)

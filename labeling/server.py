@@ -104,15 +104,31 @@ def _file(path: Path) -> Callable[[], FileResponse]:
 def _add_labeling(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> None:
     """Routes that change something."""
 
+    def claim_all(several: list[tuple[str, str]]) -> list[tuple[Pair | None, float]]:
+        """For each labeler and token a pair, if there is one, and the time of the server."""
+        paused = sessions.pool.paused_among([labeler for labeler, _ in several])
+        pairs = iter(desk.claim_all([each for each in several if each[0] not in paused]))
+        now_s = desk.database.now_s()
+        return [(None if labeler in paused else next(pairs), now_s) for labeler, _ in several]
+
+    def draw_all(several: list[tuple[Pair, float]]) -> list[dict[str, Any] | None]:
+        return [_shown(pair, now_s, show) for pair, now_s in several]
+
+    claimed, drawn = Together(claim_all), Together(draw_all)
+
     @app.post("/api/claims")
-    def claim(body: ClaimBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
-        paused = sessions.pool.is_paused(labeler)
-        while not paused and (pair := desk.claim(labeler, body.token)) is not None:
-            try:
-                return {"pair": _shown(pair, desk, show)}
-            except ValueError:  # cannot be drawn: nobody could judge it, so nobody is asked
-                desk.withdraw(labeler, body.token)
-        return {"pair": None, "progress": asdict(read_progress(desk.database))}
+    async def claim(body: ClaimBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
+        while True:
+            pair, now_s = await claimed((labeler, body.token))
+            if pair is None:
+                return {"pair": None, "progress": asdict(await run_in_threadpool(read_progress, desk.database))}
+            if show.strips is None:
+                shown = await drawn((pair, now_s))
+            else:  # a picture takes its time: nobody's claim waits for somebody else's
+                shown = (await run_in_threadpool(draw_all, [(pair, now_s)]))[0]
+            if shown is not None:
+                return {"pair": shown}
+            await run_in_threadpool(desk.withdraw, labeler, body.token)
 
     def answer_all(several: list[tuple[Given, dict[str, Any]]]) -> list[dict[str, Any] | Exception]:
         completions = desk.answer_all(several)
@@ -204,13 +220,14 @@ def _json(value: dict[str, Any]) -> str:
     return bytes(JSONResponse(value).body).decode()
 
 
-def _shown(pair: Pair, desk: Desk, show: Show) -> dict[str, Any]:
-    return {
-        "token": pair.lease.token,
-        "query": pair.lease.query_id,
-        "deadline_s": pair.lease.deadline_s - desk.database.now_s(),
-        **show.pair(pair.left, pair.right, pair.lease.query_id),
-    }
+def _shown(pair: Pair, now_s: float, show: Show) -> dict[str, Any] | None:
+    """The pair as the page gets it; None where it cannot be drawn: nobody could judge it, so nobody is asked."""
+    try:
+        clips = show.pair(pair.left, pair.right, pair.lease.query_id)
+    except ValueError:
+        return None
+    lease = pair.lease
+    return {"token": lease.token, "query": lease.query_id, "deadline_s": lease.deadline_s - now_s, **clips}
 
 
 def _completed(completion: Completion, progress: dict[str, Any]) -> dict[str, Any]:

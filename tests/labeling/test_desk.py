@@ -89,6 +89,23 @@ def test_a_pair_whose_clip_is_gone_is_withdrawn_and_the_next_one_given(desk: Des
     assert database.num_open_queries() == 3
 
 
+def test_claims_together_are_what_each_would_be_alone(desk: Desk) -> None:
+    database = desk.database
+    gone = desk.queue.claim("ben")
+    assert gone is not None
+    desk.queue.give_back(gone)
+    database.client.delete(f"{database.prefix}clip:{gone.left}")
+    several = [(name, secrets.token_hex(16)) for name in ("anna", "ben", "cleo", "dan")]
+    pairs = desk.claim_all(several)
+    assert [pair is not None for pair in pairs].count(True) == 3  # of four queries one cannot be shown
+    for (labeler, token), pair in zip(several, pairs, strict=True):
+        assert pair is None or (pair.lease.labeler, pair.lease.token) == (labeler, token)
+    assert len({pair.lease.query_id for pair in pairs if pair} | {gone.query_id}) == 4
+    again = desk.claim_all(several)
+    assert [pair and pair.lease.query_id for pair in again] == [pair and pair.lease.query_id for pair in pairs]
+    assert desk.claim_all([]) == []
+
+
 def test_a_withdrawn_pair_is_asked_of_nobody_and_only_its_holder_may_withdraw(desk: Desk) -> None:
     token = secrets.token_hex(16)
     pair = desk.claim("anna", token)

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -151,9 +152,9 @@ def test_one_claim_in_twenty_is_for_gold(database: ComparisonDatabase) -> None:
     class Listening(QueryQueue):
         golds: list[bool]
 
-        def claim(self, labeler: str, token: str = "", gold: bool = False) -> Lease | None:
-            self.golds.append(gold)
-            return None
+        def claim_all(self, wishes: Sequence[tuple[str, str, bool]]) -> list[Lease | None]:
+            self.golds += [gold for _, _, gold in wishes]
+            return [None] * len(wishes)
 
     queue = Listening(database.client, database.run_id)
     queue.golds = []

@@ -89,6 +89,7 @@ def test_one_is_paused_or_everybody(pool: LabelerPool) -> None:
     pool.pause("anna")
     pool.pause("anna")
     assert (pool.is_paused("anna"), pool.is_paused("ben")) == (True, False)
+    assert pool.paused_among(["ben", "anna"]) == {"anna"}
     pool.pause(EVERYBODY)
     pool.pause("anna", False)
     assert (pool.is_paused("anna"), pool.is_paused("ben")) == (True, True)
