@@ -14,7 +14,7 @@ from cluster.bench_crowd import Crowd, measure_crowd
 from cluster.bench_memory import measure_memory
 from cluster.bench_pool import STEP_S, Delivered, measure_pool, weight_bytes
 
-CROWDS = ((50, 1), (1000, 1), (2500, 1), (2500, 2))
+CROWDS = ((50, 1), (1000, 1), (2500, 1), (3000, 2), (4000, 2))
 """People and labeling servers. 2,500 people at an answer every 5 s are 500 a second."""
 CROWD_S = 20.0
 WORKERS = (1, 2, 4, 8)
