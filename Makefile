@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 SOURCES := actors cluster labeling learners reward_service tests
 
-.PHONY: run test check slow chaos format clean
+.PHONY: run test check slow chaos soak format clean
 
 run: .venv/.ready
 	$(BIN)/twoclips train half-cheetah --labels 700 --steps 2000000
@@ -19,6 +19,11 @@ slow: .venv/.ready
 FAULTS ?= 120
 chaos: .venv/.ready
 	$(BIN)/python -m tests.flows.chaos --faults $(FAULTS) --out chaos.json
+
+# An hour of a run: does anything grow, does anything slow down?
+MINUTES ?= 60
+soak: .venv/.ready
+	$(BIN)/python -m tests.flows.soak --minutes $(MINUTES) --out soak.json
 
 check: .venv/.ready
 	$(BIN)/ruff format --check $(SOURCES)

@@ -50,10 +50,11 @@ class RolloutWorker:
         self._sight = Sight(task.observation_shape, self._environments.observations)
         self._earlier = np.empty((0, config.num_envs, *task.action.shape))  # executed, back to the oldest latest start
 
-    def step(self, weights: PolicyWeights) -> tuple[Rollout, Hidden]:
-        """Collect T x B steps. Raises EnvironmentFailure where the world breaks, ValueError for foreign weights."""
+    def step(self, weights: PolicyWeights, steps: int = 0) -> tuple[Rollout, Hidden]:
+        """Collect T x B steps; T: `steps`, or as configured. Raises EnvironmentFailure where the world breaks,
+        ValueError for foreign weights."""
         self._policy.load(weights)
-        steps, envs = self._config.steps, self._config.num_envs
+        steps, envs = steps or self._config.steps, self._config.num_envs
         task, world = self._task, self._environments
         depth, kept = stack_depth(task.observation_shape), kept_shape(task.observation_shape)
         # Poison where there is any: what was forgotten to be written is found out.

@@ -30,6 +30,14 @@ _SETTINGS = {
 """Options of `train` that are settings of a run, by the dotted name of the setting."""
 
 
+def _workers(text: str) -> int:
+    """A number of rollout workers, 0 for auto."""
+    try:
+        return 0 if text == "auto" else int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor auto") from None
+
+
 def train(
     context: typer.Context,
     task: Annotated[
@@ -40,7 +48,16 @@ def train(
     steps: Annotated[int, typer.Option(help="Agent steps to train for.")] = 2_000_000,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
     run: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/TASK-sSEED-TIME]")] = None,
-    workers: Annotated[int, typer.Option(help="Rollout workers; 0: one for every core but one.")] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            parser=_workers,
+            metavar="N|auto",
+            help="Rollout workers. auto: one for every core but one; with --address as many as the cluster has room "
+            "for, now and later.",
+            show_default="auto",
+        ),
+    ] = 0,
     algorithm: Annotated[str, typer.Option(help="ppo, trpo or a2c.")] = "ppo",
     in_process: Annotated[
         bool, typer.Option("--in-process", help="No Ray: everything in one process, deterministic.")

@@ -193,10 +193,11 @@ def build_learner(spec: RunSpec) -> Learner:
 
 
 def num_workers(config: RunConfig) -> int:
-    """Rollout workers of this run: as configured, else one for every core but the learner's."""
+    """Rollout workers of this run: as configured, else one for every core of this machine but the learner's. Where
+    they come and go nobody knows before: 1 then, as in one process."""
     if config.workers:
         return config.workers
-    return 1 if config.in_process else max(1, num_cores() - 1)
+    return 1 if config.in_process or config.is_elastic else max(1, num_cores() - 1)
 
 
 def num_cores() -> int:
@@ -214,9 +215,9 @@ def rollout_steps(config: RunConfig, task: Task, workers: int) -> int:
 
 
 def rollouts_in_a_clip(spec: RunSpec) -> int:
-    """Consecutive rollouts of one worker that hold a clip: whoever cuts clips must be shown so many together."""
-    steps = rollout_steps(spec.config, spec.task, num_workers(spec.config))
-    return math.ceil(spec.task.preset.clip_steps / steps)
+    """Consecutive rollouts of one worker that hold a clip, however many workers: whoever cuts clips must be shown so
+    many together."""
+    return math.ceil(spec.task.preset.clip_steps / rollout_steps(spec.config, spec.task, 1))
 
 
 def pick_device(config: RunConfig) -> torch.device:

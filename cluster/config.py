@@ -52,6 +52,8 @@ class LoopConfig:
                         where updates are small
     checkpoint_steps    agent steps between checkpoints; 0: a tenth of the run
     clip_budget_mib     memory for clips in Redis
+    reward_node         resource of Ray's that the nodes offer on one of which the reward service is to be; "": beside
+                        the learner
     device              "auto" (CUDA where there is one), "cpu" or "cuda", for learner and reward service
     """
 
@@ -62,13 +64,14 @@ class LoopConfig:
     service_updates: int = 1
     checkpoint_steps: int = 0
     clip_budget_mib: int = 512
+    reward_node: str = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run. clip_steps 0: the task's own; workers 0: one for every core but one. store: address below which the
-    run's folder is stored, too (`cluster.store`)."""
+    """One run. clip_steps 0: the task's own; workers 0: one for every core but one, on a cluster as many as it has room
+    for. store: address below which the run's folder is stored, too (`cluster.store`)."""
 
     task: str
     algorithm: Literal["ppo", "trpo", "a2c"] = "ppo"
@@ -108,6 +111,11 @@ class RunConfig:
         """Whether this run learns from comparisons; otherwise it is the true-reward baseline."""
         return self.labeler != "none"
 
+    @property
+    def is_elastic(self) -> bool:
+        """Whether rollout workers come and go with the nodes of a cluster."""
+        return bool(self.address) and not self.workers and not self.in_process
+
 
 def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     """Defaults, then the task's preset, then `settings` by dotted name. Raises ConfigError for what cannot be."""
@@ -126,7 +134,7 @@ def validate(config: RunConfig, task: Task) -> None:
     steps = config.rollout.steps * config.rollout.num_envs
     rules = [
         (config.steps >= 1, f"--steps must be at least 1, got {config.steps}"),
-        (config.workers >= 0, f"--workers must be 0 (auto) or more, got {config.workers}"),
+        (config.workers >= 0, f"--workers must be auto, or at least 1, got {config.workers}"),
         (
             not config.uses_labels or config.labels >= 4,
             f"--labels must be at least 4, got {config.labels}: fewer cannot be split into training and validation; "

@@ -17,6 +17,7 @@ _USAGE = {
 }
 _FAILURES = {
     "CheckpointError",
+    "ClusterError",
     "CodecError",
     "ComparisonsError",
     "ComponentFailure",

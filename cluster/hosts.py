@@ -30,8 +30,8 @@ class RolloutHost:
         self._spec, self._index = spec, worker
         self._worker = build_worker(spec, worker, generation)
 
-    def step(self, weights: dict[str, Any]) -> tuple[Rollout, Hidden]:
-        return self._worker.step(PolicyWeights(weights["version"], weights["vector"]))
+    def step(self, weights: dict[str, Any], steps: int = 0) -> tuple[Rollout, Hidden]:
+        return self._worker.step(PolicyWeights(weights["version"], weights["vector"]), steps)
 
     def pulse(self) -> tuple[int, str, int]:
         """How many steps are done, also in the middle of a rollout; and who says so: host and process id."""
@@ -39,6 +39,10 @@ class RolloutHost:
 
     def restart(self, generation: int) -> None:
         self._worker = build_worker(self._spec, self._index, generation)
+
+
+class Seat:
+    """Does nothing, in a place that is kept for something else."""
 
 
 class ServiceHost:

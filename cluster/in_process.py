@@ -24,6 +24,10 @@ class LocalPool:
         self._workers = [build_worker(spec, index) for index in range(num_workers(spec.config))]
         self._collected: Collected = []
 
+    @property
+    def size(self) -> int:
+        return len(self._workers)
+
     def lives(self) -> list[Life]:
         return []
 

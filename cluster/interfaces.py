@@ -12,7 +12,8 @@ Collected = list[tuple[Rollout, Hidden]]
 
 
 class RolloutPool(Protocol):
-    """All rollout workers. `submit` starts one rollout on each; `gather` returns them, in worker order."""
+    """All rollout workers. `submit` starts one rollout on each; `gather` returns them, in worker order. Where workers
+    come and go, of those that are there, at least one."""
 
     def submit(self, weights: PolicyWeights) -> None: ...
 
@@ -24,6 +25,11 @@ class RolloutPool(Protocol):
 
     def lives(self) -> list[Life]:
         """What is known of each worker that has a process of its own."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Workers at present."""
         ...
 
     @property

@@ -7,6 +7,11 @@
 
 Rollouts reach the services by reference through Ray's object store; labels, clips and snapshots go through Redis.
 This is the only module that applies `ray.remote`.
+
+What sits where on a cluster, and why. Rollout workers: anywhere, spread; they may be lost. Labeling: beside the driver,
+whose node is the one that does not come and go. The reward service: there, too, with a quarter of its GPU; or, with
+`loop.reward_node`, on a node that offers that resource of Ray's (`ray start --resources '{"reward": 1}'`), with a GPU
+of its own where that node has one. A core of the driver's node is kept for the learner where workers come unasked.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from typing import Any
 
 import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.components import (
     RunSpec,
@@ -22,14 +28,21 @@ from cluster.components import (
     build_reward_service,
     num_cores,
     num_workers,
+    rollout_steps,
     rollouts_in_a_clip,
 )
-from cluster.hosts import RolloutHost, ServiceHost
+from cluster.config import LoopConfig
+from cluster.elastic_pool import ElasticPool
+from cluster.hosts import RolloutHost, Seat, ServiceHost
 from cluster.ray_pool import RayPool
 from cluster.ray_services import RayServices
 from cluster.supervise import Life, Tell
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
+
+
+class ClusterError(RuntimeError):
+    """The cluster lacks what the run was to use."""
 
 
 def connect_ray(address: str, num_cpus: int = 0) -> None:
@@ -39,6 +52,7 @@ def connect_ray(address: str, num_cpus: int = 0) -> None:
         ray.init(address=address, log_to_driver=False, namespace="twoclips")
         return
     ray.init(
+        address="local",  # even where another Ray runs on this machine
         num_cpus=num_cpus or num_cores(),
         include_dashboard=False,
         log_to_driver=False,
@@ -48,36 +62,89 @@ def connect_ray(address: str, num_cpus: int = 0) -> None:
     )
 
 
-def topology(spec: RunSpec, tell: Tell = lambda _: None) -> tuple[RayPool, RayServices | None]:
+def topology(spec: RunSpec, tell: Tell = lambda _: None) -> tuple[RayPool | ElasticPool, RayServices | None]:
     """Everything that runs beside the driver. A restarted process rebuilds itself from `spec`, Redis and the driver;
     `tell` is told of it."""
     remote: Any = ray.remote  # its types know nothing of concurrency groups
-    gpus = 1 if torch.cuda.is_available() and spec.config.loop.device != "cpu" else 0
     # A rollout takes a while: how far it is can be asked beside it.
-    worker = remote(num_cpus=1, num_gpus=0, concurrency_groups={"pulse": 1})(RolloutHost)
-    service = remote(ServiceHost)
-    share = spec.config.loop.reward_share
-    # A service claims no core of its own: it bounds its share itself. Its messages run beside its loop.
-    light: dict[str, Any] = {"num_cpus": 0, "max_concurrency": 4}
+    worker = remote(num_cpus=1, num_gpus=0, concurrency_groups={"pulse": 1}, scheduling_strategy="SPREAD")(RolloutHost)
 
     def life(name: str) -> Life:
         return Life(name, spec.config.supervision, tell)
 
-    pool = RayPool(
-        lambda index, generation: worker.remote(spec, index, generation),
-        [life(f"rollout worker {index}") for index in range(num_workers(spec.config))],
-        remembered=rollouts_in_a_clip(spec),
-    )
+    def start(index: int, generation: int) -> Any:
+        return worker.remote(spec, index, generation)
+
+    remembered = rollouts_in_a_clip(spec)
+    if spec.config.is_elastic:
+
+        def steps(workers: int) -> int:
+            return rollout_steps(spec.config, spec.task, workers)
+
+        pool = ElasticPool(start, life, _Room(remote), steps, tell, remembered)
+    else:
+        lives = [life(f"rollout worker {index}") for index in range(num_workers(spec.config))]
+        if spec.config.address and (cores := _free_cores()) < len(lives):
+            tell(
+                f"the cluster has {cores} free cores for {len(lives)} rollout workers: the run waits for "
+                f"{len(lives) - cores} more; add nodes, lower --workers, or use --workers auto"
+            )
+        pool = RayPool(start, lives, remembered)
     if not spec.config.uses_labels:
         return pool, None
+    service = remote(ServiceHost)
+    # A service claims no core of its own: it bounds its share itself. Its messages run beside its loop.
+    light = {"num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": _beside_driver()}
+    reward = {**light, **_reward_place(spec.config.loop)}
+    share = spec.config.loop.reward_share
     services = RayServices(
         {
             "labeling": lambda: service.options(**light).remote(spec, build_labeling, 1.0),
-            "reward_service": lambda: service.options(**light, num_gpus=gpus / 4).remote(
-                spec, build_reward_service, share
-            ),
+            "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, share),
         },
         {"labeling": life("labeling"), "reward_service": life("reward service")},
-        pool,
+        pool.gathered,
     )
     return pool, services
+
+
+def _beside_driver() -> NodeAffinitySchedulingStrategy:
+    """On the driver's node, or elsewhere where that cannot be."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+
+
+def _reward_place(loop: LoopConfig) -> dict[str, Any]:
+    """Options of the reward service's actor. Raises ClusterError where no node offers what is asked for."""
+    if not loop.reward_node:
+        gpus = torch.cuda.is_available() and loop.device != "cpu"
+        return {"num_gpus": 0.25 if gpus else 0}
+    offers = [node["Resources"] for node in ray.nodes() if node["Alive"] and loop.reward_node in node["Resources"]]
+    if not offers:
+        raise ClusterError(
+            f"no node of the cluster offers the resource {loop.reward_node!r} that loop.reward_node asks for; start "
+            f"one with `ray start --address HEAD --resources '{{\"{loop.reward_node}\": 1}}'`, or leave the setting out"
+        )
+    gpus = loop.device != "cpu" and all(offer.get("GPU", 0) >= 1 for offer in offers)
+    return {
+        "num_gpus": 1 if gpus else 0,
+        "resources": {loop.reward_node: 0.01},
+        "scheduling_strategy": "DEFAULT",
+    }
+
+
+class _Room:
+    """How many rollout workers the cluster has room for now: the cores that nothing claims. One is kept for the learner
+    where its node has more than that one."""
+
+    def __init__(self, remote: Any) -> None:
+        here = next(node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id())
+        self._seat: Any = None  # given up with this
+        if here["Resources"].get("CPU", 0) >= 2:
+            self._seat = remote(num_cpus=1, scheduling_strategy=_beside_driver())(Seat).remote()
+
+    def __call__(self) -> int:
+        return _free_cores()
+
+
+def _free_cores() -> int:
+    return int(ray.available_resources().get("CPU", 0))

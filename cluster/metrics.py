@@ -33,8 +33,7 @@ class EpisodeLog:
             self._add_games(rollout, hidden.games, predicted_rewards)
             return
         true_rewards = hidden.true_rewards
-        envs = rollout.log_probs.shape[1]
-        running = self._running.setdefault(rollout.worker, np.zeros((3, envs)))
+        running = self._of(rollout)
         begin = 0
         for stop in [*np.unique(rollout.ends[:, 0]) + 1, len(rollout.log_probs)]:
             running[0] += true_rewards[begin:stop].sum(0, dtype=np.float64)
@@ -49,7 +48,7 @@ class EpisodeLog:
             begin = int(stop)
 
     def _add_games(self, rollout: Rollout, games: Array, predicted_rewards: Array) -> None:
-        running = self._running.setdefault(rollout.worker, np.zeros((3, rollout.log_probs.shape[1])))
+        running = self._of(rollout)
         sums = running[1] + np.cumsum(predicted_rewards, axis=0, dtype=np.float64)  # [T, B]
         for t, env, score in games:
             predicted = sums[int(t), int(env)]
@@ -59,6 +58,14 @@ class EpisodeLog:
             self.episodes += 1
         over = (rollout.terminated | rollout.truncated).any(0)
         running[1] = np.where(over, 0.0, sums[-1])  # cut off by the clock: that game is not counted
+
+    def _of(self, rollout: Rollout) -> Array:
+        """[3, B]: true return, predicted return and steps so far of the episodes that this worker is at."""
+        if (
+            rollout.worker not in self._running or rollout.first_step == 0
+        ):  # a new process knows nothing of the one before
+            self._running[rollout.worker] = np.zeros((3, rollout.log_probs.shape[1]))
+        return self._running[rollout.worker]
 
     def cut(self) -> None:
         """All episodes start anew: forget unfinished ones."""

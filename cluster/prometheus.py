@@ -60,6 +60,7 @@ FAMILIES = (
     Family("true_return", "twoclips_true_return", "gauge", "Mean true return of the last 20 episodes"),
     Family("predicted_return", "twoclips_predicted_return", "gauge", "Mean predicted return of the same"),
     Family("gather_wait_s", "twoclips_gather_wait_seconds", "gauge", "Wait for rollouts in the last update"),
+    Family("workers", "twoclips_rollout_workers", "gauge", "Rollout workers that the last update learned from"),
     Family("workers_replaced", "twoclips_workers_replaced_total", "counter", "Rollout workers that were replaced"),
     # learning
     Family("policy_version", "twoclips_policy_version", "gauge", "Policy updates so far"),

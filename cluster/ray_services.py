@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from cluster.interfaces import Collected
-from cluster.ray_pool import RayPool, end_actor, is_done, local_process, raise_if_unbuildable, reason_of
+from cluster.ray_member import Gathered, end_actor, is_done, local_process, raise_if_unbuildable, reason_of
 from cluster.supervise import ComponentFailure, Life
 
 
@@ -24,11 +24,11 @@ class RayServices:
 
     OBSERVE_EVERY_S = 1.0
 
-    def __init__(self, start: dict[str, Callable[[], Any]], lives: dict[str, Life], pool: RayPool) -> None:
-        self._start, self._lives, self._pool = start, lives, pool
+    def __init__(self, start: dict[str, Callable[[], Any]], lives: dict[str, Life], gathered: Gathered) -> None:
+        self._start, self._lives, self._gathered = start, lives, gathered
         self._hosts: dict[str, Any] = {}
         self._observing: dict[str, Any] = {}
-        self._shown: dict[str, int] = {}  # how many of each worker's rollouts a host was given, or passed by
+        self._shown: dict[str, int] = {}  # how many rounds of rollouts a host was given, or passed by
         self._asking: dict[str, Any] = {}
         self._start_at_s: dict[str, float] = {}  # those that wait for their next start
         self._status: dict[str, dict[str, Any]] = {}
@@ -48,9 +48,9 @@ class RayServices:
         self._observed_s = time.monotonic()
         for name, host in self._hosts.items():
             if self._has_observed(name):
-                references = self._pool.references(self._shown.get(name, 0))
+                references = self._gathered.since(self._shown.get(name, 0))
                 self._observing[name] = host.observe.remote(agent_steps, *references)
-                self._shown[name] = self._pool.gathered
+                self._shown[name] = self._gathered.rounds
 
     def _has_observed(self, name: str) -> bool:
         """Whether the host has taken in what it was given last. Raises ComponentFailure for what it could not."""
@@ -60,10 +60,11 @@ class RayServices:
             return False
         try:
             ray.get(self._observing[name])
-        except RayActorError:
-            pass  # `advance` will notice, and start another
         except RayTaskError as error:
-            raise ComponentFailure(f"the {name} could not take in a rollout: {error.cause}") from error
+            if not isinstance(error.cause, RayError):
+                raise ComponentFailure(f"the {name} could not take in a rollout: {error.cause}") from error
+        except RayError:
+            pass  # the rollouts went with their node, and there will be others; or the host did, which `advance` notices
         return True
 
     def advance(self) -> None:

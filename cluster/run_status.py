@@ -35,6 +35,7 @@ _ROWS = (
     ("reward version", "reward_version", ",.0f"),
     ("policy lag", "policy_lag", ".0f"),
     ("greatest policy lag", "policy_lag_max", ".0f"),
+    ("rollout workers", "workers", ".0f"),
     ("rollout workers replaced", "workers_replaced", ".0f"),
     ("services restarted", "services_restarted", ".0f"),
 )

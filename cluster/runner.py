@@ -84,8 +84,12 @@ def run_training(
                 open_page(address)
         status = StatusFile(folder, StatusBoard(build_database(spec), config)) if url else StatusFile(folder)
         pool, services = _components(spec, stack, tell)
-        parts += [life.told for life in [*pool.lives(), *(services.lives() if services else [])]]
-        status.components = lambda: [part() for part in parts]
+
+        def components() -> list[dict[str, Any]]:
+            lives = [*pool.lives(), *(services.lives() if services else [])]  # workers may come and go
+            return [part() for part in parts] + [life.told() for life in lives]
+
+        status.components = components
         measured = RunCollector(
             {"run": folder.run_id, "task": config.task, "algorithm": config.algorithm, "labeler": config.labeler},
             status.told,

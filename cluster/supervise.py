@@ -90,7 +90,7 @@ class Life:
         patience_s = self._config.stuck_s if self._is_up else self._config.starting_s
         return self.silent_s > patience_s
 
-    def ended(self, why: str) -> None:
+    def ended(self, why: str, then: str = "is started again") -> None:
         """Its process is gone, or was ended since it was stuck. Raises ComponentFailure where another start is vain."""
         has_settled = self._clock() - self._started_s > self.SETTLED_S
         self._in_a_row = 1 if has_settled else self._in_a_row + 1
@@ -100,7 +100,7 @@ class Life:
                 f"the {self.name} ended {self._in_a_row} times in a row ({why}); is memory short? lower --workers or "
                 "rollout.num_envs, then continue with --resume"
             )
-        self._tell(f"the {self.name} is started again: {why}")
+        self._tell(f"the {self.name} {then}: {why}")
 
     @property
     def pause_s(self) -> float:

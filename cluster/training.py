@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import redis
 
-from cluster.components import RunSpec, build_database, build_learner, build_relabeler, num_workers
+from cluster.components import RunSpec, build_database, build_learner, build_relabeler
 from cluster.config import initial_labels
 from cluster.interfaces import Collected, RolloutPool, Services
 from cluster.metrics import EpisodeLog, segment_correlation
@@ -51,10 +51,7 @@ class Training:
         self._redis_failures = 0
         self._lag_max = 0.0
         self._started_s = self._spent_s = 0.0
-        config = spec.config
-        # Episodes start anew at a checkpoint, so that between two there must be time for whole ones.
-        whole_episodes = 2 * spec.task.horizon * config.rollout.num_envs * num_workers(config)
-        self._checkpoint_steps = config.loop.checkpoint_steps or max(config.steps // 10, whole_episodes)
+        self._checkpoint_due = self._next_checkpoint()
         self.last: dict[str, Any] = {}
 
     def run(self) -> None:
@@ -126,6 +123,7 @@ class Training:
             "policy_lag_max": self._lag_max,
             "reward_version": self._relabeler.reward_version if self._relabeler else 0,
             **(self._services.metrics() if self._services else {}),
+            "workers": len(collected),
             "workers_replaced": self._pool.replaced,
             "redis_failures": self._redis_failures,
             "wall_s": wall_s,
@@ -212,15 +210,21 @@ class Training:
         return self._services.metrics() if self._services else {}
 
     def _due_for_checkpoint(self) -> bool:
-        return (
-            self.agent_steps // self._checkpoint_steps > self._generation and self.agent_steps < self._spec.config.steps
-        )
+        return self._checkpoint_due <= self.agent_steps < self._spec.config.steps
+
+    def _next_checkpoint(self) -> int:
+        """Agent steps at which the next is due. Episodes start anew at one, so that between two there must be time for
+        whole ones, however many workers there are by now."""
+        config = self._spec.config
+        whole_episodes = 2 * self._spec.task.horizon * config.rollout.num_envs * self._pool.size
+        every = config.loop.checkpoint_steps or max(config.steps // 10, whole_episodes)
+        return (self.agent_steps // every + 1) * every
 
     def checkpoint(self) -> None:
         """Write everything that a resume needs. A checkpoint is a clean cut: episodes start anew and recent clips are
         forgotten, here as after a resume, so that a resumed run goes on exactly as one that never stopped. (Why not
         save the environments? Most of gymnasium's cannot be.)"""
-        self._generation = self.agent_steps // self._checkpoint_steps
+        self._generation += 1
         self._cut()
         save_checkpoint(
             self._folder.checkpoints,
@@ -257,6 +261,7 @@ class Training:
         self._cut()
 
     def _cut(self) -> None:
+        self._checkpoint_due = self._next_checkpoint()
         self._pool.restart(self._generation)
         self._episodes.cut()
         if self._services:

@@ -1,0 +1,176 @@
+"""ElasticPool on a real Ray of several nodes, with workers that need neither environments nor torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from actors.policy import PolicyWeights
+from cluster.elastic_pool import ElasticPool
+from cluster.supervise import ComponentFailure, Life, SupervisionConfig
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(120),
+    pytest.mark.filterwarnings("ignore"),  # Ray's own
+]
+JOINS_WITHIN_S = 30.0
+STARTED: list[Any] = []
+"""Processes of the test that runs."""
+
+
+class FakeHost:
+    """Answers at once, with its number, its node, the version of the weights and the steps that it was asked for."""
+
+    def __init__(self, index: int, generation: int, breaks: bool = False) -> None:
+        if breaks:
+            raise RuntimeError("there is no simulator here")
+        self._index, self._done = index, 0
+
+    def step(self, weights: dict[str, Any], steps: int) -> tuple[int, str, int, int, int]:
+        self._done += 1
+        return self._index, ray.get_runtime_context().get_node_id(), weights["version"], steps, os.getpid()
+
+    def pulse(self) -> tuple[int, str, int]:
+        return self._done, socket.gethostname(), os.getpid()
+
+    def restart(self, generation: int) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Cluster]:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(head: Cluster) -> Iterator[Cluster]:
+    """Its head has one core; what a test adds is taken away after it."""
+    yield head
+    while STARTED:
+        ray.kill(STARTED.pop())
+    for node in list(head.worker_nodes):
+        head.remove_node(node, allow_graceful=False)
+    deadline = time.monotonic() + 20
+    while int(ray.available_resources().get("CPU", 0)) != 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def make_pool(told: list[str], stuck_s: float = 20.0, breaks: Callable[[int], bool] = lambda _: False) -> ElasticPool:
+    remote: Any = ray.remote
+    host = remote(num_cpus=1, concurrency_groups={"pulse": 1}, scheduling_strategy="SPREAD")(FakeHost)
+
+    def start(index: int, generation: int) -> Any:
+        STARTED.append(host.remote(index, generation, breaks(index)))
+        return STARTED[-1]
+
+    return ElasticPool(
+        start,
+        lambda name: Life(name, SupervisionConfig(stuck_s), told.append),
+        lambda: int(ray.available_resources().get("CPU", 0)),
+        lambda workers: 120 // workers,
+        told.append,
+    )
+
+
+def rounds_until(pool: ElasticPool, holds: Callable[[list[Any]], bool], within_s: float = JOINS_WITHIN_S) -> list[Any]:
+    """Updates, one after the other, until one is as wanted; what was collected in that."""
+    deadline = time.monotonic() + within_s
+    version = 0
+    while time.monotonic() < deadline:
+        version += 1
+        pool.submit(PolicyWeights(version, np.zeros(1, np.float32)))
+        collected: Any = pool.gather()
+        assert collected
+        assert {version} == {each[2] for each in collected}, "a rollout of old weights"
+        if holds(collected):
+            return collected
+        time.sleep(0.05)
+    pytest.fail(f"not within {within_s} s; the last had {len(collected)} rollouts")
+
+
+def test_nodes_that_join_are_used_and_those_that_leave_are_not_missed(cluster: Cluster) -> None:
+    told: list[str] = []
+    pool = make_pool(told)
+    alone = rounds_until(pool, lambda collected: len(collected) == 1)
+    assert alone[0][3] == 120, "a lone worker does a whole update's steps"
+    node = cluster.add_node(num_cpus=2)
+    three = rounds_until(pool, lambda collected: len(collected) == 3)
+    assert [each[3] for each in three] == [40, 40, 40], "an update keeps its size"
+    assert len({each[1] for each in three}) == 2
+    assert sorted(each[0] for each in three) == [0, 1, 2]
+    cluster.remove_node(node, allow_graceful=False)
+    begin = time.monotonic()
+    rounds_until(pool, lambda collected: len(collected) == 1)
+    assert time.monotonic() - begin < 5, "the others waited for those that left"
+    cluster.add_node(num_cpus=2)
+    rounds_until(pool, lambda collected: len(collected) == 3)
+    assert pool.size == 3
+    assert pool.replaced == 2, "who came back is counted as one that was replaced"
+    assert any("has left, and is replaced where there is room" in text for text in told)
+
+
+def test_a_silent_worker_is_not_waited_for_and_comes_back(cluster: Cluster) -> None:
+    cluster.add_node(num_cpus=1)
+    told: list[str] = []
+    pool = make_pool(told)
+    both = rounds_until(pool, lambda collected: len(collected) == 2)
+    process_id = both[1][4]
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        rounds_until(pool, lambda collected: len(collected) == 1)
+        assert time.monotonic() - begin < 6
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+    again = rounds_until(pool, lambda collected: len(collected) == 2)
+    assert process_id in {each[4] for each in again}
+    assert pool.replaced == 0
+
+
+def test_a_worker_that_stays_silent_is_ended_and_another_takes_its_place(cluster: Cluster) -> None:
+    cluster.add_node(num_cpus=1)
+    told: list[str] = []
+    pool = make_pool(told, stuck_s=4.0)
+    both = rounds_until(pool, lambda collected: len(collected) == 2)
+    process_id = both[1][4]
+    os.kill(process_id, signal.SIGSTOP)
+    again = rounds_until(pool, lambda collected: len(collected) == 2 and process_id not in {e[4] for e in collected})
+    assert {each[0] for each in again} == {0, 1}
+    assert pool.replaced == 1
+
+
+def test_the_last_worker_is_waited_for_until_another_is_there(cluster: Cluster) -> None:
+    told: list[str] = []
+    pool = make_pool(told)
+    alone = rounds_until(pool, lambda collected: len(collected) == 1)
+    pool.submit(PolicyWeights(99, np.zeros(1, np.float32)))
+    pool.gather()
+    os.kill(alone[0][4], signal.SIGKILL)
+    pool.submit(PolicyWeights(100, np.zeros(1, np.float32)))
+    collected: Any = pool.gather()
+    assert [each[2] for each in collected] == [100]
+    assert collected[0][4] != alone[0][4]
+
+
+def test_a_worker_that_cannot_be_built_ends_the_run_if_it_is_the_first_and_only_itself_later(cluster: Cluster) -> None:
+    with pytest.raises(ComponentFailure, match=r"rollout worker 0 could not start.*no simulator here"):
+        rounds_until(make_pool([], breaks=lambda index: index == 0), lambda _: False)
+    told: list[str] = []
+    pool = make_pool(told, breaks=lambda index: index == 1)
+    rounds_until(pool, lambda collected: len(collected) == 1)
+    cluster.add_node(num_cpus=1)
+    rounds_until(pool, lambda _: any("no simulator here" in text for text in told))
+    assert pool.size == 1

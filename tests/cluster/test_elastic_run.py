@@ -1,0 +1,113 @@
+"""A whole run on a Ray of several nodes: it takes what the cluster has, and goes on with what is left of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from actors.tasks import make_task
+from cluster.components import RunSpec
+from cluster.launch import ClusterError, topology
+from cluster.run_folder import RunFolder
+from cluster.run_status import read_status
+from tests.cluster.runs import SMALL, small_config
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.ray,
+    pytest.mark.timeout(240),
+    pytest.mark.filterwarnings("ignore"),  # Ray's own
+]
+QUICK = ("rollout.num_envs", "rollout.steps", "ppo.minibatch", "loop.warmup_steps", "loop.pretrain_steps")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def run_config(cluster: Cluster, redis_url: str, **settings: Any) -> Any:
+    return small_config(in_process=False, address=cluster.address, redis=redis_url, **settings)
+
+
+def last_row(path: Path) -> dict[str, Any]:
+    rows = RunFolder.open(path).read_metrics() if (path / "config.toml").exists() else []
+    return rows[-1] if rows else {}
+
+
+def wait_until(holds: Callable[[], bool], within_s: float = 60.0) -> float:
+    """Seconds that it took."""
+    begin = time.monotonic()
+    while not holds():
+        assert time.monotonic() - begin < within_s, "waited too long"
+        time.sleep(0.1)
+    return time.monotonic() - begin
+
+
+def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
+    cluster: Cluster, redis_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "cluster.cli",
+        "train",
+        "pendulum",
+        "--run",
+        path,
+        "--labels",
+        "24",
+        "--steps",
+        "10000000",
+    ]
+    command += ["--address", cluster.address, "--redis", redis_url, "--workers", "auto"]
+    command += [f"--set={name}={value}" for name, value in SMALL.items() if name in QUICK]
+    log = (tmp_path / "log").open("w")
+    run = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_until(lambda: last_row(path).get("workers") == 1)  # one core of the head is the learner's
+        node = cluster.add_node(num_cpus=1)
+        assert wait_until(lambda: last_row(path)["workers"] == 2) < 30
+        steps = last_row(path)["agent_steps"]
+        cluster.remove_node(node, allow_graceful=False)
+        assert wait_until(lambda: last_row(path)["workers"] == 1) < 5
+        wait_until(lambda: last_row(path)["agent_steps"] > steps + 2048)
+        status = read_status(RunFolder.open(path))
+        workers = [part["name"] for part in status["components"] if "worker" in part["name"]]
+        assert len(workers) == 1
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.wait(60)
+        log.close()
+    assert last_row(path)["policy_lag_max"] == 1
+    said = (tmp_path / "log").read_text()
+    assert "2 rollout workers are at work" in said
+    assert "has left, and is replaced where there is room" in said
+    assert "go on with `twoclips train pendulum" in said
+
+
+def test_a_run_says_how_many_cores_it_waits_for_and_which_node_it_lacks(cluster: Cluster, redis_url: str) -> None:
+    ray.init(address=cluster.address, log_to_driver=False)
+    told: list[str] = []
+    config = run_config(cluster, redis_url, workers=3)
+    topology(RunSpec(config, make_task("pendulum"), redis_url, "test"), told.append)
+    assert told == [
+        "the cluster has 2 free cores for 3 rollout workers: the run waits for 1 more; add nodes, lower --workers, or "
+        "use --workers auto"
+    ]
+    config = run_config(cluster, redis_url, workers=1, **{"loop.reward_node": "reward"})
+    with pytest.raises(ClusterError, match="no node of the cluster offers the resource 'reward'"):
+        topology(RunSpec(config, make_task("pendulum"), redis_url, "test"), told.append)
