@@ -3,6 +3,7 @@
 #
 #   ray_token                      who has it may run anything on the cluster
 #   driver.password, reward.password, pages.password, admin.password      of the users of Redis, one a role
+#   grafana.password               of Grafana's user admin
 #   users.acl                      users.acl of this folder with the passwords' digests: what Redis reads
 #
 # Files that are there are kept; only their owner can read them. Nothing is printed. To change a password, remove its
@@ -18,6 +19,7 @@ secret() { # a file with 256 random bits in hexadecimal digits, unless it is the
 }
 
 secret ray_token
+secret grafana.password
 cp "$template" "$folder/users.acl"
 for role in driver reward pages admin; do
     secret "$role.password"

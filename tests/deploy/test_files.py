@@ -160,19 +160,26 @@ def test_secrets_are_named_and_never_told():
                 assert set(variable["valueFrom"]["secretKeyRef"]) == {"name", "key"}
         assert "PASSWORD" not in str(container.get("command", [])) + str(container.get("args", []))
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    made = {"ray_token", "users.acl", *(f"{role}.password" for role in ("driver", "reward", "pages", "admin"))}
+    roles = ("driver", "reward", "pages", "admin", "grafana")
+    made = {"ray_token", "users.acl", *(f"{role}.password" for role in roles)}
     assert {Path(secret["file"]).name for secret in compose["secrets"].values()} <= made
     ignored = subprocess.run(["git", "check-ignore", "-q", "deploy/secrets/ray_token"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
 
 
-def test_compose_publishes_the_pages_alone_and_on_loopback():
+def test_compose_publishes_what_people_look_at_alone_and_on_loopback():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert published == {"pages": ["127.0.0.1:${PAGES_PORT}:${PAGES_PORT}"]}
+    assert published == {
+        "pages": ["127.0.0.1:${PAGES_PORT}:${PAGES_PORT}"],
+        "prometheus": ["127.0.0.1:${PROMETHEUS_PORT}:9090"],
+        "grafana": ["127.0.0.1:${GRAFANA_PORT}:3000"],
+    }
     assert compose["networks"]["cluster"]["internal"]
-    for service in compose["services"].values():
-        assert service["image"] == "${IMAGE}"
+    others = {"prometheus": "${PROMETHEUS_IMAGE}", "grafana": "${GRAFANA_IMAGE}"}
+    for name, service in compose["services"].items():
+        assert service["image"] == others.get(name, "${IMAGE}")
+        assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
     assert used <= {*ENV, "RUN_ID", "TASK", "PAGES_NAME"}
@@ -196,7 +203,7 @@ def test_secrets_are_made_once_and_can_be_read_by_their_owner_alone(secrets: Pat
     assert done.stdout + done.stderr == ""
     assert all(os.stat(path).st_mode & 0o077 == 0 for path in secrets.iterdir())
     passwords = {text for name, text in before.items() if name.endswith(".password")}
-    assert len(passwords) == 4
+    assert len(passwords) == 5
     assert all(re.fullmatch(r"[0-9a-f]{64}", password) for password in passwords)
     assert not any(password in before["users.acl"] for password in passwords)
 
