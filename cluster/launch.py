@@ -47,9 +47,15 @@ class ClusterError(RuntimeError):
 
 def connect_ray(address: str, num_cpus: int = 0) -> None:
     """Join the cluster at `address`, or start a local Ray on the loopback address without a dashboard, with this
-    machine's cores or `num_cpus` of them."""
+    machine's cores or `num_cpus` of them. Raises ClusterError where there is none."""
     if address:
-        ray.init(address=address, log_to_driver=False, namespace="twoclips")
+        try:
+            ray.init(address=address, log_to_driver=False, namespace="twoclips")
+        except ConnectionError as error:
+            raise ClusterError(
+                f"no Ray cluster lets us in at {address}; is it up, and is this machine's token the cluster's "
+                f"(~/.ray/auth_token, RAY_AUTH_MODE=token)? `twoclips doctor --address {address}` looks closer"
+            ) from error
         return
     ray.init(
         address="local",  # even where another Ray runs on this machine
@@ -94,7 +100,7 @@ def topology(spec: RunSpec, tell: Tell = lambda _: None) -> tuple[RayPool | Elas
         return pool, None
     service = remote(ServiceHost)
     # A service claims no core of its own: it bounds its share itself. Its messages run beside its loop.
-    light = {"num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": _beside_driver()}
+    light = {"num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": beside_driver()}
     reward = {**light, **_reward_place(spec.config.loop)}
     share = spec.config.loop.reward_share
     services = RayServices(
@@ -108,9 +114,9 @@ def topology(spec: RunSpec, tell: Tell = lambda _: None) -> tuple[RayPool | Elas
     return pool, services
 
 
-def _beside_driver() -> NodeAffinitySchedulingStrategy:
-    """On the driver's node, or elsewhere where that cannot be."""
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+def beside_driver() -> NodeAffinitySchedulingStrategy:
+    """On the driver's node. Not softly: then Ray takes any for what claims no resources (ray-project/ray 25360)."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _reward_place(loop: LoopConfig) -> dict[str, Any]:
@@ -140,7 +146,7 @@ class _Room:
         here = next(node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id())
         self._seat: Any = None  # given up with this
         if here["Resources"].get("CPU", 0) >= 2:
-            self._seat = remote(num_cpus=1, scheduling_strategy=_beside_driver())(Seat).remote()
+            self._seat = remote(num_cpus=1, scheduling_strategy=beside_driver())(Seat).remote()
 
     def __call__(self) -> int:
         return _free_cores()

@@ -64,7 +64,7 @@ class RayServices:
             if not isinstance(error.cause, RayError):
                 raise ComponentFailure(f"the {name} could not take in a rollout: {error.cause}") from error
         except RayError:
-            pass  # the rollouts went with their node, and there will be others; or the host did, which `advance` notices
+            pass  # the rollouts went with their node: there will be others. Or the host did, which `advance` notices
         return True
 
     def advance(self) -> None:

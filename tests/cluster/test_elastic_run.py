@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 from actors.tasks import make_task
 from cluster.components import RunSpec
-from cluster.launch import ClusterError, topology
+from cluster.launch import ClusterError, beside_driver, topology
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from tests.cluster.runs import SMALL, small_config
@@ -97,6 +97,20 @@ def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
     assert "2 rollout workers are at work" in said
     assert "has left, and is replaced where there is room" in said
     assert "go on with `twoclips train pendulum" in said
+
+
+class Somewhere:
+    def node(self) -> str:
+        return ray.get_runtime_context().get_node_id()
+
+
+def test_what_claims_no_core_is_beside_the_driver_all_the_same(cluster: Cluster) -> None:
+    cluster.add_node(num_cpus=2)
+    ray.init(address=cluster.address, log_to_driver=False)
+    remote: Any = ray.remote
+    actors = [remote(num_cpus=0, scheduling_strategy=beside_driver())(Somewhere).remote() for _ in range(5)]
+    nodes: Any = ray.get([actor.node.remote() for actor in actors])
+    assert set(nodes) == {ray.get_runtime_context().get_node_id()}
 
 
 def test_a_run_says_how_many_cores_it_waits_for_and_which_node_it_lacks(cluster: Cluster, redis_url: str) -> None:

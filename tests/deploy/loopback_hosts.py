@@ -25,7 +25,6 @@ NETWORK = "10.231.77"
 
 _BOOT = """
 set -e
-ip link set lo up
 hostname {name}
 mkdir -p /tmp/ray /run/sshd
 mount -t tmpfs tmpfs /tmp/ray
@@ -71,12 +70,8 @@ def loopback_hosts(count: int, folder: Path) -> Iterator[Hosts]:
     tag = uuid.uuid4().hex[:6]
     with ExitStack() as stack:
         key = folder / "key"
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-        bridge = f"tc{tag}"
-        _run("ip", "link", "add", bridge, "type", "bridge")
-        stack.callback(_run, "ip", "link", "del", bridge)
-        _run("ip", "addr", "add", f"{NETWORK}.1/24", "dev", bridge)
-        _run("ip", "link", "set", bridge, "up")
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+        bridge = stack.enter_context(_bridge(tag))
         addresses = [f"{NETWORK}.{10 + index}" for index in range(count)]
         homes = [
             stack.enter_context(_host(folder / address, address, bridge, f"{tag}{index}", key))
@@ -92,17 +87,11 @@ def _host(folder: Path, address: str, bridge: str, tag: str, key: Path) -> Itera
     home = folder / "home"
     home.mkdir(parents=True)
     _equip(home)
-    _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key"))
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key"))
     shutil.copy(key.with_suffix(".pub"), folder / "authorized_keys")
     (folder / "passwd").write_text(f"root:x:0:0:root:{home}:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n")
     (folder / "sshd_config").write_text(_SSHD.format(address=address, folder=folder))
-    space, outer, inner = f"tc{tag}", f"tc{tag}o", f"tc{tag}i"
-    _run("ip", "netns", "add", space)
-    try:
-        _run("ip", "link", "add", outer, "type", "veth", "peer", "name", inner, "netns", space)
-        _run("ip", "link", "set", outer, "master", bridge, "up")
-        _run("ip", "-n", space, "addr", "add", f"{address}/24", "dev", inner)
-        _run("ip", "-n", space, "link", "set", inner, "up")
+    with _network(address, bridge, tag) as space:
         boot = _BOOT.format(name=f"host{tag}", home=home, folder=folder)
         with (folder / "sshd.log").open("w") as log:
             # killing `unshare` kills the first process of the namespace, and with it every other
@@ -115,15 +104,54 @@ def _host(folder: Path, address: str, bridge: str, tag: str, key: Path) -> Itera
         finally:
             server.send_signal(signal.SIGKILL)
             server.wait()
+
+
+@contextmanager
+def networks(count: int) -> Iterator[list[tuple[str, str]]]:
+    """Names of `count` network namespaces that reach each other, and their addresses. What shares one is a host as far
+    as the network goes: its cable is `ip link set NAMEo down`."""
+    tag = uuid.uuid4().hex[:6]
+    with ExitStack() as stack:
+        bridge = stack.enter_context(_bridge(tag))
+        addresses = [f"{NETWORK}.{10 + index}" for index in range(count)]
+        yield [
+            (stack.enter_context(_network(address, bridge, f"{tag}{index}")), address)
+            for index, address in enumerate(addresses)
+        ]
+
+
+@contextmanager
+def _bridge(tag: str) -> Iterator[str]:
+    bridge = f"tc{tag}"
+    run("ip", "link", "add", bridge, "type", "bridge")
+    try:
+        run("ip", "addr", "add", f"{NETWORK}.1/24", "dev", bridge)
+        run("ip", "link", "set", bridge, "up")
+        yield bridge
     finally:
-        _run("ip", "netns", "del", space)
+        run("ip", "link", "del", bridge)
+
+
+@contextmanager
+def _network(address: str, bridge: str, tag: str) -> Iterator[str]:
+    space, outer, inner = f"tc{tag}", f"tc{tag}o", f"tc{tag}i"
+    run("ip", "netns", "add", space)
+    try:
+        run("ip", "link", "add", outer, "type", "veth", "peer", "name", inner, "netns", space)
+        run("ip", "link", "set", outer, "master", bridge, "up")
+        run("ip", "-n", space, "addr", "add", f"{address}/24", "dev", inner)
+        run("ip", "-n", space, "link", "set", inner, "up")
+        run("ip", "-n", space, "link", "set", "lo", "up")
+        yield space
+    finally:
+        run("ip", "netns", "del", space)
 
 
 def _equip(home: Path) -> None:
     """A .venv in which every package of this one is installed already, but not this tree."""
     (home / ".bashrc").touch()
     environment = home / "twoclips" / ".venv"
-    _run(sys.executable, "-m", "venv", "--without-pip", str(environment))
+    run(sys.executable, "-m", "venv", "--without-pip", str(environment))
     packages = next(path for path in site.getsitepackages() if Path(path, "ray").exists())
     own = next(environment.glob("lib/python*/site-packages"))
     (own / "shared.pth").write_text(packages + "\n")
@@ -141,7 +169,7 @@ def _wait_for_ssh(address: str, key: Path) -> None:
         time.sleep(0.2)
 
 
-def _run(*arguments: str) -> None:
+def run(*arguments: str) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")

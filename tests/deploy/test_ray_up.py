@@ -101,7 +101,7 @@ def test_the_local_file_brings_up_a_cluster_trains_on_it_and_takes_it_down(hosts
     assert any(path.name == "config.toml" for path in written)
     arguments = _arguments()
     secrets = [*(head / ".twoclips").glob("*.password"), launcher.home / ".ray" / "auth_token"]
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     for secret in (path.read_bytes().strip() for path in secrets):
         assert not [path for path in written if secret in path.read_bytes()]
         assert not [line for line in arguments if secret in line]
