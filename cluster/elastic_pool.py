@@ -111,7 +111,7 @@ class ElasticPool:
                 break
             if time.monotonic() > tell_at_s:
                 tell_at_s = math.inf
-                self._tell("no rollout worker is at work: waiting for a free core of the cluster; see `ray status`")
+                self._tell("rollout workers", "no rollout worker is at work: waiting for a free core; see `ray status`")
             time.sleep(0.1)
         steps = self._steps(len(self._team))
         for member in self._team:
@@ -129,7 +129,7 @@ class ElasticPool:
                 calls.append(member.call)
             except SilentError:
                 self._silent.add(member.index)
-                self._tell(f"the {member.life.name} gives no sign of life: the others go on")
+                self._tell(member.life.name, f"the {member.life.name} gives no sign of life: the others go on")
             except GoneError as gone:
                 self._drop(member, str(gone))
         if collected:
@@ -139,6 +139,8 @@ class ElasticPool:
     def _late(self) -> set[Any]:
         """Waits until all calls are done, but for those of workers that give no sign of life, which are returned."""
         pending = {member.call: member for member in self._team}
+        for member in self._team:
+            member.life.attend()
         while pending:
             done, _ = ray.wait(list(pending), num_returns=len(pending), timeout=PULSE_EVERY_S)
             for call in done:
@@ -187,7 +189,8 @@ class ElasticPool:
         if member.is_up:
             self._has_built = True
             self._coming.discard(member.index)
-            self._tell(f"{self.size} rollout workers are at work" if self.size > 1 else "a rollout worker is at work")
+            count = f"{self.size} rollout workers are" if self.size > 1 else "a rollout worker is"
+            self._tell(member.life.name, f"{count} at work")
 
     def _feel_silent(self, member: Member) -> None:
         try:

@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ from typing import Any
 import psutil
 
 from cluster.child import Process, end, spawn
+from cluster.supervise import Tell
 from reward_service.address import REDIS_VARIABLE
 
 STOP_TIMEOUT_S = 5.0
@@ -81,9 +81,7 @@ class LabelServer:
     ASK_EVERY_S = 2.0
     BUSY = 0.2  # of a core, without an answer: it works
 
-    def __init__(
-        self, served: Served, folder: Path, config: LabelServerConfig, tell: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, served: Served, folder: Path, config: LabelServerConfig, tell: Tell = lambda *_: None) -> None:
         """`tell` is told whenever the serving process is started again."""
         self._served, self._folder, self._config, self._tell = served, folder / "labeling", config, tell
         self._socket: socket.socket | None = None
@@ -205,7 +203,7 @@ class LabelServer:
             if self._stopping.wait(pause_s):
                 return
             self.restarts += 1
-            self._tell(f"the labeling pages are served again: {self._why}")
+            self._tell("labeling pages", f"the labeling pages are served again: {self._why}")
             begun_s = time.monotonic()
             with contextlib.suppress(OSError):
                 self._serve()

@@ -68,7 +68,7 @@ def connect_ray(address: str, num_cpus: int = 0) -> None:
     )
 
 
-def topology(spec: RunSpec, tell: Tell = lambda _: None) -> tuple[RayPool | ElasticPool, RayServices | None]:
+def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | ElasticPool, RayServices | None]:
     """Everything that runs beside the driver. A restarted process rebuilds itself from `spec`, Redis and the driver;
     `tell` is told of it."""
     remote: Any = ray.remote  # its types know nothing of concurrency groups
@@ -92,8 +92,9 @@ def topology(spec: RunSpec, tell: Tell = lambda _: None) -> tuple[RayPool | Elas
         lives = [life(f"rollout worker {index}") for index in range(num_workers(spec.config))]
         if spec.config.address and (cores := _free_cores()) < len(lives):
             tell(
+                "rollout workers",
                 f"the cluster has {cores} free cores for {len(lives)} rollout workers: the run waits for "
-                f"{len(lives) - cores} more; add nodes, lower --workers, or use --workers auto"
+                f"{len(lives) - cores} more; add nodes, lower --workers, or use --workers auto",
             )
         pool = RayPool(start, lives, remembered)
     if not spec.config.uses_labels:

@@ -62,6 +62,7 @@ class Member:
     def collect(self, patience_s: float = math.inf) -> Any:
         """(Rollout, Hidden), waited for. Raises GoneError, and SilentError after `patience_s` without a sign of
         life."""
+        self.life.attend()  # the learner was at work, and nobody listened
         if not self.is_up:
             self.feel()  # once, so that it is known which process it is
         while True:

@@ -48,7 +48,7 @@ class RedisCare:
         self._well.clear()
         self.num_lost += 1
         self._lost_s, self._why = time.monotonic(), str(error)
-        self._tell(f"Redis did not answer ({error}); acting and learning go on")
+        self._tell("Redis", f"Redis did not answer ({error}); acting and learning go on")
         self._mender = threading.Thread(target=self._mend, name="redis-care", daemon=True)
         self._mender.start()
 
@@ -74,7 +74,7 @@ class RedisCare:
         while not self._closing.is_set():
             with contextlib.suppress(redis.RedisError, RedisServerError, OSError):
                 self._private.start() if self._private else _ping(self._url)
-                self._tell(f"Redis answers again after {time.monotonic() - self._lost_s:.1f} s")
+                self._tell("Redis", f"Redis answers again after {time.monotonic() - self._lost_s:.1f} s")
                 self._well.set()
                 return
             self._closing.wait(self.TRY_EVERY_S)

@@ -1,5 +1,5 @@
-"""A run is a folder: config.toml, run_id, metrics.jsonl, status.json, events.log, checkpoints/, redis/, charts/,
-report.html.
+"""A run is a folder: config.toml, run_id, metrics.jsonl, status.json, events.log, events.jsonl, checkpoints/, redis/,
+charts/, report.html.
 
 Everything in it can be read without twoclips.
 """
@@ -11,10 +11,14 @@ import math
 import re
 import time
 import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cluster.config import RunConfig, load_config, save_config
+
+_VERSIONS = ("agent_steps", "policy_version", "reward_version")
+"""What an event is stamped with: the latest figures of metrics.jsonl."""
 
 
 class RunFolderError(RuntimeError):
@@ -22,7 +26,7 @@ class RunFolderError(RuntimeError):
 
 
 class RunFolder:
-    """Paths of one run, and its two logs. Made with `create`, found again with `open`."""
+    """Paths of one run, and its logs. Made with `create`, found again with `open`."""
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
@@ -30,6 +34,7 @@ class RunFolder:
         self.metrics_path = path / "metrics.jsonl"
         self.events_path = path / "events.log"
         self.report_path = path / "report.html"
+        self._versions: dict[str, Any] = dict.fromkeys(_VERSIONS)
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> RunFolder:
@@ -69,10 +74,15 @@ class RunFolder:
     def append_metrics(self, metrics: dict[str, Any]) -> None:
         """One line of metrics.jsonl. What is not a number is written as null, as JSON wants it."""
         _append(self.metrics_path, json.dumps(as_json(metrics)))
+        self._versions = {name: metrics.get(name) for name in _VERSIONS}
 
-    def log_event(self, text: str) -> None:
-        """One dated line of events.log."""
-        _append(self.events_path, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}")
+    def log_event(self, text: str, component: str = "run") -> None:
+        """One dated line of events.log, for people. For whoever collects logs the same in events.jsonl, as JSON, with
+        the run, the component that it is about, and how far the run was."""
+        now = datetime.now().astimezone()
+        _append(self.events_path, f"{now:%Y-%m-%dT%H:%M:%S} {text}")
+        event = {"time": now.isoformat(timespec="milliseconds"), "run": self.run_id, "component": component}
+        _append(self.path / "events.jsonl", json.dumps({**event, "event": text, **self._versions}))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl, a torn last one left out."""

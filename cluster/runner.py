@@ -57,8 +57,8 @@ def run_training(
     config = folder.config
     with ExitStack() as stack:
 
-        def tell(text: str) -> None:
-            folder.log_event(text)
+        def tell(component: str, text: str) -> None:
+            folder.log_event(text, component)
             say(text)
 
         url, care = _redis(config, folder, stack, say, tell)

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Tell = Callable[[str], None]
+Tell = Callable[[str, str], None]
+"""Takes the name of a component and what happened to it."""
 
 
 class ComponentFailure(RuntimeError):
@@ -79,9 +80,13 @@ class Life:
         self._is_up = True
         self._heard_s = self._clock()
 
+    def attend(self) -> None:
+        """From now on it is listened to: that it was not heard while nobody listened is no silence."""
+        self._heard_s = self._clock()
+
     @property
     def silent_s(self) -> float:
-        """Seconds since the last sign of life."""
+        """Seconds since the last sign of life, or since somebody listens."""
         return self._clock() - self._heard_s
 
     @property
@@ -100,7 +105,7 @@ class Life:
                 f"the {self.name} ended {self._in_a_row} times in a row ({why}); is memory short? lower --workers or "
                 "rollout.num_envs, then continue with --resume"
             )
-        self._tell(f"the {self.name} {then}: {why}")
+        self._tell(self.name, f"the {self.name} {then}: {why}")
 
     @property
     def pause_s(self) -> float:

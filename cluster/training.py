@@ -47,7 +47,7 @@ class Training:
         self._episodes = EpisodeLog(spec.task.horizon)
         self.agent_steps = 0
         self._environment_steps = 0
-        self._generation = 0
+        self._generation = self._cut_at = 0
         self._redis_failures = 0
         self._lag_max = 0.0
         self._started_s = self._spent_s = 0.0
@@ -224,7 +224,7 @@ class Training:
         """Write everything that a resume needs. A checkpoint is a clean cut: episodes start anew and recent clips are
         forgotten, here as after a resume, so that a resumed run goes on exactly as one that never stopped. (Why not
         save the environments? Most of gymnasium's cannot be.)"""
-        self._generation += 1
+        self._generation += self.agent_steps > self._cut_at  # a second one at the same step is the same cut
         self._cut()
         save_checkpoint(
             self._folder.checkpoints,
@@ -261,6 +261,7 @@ class Training:
         self._cut()
 
     def _cut(self) -> None:
+        self._cut_at = self.agent_steps
         self._checkpoint_due = self._next_checkpoint()
         self._pool.restart(self._generation)
         self._episodes.cut()

@@ -117,11 +117,17 @@ def test_a_run_says_how_many_cores_it_waits_for_and_which_node_it_lacks(cluster:
     ray.init(address=cluster.address, log_to_driver=False)
     told: list[str] = []
     config = run_config(cluster, redis_url, workers=3)
-    topology(RunSpec(config, make_task("pendulum"), redis_url, "test"), told.append)
+    topology(
+        RunSpec(config, make_task("pendulum"), redis_url, "test"),
+        lambda component, text: told.append(f"{component}: {text}"),
+    )
     assert told == [
-        "the cluster has 2 free cores for 3 rollout workers: the run waits for 1 more; add nodes, lower --workers, or "
-        "use --workers auto"
+        "rollout workers: the cluster has 2 free cores for 3 rollout workers: the run waits for 1 more; add "
+        "nodes, lower --workers, or use --workers auto"
     ]
     config = run_config(cluster, redis_url, workers=1, **{"loop.reward_node": "reward"})
     with pytest.raises(ClusterError, match="no node of the cluster offers the resource 'reward'"):
-        topology(RunSpec(config, make_task("pendulum"), redis_url, "test"), told.append)
+        topology(
+            RunSpec(config, make_task("pendulum"), redis_url, "test"),
+            lambda component, text: told.append(f"{component}: {text}"),
+        )

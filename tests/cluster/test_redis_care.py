@@ -57,7 +57,7 @@ def test_a_private_server_is_started_again_with_all_that_it_acknowledged(
     client.set("label", "left")
     before = private.process_id
     assert before is not None
-    care = RedisCare(private.url, private, said.append)
+    care = RedisCare(private.url, private, lambda _, text: said.append(text))
     harm(before)
     with pytest.raises((redis.ConnectionError, redis.TimeoutError)) as lost:
         client.ping()
@@ -79,7 +79,7 @@ def test_a_private_server_is_started_again_with_all_that_it_acknowledged(
 
 
 def test_a_given_server_is_waited_for(private: PrivateRedis, said: list[str]) -> None:
-    care = RedisCare(private.url, None, said.append)
+    care = RedisCare(private.url, None, lambda _, text: said.append(text))
     assert private.process_id is not None
     os.kill(private.process_id, signal.SIGKILL)
     care.lost(ConnectionError("gone"))
@@ -91,7 +91,7 @@ def test_a_given_server_is_waited_for(private: PrivateRedis, said: list[str]) ->
 
 
 def test_a_run_that_ends_while_redis_is_away_does_not_wait_for_it(said: list[str]) -> None:
-    care = RedisCare("unix:///nowhere/redis.sock", None, said.append)
+    care = RedisCare("unix:///nowhere/redis.sock", None, lambda _, text: said.append(text))
     care.lost(ConnectionError("gone"))
     begin_s = time.monotonic()
     care.close()

@@ -20,7 +20,7 @@ def clock() -> Clock:
 
 
 def life(clock: Clock, said: list[str] | None = None, **settings: float) -> Life:
-    tell = (lambda _: None) if said is None else said.append
+    tell = (lambda *_: None) if said is None else lambda _, text: said.append(text)
     life = Life("reward service", SupervisionConfig(**settings), tell, clock)  # pyright: ignore[reportArgumentType]
     life.started()
     return life
@@ -56,6 +56,16 @@ def test_one_that_was_just_started_is_given_more_time(clock: Clock) -> None:
     worker.started()
     assert not worker.is_stuck
     assert worker.restarts == 1
+
+
+def test_that_nobody_listened_is_no_silence(clock: Clock) -> None:
+    worker = life(clock)
+    worker.heard(3)
+    clock.now_s += 100  # a long update of the policy, during which nobody asks
+    worker.attend()
+    assert (worker.silent_s, worker.is_stuck) == (0.0, False)
+    clock.now_s += 21
+    assert worker.is_stuck
 
 
 def test_the_first_start_is_at_once_and_later_ones_ever_slower(clock: Clock) -> None:

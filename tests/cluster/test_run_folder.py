@@ -1,0 +1,26 @@
+"""The logs of a run's folder."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from actors.tasks import make_task
+from cluster.config import make_config
+from cluster.run_folder import RunFolder
+
+
+def test_an_event_is_a_line_for_people_and_one_for_programs_that_says_how_far_the_run_was(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "one", make_config(make_task("cart-pole"), {}))
+    folder.log_event("started")
+    folder.append_metrics({"agent_steps": 2048, "policy_version": 7.0, "reward_version": 3, "true_return": 1.0})
+    folder.log_event("the labeling is started again: it died", "labeling")
+    first, second = map(json.loads, (folder.path / "events.jsonl").read_text().splitlines())
+    assert (first["run"], first["component"], first["event"]) == (folder.run_id, "run", "started")
+    assert (first["agent_steps"], first["policy_version"], first["reward_version"]) == (None, None, None)
+    assert (second["component"], second["event"]) == ("labeling", "the labeling is started again: it died")
+    assert (second["agent_steps"], second["policy_version"], second["reward_version"]) == (2048, 7.0, 3)
+    assert datetime.fromisoformat(second["time"]).utcoffset() is not None
+    lines = folder.events_path.read_text().splitlines()
+    assert [line.partition(" ")[2] for line in lines] == [first["event"], second["event"]]
