@@ -15,6 +15,7 @@ from actors.rollout import RolloutConfig, RolloutWorker
 from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
 from cluster.config import RunConfig
+from cluster.device_memory import device_memory
 from labeling.oracle import SyntheticLabeler
 from labeling.people import SyntheticPool, parse_people
 from labeling.query_actor import QueryActor
@@ -63,17 +64,18 @@ class Service(Protocol):
 class RewardService:
     """The RewardTrainer as a service. One step is the trainer's; it has no schedule, and nothing to forget."""
 
-    def __init__(self, trainer: RewardTrainer, task: Task) -> None:
-        self._trainer, self._task = trainer, task
+    def __init__(self, trainer: RewardTrainer, spec: RunSpec) -> None:
+        self._trainer, self._config, self._action = trainer, spec.config, spec.task.action
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         del hidden, agent_steps  # the reward model learns from comparisons alone
-        self._trainer.observe(rollout.stacks[:-1], self._task.action.executed(rollout.actions))
+        self._trainer.observe(rollout.stacks[:-1], self._action.executed(rollout.actions))
 
     def reach(self, agent_steps: int) -> None: ...
 
     def step(self) -> dict[str, float]:
-        return self._trainer.step()
+        with device_memory("reward training", self._config):
+            return self._trainer.step()
 
     def forget(self) -> None: ...
 
@@ -140,7 +142,7 @@ def build_reward_service(spec: RunSpec) -> RewardService:
     newest = database.get_snapshot()
     if newest is not None:
         RewardSnapshot.from_bytes(newest[1]).load_into(trainer.ensemble)
-    return RewardService(trainer, task)
+    return RewardService(trainer, spec)
 
 
 def build_labeling(spec: RunSpec) -> Labeling:

@@ -22,6 +22,7 @@ _FAILURES = {
     "ComparisonsError",
     "ComponentFailure",
     "DatabaseError",
+    "DeviceMemoryError",
     "EnvironmentFailure",
     "Interrupted",
     "JobError",
@@ -44,11 +45,17 @@ def exit_code(error: BaseException) -> int | None:
     if names & _FAILURES:
         return 1
     module = type(error).__module__
-    if module.startswith("redis."):
+    if module.startswith("redis.") or _is_out_of_device_memory(error):
         return 1
     if isinstance(error, OSError):
         return 1
     return None
+
+
+def _is_out_of_device_memory(error: BaseException) -> bool:
+    """Torch's own error, where no part of a run has said what to lower (`cluster.device_memory`). Ray's is of the same
+    name."""
+    return (type(error).__module__, type(error).__name__) == ("torch", "OutOfMemoryError")
 
 
 def sentence(error: BaseException) -> str:
@@ -57,6 +64,11 @@ def sentence(error: BaseException) -> str:
         return (
             f"Redis failed ({error}); what was labelled is in its append-only file. Check the server, then continue "
             "with --resume"
+        )
+    if _is_out_of_device_memory(error):
+        return (
+            f"the GPU's memory does not suffice ({str(error).partition('. ')[0]}); end what else is using it, or do "
+            'without it: --device cpu, or loop.device = "cpu" for a run, which --resume continues'
         )
     if isinstance(error, OSError) and type(error).__name__ not in _USAGE | _FAILURES:
         what = f"{error.strerror or error} ({error.filename or 'no file'})"

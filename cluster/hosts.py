@@ -18,6 +18,7 @@ import torch
 from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
 from cluster.components import RunSpec, Service, build_worker
+from cluster.device_memory import DeviceMemoryError
 from cluster.memory import keep_freed_memory
 
 
@@ -77,8 +78,11 @@ class ServiceHost:
             except (redis.ConnectionError, redis.TimeoutError):
                 self._disconnects += 1
                 self._stop.wait(0.5)
+            except DeviceMemoryError as error:
+                self._failure = str(error)
+                return
             except Exception as error:
-                self._failure = f"{type(error).__name__}: {error}"
+                self._failure = f"{type(error).__name__}: {error}; continue with --resume when that is mended"
                 return
             self._done += 1
             used_s = time.thread_time() - begin

@@ -90,9 +90,7 @@ class RayServices:
             return
         self._status[name] = status
         if status["failure"]:
-            raise ComponentFailure(
-                f"the {name} stopped: {status['failure']}; continue with --resume when that is mended"
-            )
+            raise ComponentFailure(f"the {name} stopped: {status['failure']}")
         self._lives[name].heard(status["done"])
         self._lives[name].process_id = local_process(status["process"])
         if self._lives[name].is_stuck:

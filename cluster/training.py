@@ -19,6 +19,7 @@ import redis
 
 from cluster.components import RunSpec, build_database, build_learner, build_relabeler
 from cluster.config import initial_labels
+from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool, Services
 from cluster.metrics import EpisodeLog, segment_correlation
 from cluster.redis_care import RedisCare
@@ -110,7 +111,8 @@ class Training:
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
         progress = min(1.0, self.agent_steps / self._spec.config.steps)
-        learned = self._learner.step(rollouts, rewards, progress)
+        with device_memory("the policy update", self._spec.config):
+            learned = self._learner.step(rollouts, rewards, progress)
         done = time.monotonic()
         self._count(collected, predicted)
         self._lag_max = max(self._lag_max, learned["policy_lag"])
@@ -148,7 +150,8 @@ class Training:
             true_rewards = [hidden.true_rewards for _, hidden in collected]
             return true_rewards, true_rewards
         self._despite_redis(self._relabeler.refresh)
-        relabelled = [self._relabeler.relabel(rollout) for rollout, _ in collected]
+        with device_memory("relabelling", self._spec.config):
+            relabelled = [self._relabeler.relabel(rollout) for rollout, _ in collected]
         return [paid for paid, _ in relabelled], [raw for _, raw in relabelled]
 
     def _count(self, collected: Collected, predicted: list[np.ndarray]) -> None:

@@ -1,0 +1,39 @@
+"""What is said where a GPU's memory does not suffice: which part of the run found out, and which setting to lower.
+
+Only a device refuses memory. Where the machine's own is short the kernel ends a process: see `cluster.supervise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+
+import torch
+
+from cluster.config import RunConfig
+
+_GROWS_WITH = {
+    "the policy update": ("ppo.minibatch", "rollout.num_envs"),
+    "relabelling": ("rollout.num_envs",),
+    "reward training": ("reward.batch_pairs",),
+}
+"""Parts of a run that work on its device, and the settings that each one's memory grows with."""
+
+
+class DeviceMemoryError(RuntimeError):
+    """The GPU's memory is too small for a part of the run."""
+
+
+@contextmanager
+def device_memory(part: str, config: RunConfig) -> Iterator[None]:
+    """Around one of those parts. Raises DeviceMemoryError, which names the settings, in place of torch's error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        names = [name for name in _GROWS_WITH[part] if not name.startswith("ppo.") or config.algorithm == "ppo"]
+        lower = " or ".join(f"{name} (it is {attrgetter(name)(config)})" for name in names)
+        raise DeviceMemoryError(
+            f"the GPU's memory is too small for {part}; lower {lower} in the run's config.toml, or set loop.device to "
+            '"cpu" there, then continue with --resume'
+        ) from error

@@ -1,0 +1,115 @@
+"""A GPU that runs out of memory ends a run with what to lower, and the run goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cluster.components import RewardService, RunSpec, build_reward_service
+from cluster.device_memory import DeviceMemoryError, device_memory
+from cluster.errors import exit_code, sentence
+from cluster.run_folder import RunFolder
+from cluster.supervise import ComponentFailure
+from learners.ppo import PPO
+from learners.relabel import Relabeler
+from reward_service.trainer import RewardTrainer
+from tests.cluster.runs import SMALL, small_config, train
+
+OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8.00 GiB."
+
+
+def after(calls: int, works: Callable[..., Any]) -> Callable[..., Any]:
+    """`works`, but so many calls later there is no memory."""
+    left = iter(range(calls))
+
+    def method(*arguments: Any, **named: Any) -> Any:
+        if next(left, None) is None:
+            raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+        return works(*arguments, **named)
+
+    return method
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize(
+    ("component", "method", "calls", "part", "setting"),
+    [
+        (PPO, "update", 6, "the policy update", "ppo.minibatch"),
+        (Relabeler, "relabel", 6, "relabelling", "rollout.num_envs"),
+        (RewardTrainer, "step", 8, "reward training", "reward.batch_pairs"),
+    ],
+)
+def test_the_gpu_is_full_and_the_run_says_what_to_lower_and_then_goes_on(
+    twoclips: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    component: type,
+    method: str,
+    calls: int,
+    part: str,
+    setting: str,
+) -> None:
+    settings = [f"--set={name}={value}" for name, value in SMALL.items() if "." in name]
+    with monkeypatch.context() as patch:
+        patch.setattr(component, method, after(calls, getattr(component, method)))
+        done = twoclips("train", "pendulum", "--in-process", "--labels", 24, "--steps", 2048, "--run", "run", *settings)
+    assert done.code == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(
+        f"twoclips: the GPU's memory is too small for {part}; lower {setting} (it is {SMALL[setting]})"
+    )
+    assert last.endswith('or set loop.device to "cpu" there, then continue with --resume')
+
+    file, name = tmp_path / "run" / "config.toml", setting.partition(".")[2]
+    before = file.read_text()
+    file.write_text(before.replace(f"{name} = {SMALL[setting]}\n", f"{name} = {SMALL[setting] // 2}\n"))
+    assert file.read_text() != before
+    done = twoclips("train", "pendulum", "--run", "run", "--resume")
+    assert done.code == 0, done.stderr
+    assert "resuming at 1,024 agent steps" in done.stderr
+    assert RunFolder.open(tmp_path / "run").read_metrics()[-1]["agent_steps"] >= 2048
+
+
+def test_a_setting_of_another_algorithm_is_not_named() -> None:
+    with (
+        pytest.raises(DeviceMemoryError, match=r"lower rollout.num_envs \(it is 4\) in"),
+        device_memory("the policy update", small_config(algorithm="a2c")),
+    ):
+        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+
+
+def test_where_no_part_says_what_to_lower_it_is_still_one_sentence() -> None:
+    error = torch.OutOfMemoryError(OUT_OF_MEMORY)
+    assert exit_code(error) == 1
+    assert sentence(error).startswith("the GPU's memory does not suffice (CUDA out of memory); ")
+
+
+@pytest.mark.redis
+@pytest.mark.ray
+@pytest.mark.timeout(240)
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_reward_service_in_a_process_of_its_own_ends_the_run_with_the_same_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(self: object) -> dict[str, float]:
+        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+
+    def build(spec: RunSpec) -> RewardService:
+        from reward_service.trainer import RewardTrainer
+
+        RewardTrainer.step = out_of_memory  # in the service's own process
+        return build_reward_service(spec)
+
+    monkeypatch.setattr("cluster.launch.build_reward_service", build)
+    with pytest.raises(ComponentFailure) as raised:
+        train(tmp_path / "run", small_config(in_process=False, workers=1))
+    text = str(raised.value)
+    assert text.startswith(
+        "the reward_service stopped: the GPU's memory is too small for reward training; lower reward."
+    )
+    assert text.count("--resume") == 1
