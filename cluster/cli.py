@@ -25,6 +25,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of `twoclips`."""
+    # NumPy's own threads wait for each other: beside other work two of them took twenty times as long for a game's
+    # pictures as one. It reads this when it is imported, here and in every process that is started from here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -46,6 +47,21 @@ def test_help_is_fast_and_needs_no_torch(command: tuple[str, ...]):
     assert rest.startswith("[]")
     assert float(seconds) <= 0.5
     assert "Example: twoclips" in rest if command else "preferences" in rest
+
+
+def test_numpy_is_told_to_use_one_thread_before_it_is_imported():
+    script = (
+        "import contextlib, os, sys\n"
+        "from cluster.cli import main\n"
+        "assert 'numpy' not in sys.modules\n"
+        "sys.argv = ['twoclips', '--help']\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "1"
 
 
 @pytest.mark.parametrize(
