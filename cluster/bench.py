@@ -4,14 +4,15 @@ machine then falls on both.
 
 Limits: acting is bounded by the bare simulator on the same thread; learning, reward training, prediction and scoring by
 the arithmetic that they cannot do without, at the rate of one large matrix product; writes by bare SETs to the disk;
-answers over HTTP by requests that the same server turns away at its door.
+answers over HTTP by requests that the same server turns away at its door. Of a game seen in pictures what is done with
+pictures is measured (`cluster.bench_pictures`): writes and answers are those of any task.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 from typing import Any
 
@@ -22,15 +23,22 @@ from actors.clips import cut_clips
 from actors.frames import is_stack
 from actors.policy import ActorCritic
 from actors.tasks import Task
-from actors.trajectory import Clip, Hidden, Rollout
+from actors.trajectory import Hidden, Rollout
 from cluster.bench_answers import PEOPLE, Answered, measure_answers
-from cluster.bench_limits import bare_gymnasium, bare_mujoco, matrix_product_rate, seconds
+from cluster.bench_limits import bare_atari, bare_gymnasium, bare_mujoco, matrix_product_rate, seconds
+from cluster.bench_parts import (
+    Stage,
+    some_comparisons,
+    some_rollouts,
+    spec_of,
+    timed_gradient_step_ms,
+    timed_update,
+)
+from cluster.bench_pictures import PICTURED, picture_stages
 from cluster.bench_writes import CLIENTS, measure_writes
-from cluster.components import RunSpec, build_learner, build_worker
+from cluster.components import build_learner, build_worker, num_workers, rollout_steps
 from cluster.config import ConfigError, RunConfig, make_config
 from labeling.selection import candidate_pairs
-from reward_service.comparisons import Answer, Comparison, Label
-from reward_service.dataset import ComparisonDataset
 from reward_service.ensemble import RewardEnsemble, disagreement
 from reward_service.fitting import EnsembleFit
 
@@ -42,29 +50,16 @@ LABELS = 700
 GRADIENT_STEPS = 20
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One measurement; `limit` in the same unit, `share` of it that is reached (1 is perfect)."""
-
-    name: str
-    value: float
-    unit: str
-    limit: float | None = None
-    share: float | None = None
-    limited_by: str = ""
-
-
-def bench(task: Task, device: str, say: Say) -> dict[str, Any]:
-    """What `bench --json` prints: task, device, and the stages by name. Raises ConfigError for a device not here."""
+def bench(task: Task, device: str, say: Say, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What `bench --json` prints: task, device, and the stages by name. `settings` of a run, by dotted name. Raises
+    ConfigError for a device not here."""
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(f"there is no device {device!r} here; use --device cpu")
-    if is_stack(task.observation_shape):
-        raise ConfigError(
-            f"bench knows the arithmetic of flat observations, not of pictures as in {task.name}; name another task"
-        )
     torch.set_num_threads(1)
     begin = time.monotonic()
-    config = make_config(task, {"loop.device": device, "in_process": True, "workers": 1})
+    pictured = is_stack(task.observation_shape)
+    own = PICTURED[device] if pictured else {}
+    config = make_config(task, {"loop.device": device, "in_process": True, "workers": 1, **own, **(settings or {})})
     stages: list[Stage] = []
 
     def add(measured: list[Stage]) -> None:
@@ -73,21 +68,28 @@ def bench(task: Task, device: str, say: Say) -> dict[str, Any]:
             say(f"measured {stage.name}, {time.monotonic() - begin:.0f} s")
 
     add(acting(config, task))
-    blocks = _some_rollouts(config, task)
-    peak = matrix_product_rate(torch.device(device))
-    add(learning(config, task, [rollout for rollout, _ in blocks][:1], peak))
-    add(rewarding(config, task, blocks, torch.device(device), peak))
-    answers, bare = measure_writes()
-    unit = f"per second, {CLIENTS} clients"
-    add([Stage("comparison_writes", answers, unit, bare, answers / bare, "bare SETs, fsync always")])
-    add(answering(measure_answers()))
+    for measured in picture_stages(config, task) if pictured else _flat_stages(config, task):
+        add(measured)
     return {
         "task": task.name,
         "device": device,
         "torch_threads": torch.get_num_threads(),
         "wall_s": time.monotonic() - begin,
-        "stages": {stage.name: {k: v for k, v in asdict(stage).items() if k != "name"} for stage in stages},
+        "stages": {stage.name: {k: v for k, v in dataclasses.asdict(stage).items() if k != "name"} for stage in stages},
     }
+
+
+def _flat_stages(config: RunConfig, task: Task) -> Iterator[list[Stage]]:
+    clips_each = config.rollout.num_envs * max(1, config.rollout.steps // task.preset.clip_steps)
+    blocks = some_rollouts(config, task, -(-config.query.recent_clips // clips_each) + 1)
+    device = torch.device(config.loop.device)
+    peak = matrix_product_rate(device)
+    yield learning(config, task, [rollout for rollout, _ in blocks][:1], peak)
+    yield rewarding(config, task, blocks, device, peak)
+    answers, bare = measure_writes()
+    unit = f"per second, {CLIENTS} clients"
+    yield [Stage("comparison_writes", answers, unit, bare, answers / bare, "bare SETs, fsync always")]
+    yield answering(measure_answers())
 
 
 def answering(found: Answered) -> list[Stage]:
@@ -121,10 +123,12 @@ def _figure(value: float) -> str:
 
 def acting(config: RunConfig, task: Task) -> list[Stage]:
     """The bare simulator and the rollout worker, in turns."""
-    worker = build_worker(_spec(config, task), 0)
+    steps = rollout_steps(config, task, num_workers(config))
+    config = dataclasses.replace(config, workers=1, rollout=dataclasses.replace(config.rollout, steps=steps))
+    worker = build_worker(spec_of(config, task), 0)
     weights = ActorCritic(config.policy, task.observation_shape, task.action).export(0)
-    bare = bare_mujoco(config, task) if task.mujoco_model else bare_gymnasium(config, task)
-    steps = config.rollout.num_envs * config.rollout.steps
+    bare = (bare_mujoco if task.mujoco_model else bare_atari if task.atari_rom else bare_gymnasium)(config, task)
+    steps *= config.rollout.num_envs
     worker.step(weights)
     bare()
     rounds = [(steps / seconds(bare), steps / seconds(lambda: worker.step(weights))) for _ in range(ROUNDS)]
@@ -139,13 +143,9 @@ def acting(config: RunConfig, task: Task) -> list[Stage]:
 
 def learning(config: RunConfig, task: Task, rollouts: list[Rollout], peak: float) -> list[Stage]:
     """One policy update with the algorithm and the settings of the task."""
-    learner = build_learner(_spec(config, task))
-    random = np.random.default_rng(0)
-    rewards = [random.standard_normal(rollout.log_probs.shape).astype(np.float32) for rollout in rollouts]
-    metrics = learner.step(rollouts, rewards, 0.0)
-    taken_s = median(seconds(lambda: learner.step(rollouts, rewards, 0.0)) for _ in range(ROUNDS))
+    learner = build_learner(spec_of(config, task))
+    taken_s, passes = timed_update(learner, rollouts, ROUNDS)
     steps = sum(rollout.num_steps for rollout in rollouts)
-    passes = float(metrics.get("epochs", 1.0))
     weights = sum(p.numel() for p in learner.policy.parameters() if p.dim() > 1)
     # Forward, gradient of the inputs, gradient of the weights: a multiplication and an addition per weight each.
     limit_us = 1e6 * passes * 6 * weights / peak
@@ -174,9 +174,9 @@ def rewarding(
         ensemble(observations, actions).cpu()
 
     predicted = rollout.num_steps / median(seconds(predict) for _ in range(5 * ROUNDS))
-    dataset = _comparisons(config, task, clips)
+    dataset = some_comparisons(config, task, ensemble, clips, LABELS)
     fit = EnsembleFit(reward, ensemble, torch.Generator().manual_seed(0))
-    trained_ms = 1e3 * median(seconds(lambda: _gradient_steps(fit, dataset)) for _ in range(ROUNDS)) / GRADIENT_STEPS
+    trained_ms = timed_gradient_step_ms(fit, dataset, GRADIENT_STEPS, ROUNDS)
     trained_limit_ms = 1e3 * 6 * weights * reward.batch_pairs * 2 * clip_steps / peak
     pairs = candidate_pairs(np.random.default_rng(0), len(clips), PAIRS)
 
@@ -198,31 +198,3 @@ def rewarding(
         Stage("reward_training", trained_ms, "ms per gradient step", limits[1], shares[1], "its arithmetic"),
         Stage("candidate_scoring", scored_ms, scored_unit, limits[2], shares[2], "its arithmetic"),
     ]
-
-
-def _gradient_steps(fit: EnsembleFit, dataset: ComparisonDataset) -> None:
-    for _ in range(GRADIENT_STEPS):
-        fit.gradient_step(dataset)
-
-
-def _some_rollouts(config: RunConfig, task: Task) -> list[tuple[Rollout, Hidden]]:
-    """Enough of the untrained policy for as many clips as the query actor looks at; at least one."""
-    worker = build_worker(_spec(config, task), 0)
-    weights = ActorCritic(config.policy, task.observation_shape, task.action).export(0)
-    clips_each = config.rollout.num_envs * max(1, config.rollout.steps // task.preset.clip_steps)
-    return [worker.step(weights) for _ in range(-(-config.query.recent_clips // clips_each) + 1)]
-
-
-def _comparisons(config: RunConfig, task: Task, clips: list[Clip]) -> ComparisonDataset:
-    reward = config.reward
-    dataset = ComparisonDataset(reward.members, 0, task.preset.clip_steps, task.observation_shape, task.action)
-    for index, (left, right) in enumerate(candidate_pairs(np.random.default_rng(1), len(clips), LABELS)):
-        one, other = clips[left], clips[right]
-        answer = Answer.LEFT if one.true_return > other.true_return else Answer.RIGHT
-        label = Label("", f"l{index}", f"q{index}", "bench", answer, "", 0.0)
-        dataset.add(Comparison(label, one.segment, other.segment, one.true_return, other.true_return))
-    return dataset
-
-
-def _spec(config: RunConfig, task: Task) -> RunSpec:
-    return RunSpec(config, task, redis_url="", run_id="bench")

@@ -1,5 +1,5 @@
 """The limits that a machine sets, each as something that can be timed or has been: what acting and arithmetic could be
-done at. For bench.py."""
+done at. For bench.py and bench_pictures.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from actors.atari import MAX_NOOPS, Console, rom_path
 from actors.environments import make_gymnasium
 from actors.mujoco import MODELS, load_model
 from actors.tasks import Task
@@ -52,16 +53,54 @@ def bare_gymnasium(config: RunConfig, task: Task) -> Callable[[], object]:
     return run
 
 
-def matrix_product_rate(device: torch.device) -> float:
-    """Floating point operations per second of a large float32 matrix product: what the arithmetic could be done at."""
-    size = 1024 if device.type == "cpu" else 4096
+def bare_atari(config: RunConfig, task: Task) -> Callable[[], object]:
+    """One rollout's steps by the emulators alone, with random actions: four frames each, two grey screens, and nothing
+    made of them."""
+    assert task.atari_rom is not None
+    consoles = [Console(rom_path(task.atari_rom)) for _ in range(config.rollout.num_envs)]
+    random = np.random.default_rng(0)
+    actions = random.integers(consoles[0].num_actions, size=(config.rollout.steps, len(consoles))).tolist()
+    for console in consoles:
+        console.begin(MAX_NOOPS)
+
+    def run() -> None:
+        for row in actions:
+            for console, action in zip(consoles, row, strict=True):
+                _, _, over = console.step(action)
+                if over:
+                    console.begin(MAX_NOOPS)
+
+    return run
+
+
+def matrix_product_rate(device: torch.device, like_convolutions: bool = False) -> float:
+    """Floating point operations per second of a large float32 matrix product: what the arithmetic could be done at.
+
+    On a GPU torch lets convolutions round what they multiply to TF32, and matrix products not: `like_convolutions` lets
+    this one, too, since it would otherwise be no limit."""
+    size = 1024 if device.type == "cpu" else 8192
     left, right = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
+    backend = torch.backends.cuda.matmul
+    before = backend.allow_tf32
+    if like_convolutions and torch.backends.cudnn.allow_tf32:
+        backend.allow_tf32 = True
 
     def product() -> None:
         (left @ right)[0, 0].item()  # waits for the device
 
-    product()
-    return 2 * size**3 / min(seconds(product) for _ in range(10))
+    try:
+        product()
+        return 2 * size**3 / min(seconds(product) for _ in range(10))
+    finally:
+        backend.allow_tf32 = before
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes per second that a large copy within the device's memory reads and writes."""
+    size = 1 << (27 if device.type == "cpu" else 30)
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.ones_like(source)
+    return 2 * size / min(seconds(lambda: target.copy_(source)) for _ in range(10))
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -12,7 +12,7 @@ import typer
 
 from cluster.cli_demo import demo
 from cluster.cli_job import attach, status, stop
-from cluster.cli_parts import Json, RunArgument, plain_errors, print_table
+from cluster.cli_parts import Json, RunArgument, SetOption, plain_errors, print_table
 from cluster.cli_train import train
 
 app = typer.Typer(
@@ -229,9 +229,12 @@ def bench(
     scale: Annotated[
         bool, typer.Option("--scale", help="Instead: many workers and people against one process of each kind.")
     ] = False,
+    set_: SetOption = None,
     json_: Json = False,
 ) -> None:
     """Throughput of every stage on this machine, beside the limit that the machine sets. Takes about a minute.
+
+    A game is measured with the paper's networks, and with a GPU in batches that fill it.
 
     Example: twoclips bench --task half-cheetah --json
     """
@@ -240,11 +243,15 @@ def bench(
         from cluster.bench import bench as measure
         from cluster.bench import table_rows
         from cluster.bench_scale import bench_scale, scale_rows
+        from cluster.config import parse_settings
 
         def say(text: str) -> None:
             typer.echo(text, err=True)
 
-        found = bench_scale(make_task(task), say) if scale else measure(make_task(task), device, say)
+        if scale:
+            found = bench_scale(make_task(task), say)
+        else:
+            found = measure(make_task(task), device, say, parse_settings(set_ or []))
         print_table(scale_rows(found) if scale else table_rows(found), json_)
         if json_:
             typer.echo(json.dumps(found))

@@ -9,14 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli_parts import Json, plain_errors
-
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, e.g. ppo.entropy=0.01. May be repeated."
-    ),
-]
+from cluster.cli_parts import Json, SetOption, plain_errors
 
 _SETTINGS = {
     **{name: name for name in ("labeler", "labels", "steps", "seed", "workers", "algorithm", "in_process")},

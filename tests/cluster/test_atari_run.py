@@ -12,7 +12,6 @@ import torch
 
 from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
-from cluster.bench import bench
 from cluster.config import ConfigError, make_config
 from cluster.evaluate_games import game_scores
 from cluster.run_folder import RunFolder
@@ -75,8 +74,3 @@ def test_games_are_scored_and_the_first_is_filmed_in_colour(tmp_path: Path) -> N
     first = Recording(recording.seed, np.asarray(recording.actions[:30]), recording.states[:30])
     assert write_video(task, first, tmp_path / "game.mp4") == ""
     assert (tmp_path / "game.mp4").stat().st_size > 1000
-
-
-def test_bench_does_not_pretend_to_know_the_arithmetic_of_pictures() -> None:
-    with pytest.raises(ConfigError, match="name another task"):
-        bench(make_task("pong"), "cpu", lambda _: None)
