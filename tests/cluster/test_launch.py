@@ -13,7 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
+from cluster.launch import connect_ray
 from cluster.run_folder import RunFolder
 from cluster.runner import Interrupted
 from tests.cluster.runs import small_config, train
@@ -77,6 +79,15 @@ def when_steps_reach(path: Path, steps: int, action: Callable[[], None]) -> thre
 
 def ray_config(**settings: Any) -> Any:
     return small_config(in_process=False, workers=1, **{"steps": 16384, **settings})
+
+
+def test_a_run_without_an_address_has_a_ray_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # a cluster that this machine is part of
+    try:
+        connect_ray("")
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
 
 
 def test_the_three_loops_run_at_once(tmp_path: Path) -> None:
