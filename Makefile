@@ -3,6 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 SOURCES := actors cluster labeling learners reward_service tests
 
+# NumPy's own threads wait for each other where more than one test is at work (EXPERIMENTS.md, "Atari").
+export OPENBLAS_NUM_THREADS := 1
+
 .PHONY: run test check slow chaos soak format clean
 
 run: .venv/.ready
