@@ -13,11 +13,15 @@ from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
 from cluster import bench, bench_pictures
 from cluster.bench_pictures import Work, work_of
+from cluster.components import rollout_steps
+from cluster.config import make_config
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 
 TINY = {
     "policy.torso": "mnih-2013",
     "reward.torso": "small",
+    "workers": 3,
+    "rollout.steps": 96,
     "rollout.num_envs": 2,
     "ppo.minibatch": 32,
     "ppo.epochs": 2,
@@ -44,6 +48,13 @@ def test_a_small_round_of_it_measures_every_stage(monkeypatch: pytest.MonkeyPatc
     assert all(stage["share"] > 0 for stage in bounded)
     update, passes = (found["stages"][name]["value"] for name in ("learner_update", "learner_passes"))
     assert passes == pytest.approx(2 * 1e6 / update)
+
+
+def test_a_gpu_is_given_what_a_large_run_gives_it() -> None:
+    task = make_task("pong")
+    config = make_config(task, {"in_process": True, **bench_pictures.PICTURED["cuda"]})
+    assert rollout_steps(config, task, config.workers) == bench_pictures.PICTURED["cpu"]["rollout.steps"]
+    assert config.ppo.minibatch * 8 == config.rollout.num_envs * config.rollout.steps
 
 
 def test_a_sample_of_mnihs_network_costs_56_million_operations_forward_and_back() -> None:
