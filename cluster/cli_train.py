@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cluster.cli_parts import Json, SetOption, plain_errors
+
+if TYPE_CHECKING:
+    from cluster.run_folder import RunFolder
 
 _SETTINGS = {
     **{name: name for name in ("labeler", "labels", "steps", "seed", "workers", "algorithm", "in_process")},
@@ -56,7 +59,10 @@ def train(
         bool, typer.Option("--in-process", help="No Ray: everything in one process, deterministic.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --run from its last checkpoint.")
+        bool,
+        typer.Option(
+            "--resume", help="Continue the run in --run from its last checkpoint, with what else is given changed."
+        ),
     ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on without this terminal; see `twoclips attach` and `twoclips stop`.")
@@ -90,46 +96,17 @@ def train(
     Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1
     """
     with plain_errors():
-        from actors.replay import drawing_problem
-        from actors.tasks import make_task
-        from cluster.config import ConfigError, make_config, parse_settings
-        from cluster.run_folder import RunFolder, RunFolderError, default_folder
+        from cluster.config import parse_settings
         from reward_service.address import REDIS_VARIABLE, has_password
 
-        if resume:
-            if run is None:
-                raise RunFolderError(
-                    "--resume needs --run with the folder of the run to continue; `ls runs` shows them"
-                )
-            if store and not (run / "config.toml").exists():
-                from cluster.store import RunStore, place
-
-                RunStore(place(store, run)).pull(run)
-            folder = RunFolder.open(run)
-            if folder.config.task != task:
-                raise RunFolderError(f"the run in {run} is of {folder.config.task}, not of {task}; name that task")
-        else:
-            # Only what was really asked for: a default of ours must not overrule a task's preset.
-            given = {
-                setting: context.params[option] for option, setting in _SETTINGS.items() if _was_given(context, option)
-            }
-            if no_regularisation:
-                given["reward.regularise"] = False
-            address = os.environ.get(REDIS_VARIABLE, "")
-            config = make_config(make_task(task), {"redis": address, **parse_settings(set_ or []), **given})
-            if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
-                raise ConfigError(problem)
-            if caution := config.make_task().caution:
-                typer.echo(caution, err=True)
-            if comparisons is not None:
-                from cluster.comparisons import check_rows
-
-                check_rows(comparisons, config.make_task())  # before anything is begun
-            if config.store:
-                from cluster.store import check_store
-
-                check_store(config.store)
-            folder = RunFolder.create(run or default_folder(config.task, config.seed), config)
+        # Only what was really asked for: a default of ours must not overrule a task's preset.
+        given = {
+            setting: context.params[option] for option, setting in _SETTINGS.items() if _was_given(context, option)
+        }
+        if no_regularisation:
+            given["reward.regularise"] = False
+        given = {**parse_settings(set_ or []), **given}
+        folder = _resumed(task, run, store, given) if resume else _created(task, run, comparisons, given)
         if has_password(redis):
             typer.echo(
                 f"warning: every user of this machine can read the password in --redis; set {REDIS_VARIABLE}", err=True
@@ -152,6 +129,48 @@ def train(
         typer.echo(f"run     {folder.path}\nreport  {report}\n{_verdict(summary)}")
         if json_:
             typer.echo(json.dumps(summary))
+
+
+def _resumed(task: str, run: Path | None, store: str, given: dict[str, Any]) -> RunFolder:
+    """The folder of the run that is to go on, with the settings that were given changed in it."""
+    from cluster.run_folder import RunFolder, RunFolderError
+
+    if run is None:
+        raise RunFolderError("--resume needs --run with the folder of the run to continue; `ls runs` shows them")
+    if store and not (run / "config.toml").exists():
+        from cluster.store import RunStore, place
+
+        RunStore(place(store, run)).pull(run)
+    folder = RunFolder.open(run)
+    if folder.config.task != task:
+        raise RunFolderError(f"the run in {run} is of {folder.config.task}, not of {task}; name that task")
+    for change in folder.change(given):
+        typer.echo(f"changed: {change}", err=True)
+    return folder
+
+
+def _created(task: str, run: Path | None, comparisons: Path | None, given: dict[str, Any]) -> RunFolder:
+    """A new folder, once all that can be checked is."""
+    from actors.replay import drawing_problem
+    from actors.tasks import make_task
+    from cluster.config import ConfigError, make_config
+    from cluster.run_folder import RunFolder, default_folder
+    from reward_service.address import REDIS_VARIABLE
+
+    config = make_config(make_task(task), {"redis": os.environ.get(REDIS_VARIABLE, ""), **given})
+    if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
+        raise ConfigError(problem)
+    if caution := config.make_task().caution:
+        typer.echo(caution, err=True)
+    if comparisons is not None:
+        from cluster.comparisons import check_rows
+
+        check_rows(comparisons, config.make_task())  # before anything is begun
+    if config.store:
+        from cluster.store import check_store
+
+        check_store(config.store)
+    return RunFolder.create(run or default_folder(config.task, config.seed), config)
 
 
 def _was_given(context: typer.Context, option: str) -> bool:

@@ -127,6 +127,32 @@ def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     return config
 
 
+_KEPT = ("task", "algorithm", "seed", "clip_steps", "in_process", "policy.")
+_KEPT += ("reward.members", "reward.hidden", "reward.torso", "query.offline")
+"""Settings that a run's checkpoints and labels were made with, or sections of them."""
+
+
+def change_config(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """The config of a run that is to go on with other settings, by dotted name. Raises ConfigError."""
+    changed = config
+    for name, value in settings.items():
+        before, changed = changed, _replace(changed, name, value)
+        lacks_labels = name == "labeler" and before.uses_labels != changed.uses_labels
+        if changed != before and (name.startswith(_KEPT) or lacks_labels):
+            raise ConfigError(
+                f"{name} cannot be changed within a run: what it has learned and saved depends on it; leave it out, "
+                "or start a new run"
+            )
+    if changed != config:
+        validate(changed, changed.make_task())
+    return changed
+
+
+def flat_config(config: RunConfig) -> dict[str, Any]:
+    """All settings by dotted name, without Redis's password."""
+    return dict(_flatten(_to_toml(dataclasses.replace(config, redis=without_password(config.redis)))))
+
+
 def validate(config: RunConfig, task: Task) -> None:
     """Refuse impossible numbers with one sentence each. Raises ConfigError, and UnknownPersonError."""
     people = parse_people(config.oracle.people) if config.oracle.people else []

@@ -34,6 +34,6 @@ def device_memory(part: str, config: RunConfig) -> Iterator[None]:
         names = [name for name in _GROWS_WITH[part] if not name.startswith("ppo.") or config.algorithm == "ppo"]
         lower = " or ".join(f"{name} (it is {attrgetter(name)(config)})" for name in names)
         raise DeviceMemoryError(
-            f"the GPU's memory is too small for {part}; lower {lower} in the run's config.toml, or set loop.device to "
-            '"cpu" there, then continue with --resume'
+            f"the GPU's memory is too small for {part}; lower {lower}: continue with --resume --set {names[0]}=..., or "
+            "with --resume --set loop.device=cpu"
         ) from error

@@ -11,11 +11,12 @@ import math
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cluster.config import RunConfig, load_config, save_config
+from cluster.config import RunConfig, change_config, flat_config, load_config, save_config
 
 _VERSIONS = ("agent_steps", "policy_version", "reward_version")
 """What an event is stamped with: the latest figures of metrics.jsonl."""
@@ -60,6 +61,19 @@ class RunFolder:
                 f"{path} holds no run (it has no config.toml); `ls runs` shows the runs in this folder"
             )
         return cls(path, load_config(path / "config.toml"))
+
+    def change(self, settings: Mapping[str, Any]) -> list[str]:
+        """Change settings of the run, before it goes on; what changed, in words. Raises ConfigError for what cannot."""
+        changed = change_config(self.config, settings)
+        before, after = flat_config(self.config), flat_config(changed)
+        changes = [
+            f"{name} from {before.get(name)} to {after.get(name)}" for name in after if before.get(name) != after[name]
+        ]
+        if changes:
+            self.config = changed
+            save_config(changed, self.path / "config.toml")
+            self.log_event("changed: " + ", ".join(changes))
+        return changes
 
     @property
     def name(self) -> str:

@@ -111,6 +111,7 @@ class TRPO:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.param_groups[0]["lr"] = self._config.value_learning_rate  # which may have been changed since
         self._random.set_state(state["random"])
 
 

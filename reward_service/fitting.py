@@ -170,6 +170,7 @@ class EnsembleFit:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.param_groups[0]["lr"] = self.config.learning_rate  # which may have been changed since
         self.gradient_steps = state["gradient_steps"]
         self.l2.copy_(state["l2"])
         self._measured.copy_(state["measured"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,3 +154,20 @@ def test_a_mujoco_task_is_made_without_a_deprecation_warning(tmp_path: Path):
     assert "half-cheetah" in done.stdout
     assert done.stderr == ""
     assert not list(tmp_path.iterdir()), "no MUJOCO_LOG.TXT"
+
+
+def test_what_is_given_with_resume_is_changed_and_said(twoclips: Call, finished_run: RunFolder, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run.path, run, ignore=shutil.ignore_patterns("*.sock"))
+    resume = ["train", "cart-pole", "--run", run, "--resume"]
+    done = twoclips(*resume, "--steps", "2400", "--set", "reward.learning_rate=0.0001", "--json")
+    assert done.code == 0
+    assert "changed: steps from 1600 to 2400" in done.stderr
+    assert "changed: reward.learning_rate from 0.0003 to 0.0001" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["steps"] >= 2400
+    folder = RunFolder.open(run)
+    assert (folder.config.steps, folder.config.reward.learning_rate) == (2400, 1e-4)
+    assert "changed: steps from 1600 to 2400, reward.learning_rate" in folder.events_path.read_text()
+    assert "algorithm cannot be changed within a run" in ends_with_one_sentence(
+        twoclips(*resume, "--algorithm", "trpo"), 2
+    )

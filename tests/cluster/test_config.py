@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.tasks import make_task
-from cluster.config import ConfigError, load_config, make_config, parse_settings, save_config
+from cluster.config import ConfigError, change_config, load_config, make_config, parse_settings, save_config
 from cluster.errors import exit_code, sentence
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
 from labeling.people import UnknownPersonError
@@ -102,3 +102,16 @@ def test_a_torn_last_line_of_the_metrics_is_left_out(tmp_path: Path) -> None:
     with folder.metrics_path.open("a") as file:
         file.write('{"agent_st')
     assert folder.read_metrics() == [{"agent_steps": 1, "true_return": None}]
+
+
+def test_settings_may_change_within_a_run_but_for_what_it_was_made_with() -> None:
+    config = config_of("cart-pole", steps=1000, ppo__minibatch=64)
+    changed = change_config(config, {"steps": 2000, "ppo.minibatch": 32, "loop.device": "cpu"})
+    assert (changed.steps, changed.ppo.minibatch, changed.loop.device) == (2000, 32, "cpu")
+    assert change_config(config, {"algorithm": "ppo", "steps": 1000}) == config, "what it has already is no change"
+    made_with = {"algorithm": "a2c", "labeler": "none", "policy.hidden": [8], "reward.members": 5, "clip_steps": 7}
+    for name, value in made_with.items():
+        with pytest.raises(ConfigError, match=f"{name} cannot be changed within a run"):
+            change_config(config, {name: value})
+    with pytest.raises(ConfigError, match="--labels must be at least 4"):
+        change_config(config, {"labels": 3})
