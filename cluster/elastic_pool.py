@@ -111,7 +111,10 @@ class ElasticPool:
                 break
             if time.monotonic() > tell_at_s:
                 tell_at_s = math.inf
-                self._tell("rollout workers", "no rollout worker is at work: waiting for a free core; see `ray status`")
+                self._tell(
+                    "rollout workers",
+                    "no rollout worker is at work: Ray is starting one, or no core is free; see `ray status`",
+                )
             time.sleep(0.1)
         steps = self._steps(len(self._team))
         for member in self._team:
