@@ -14,7 +14,7 @@ from actors.policy import ActorCritic
 from actors.rollout import RolloutConfig, RolloutWorker
 from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
-from cluster.config import RunConfig
+from cluster.config import ConfigError, RunConfig
 from cluster.device_memory import device_memory
 from labeling.oracle import SyntheticLabeler
 from labeling.people import SyntheticPool, parse_people
@@ -223,6 +223,12 @@ def rollouts_in_a_clip(spec: RunSpec) -> int:
 
 
 def pick_device(config: RunConfig) -> torch.device:
+    """Raises ConfigError where the device that was asked for is not there."""
+    if config.loop.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "loop.device=cuda, but PyTorch finds no CUDA device here (`twoclips doctor` says why); leave it out, or "
+            "use --set loop.device=cpu"
+        )
     if config.loop.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.loop.device)

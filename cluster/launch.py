@@ -64,7 +64,11 @@ def connect_ray(address: str, num_cpus: int = 0) -> None:
         log_to_driver=False,
         namespace="twoclips",
         object_store_memory=OBJECT_STORE_BYTES,
-        _system_config={"prestart_worker_first_driver": False, "worker_niceness": 0},
+        _system_config={
+            "prestart_worker_first_driver": False,
+            "worker_niceness": 0,
+            "task_events_report_interval_ms": 0,  # its head keeps 3 KB of each call for a dashboard that is not there
+        },
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cluster.run_folder import RunFolder
 
@@ -171,3 +172,9 @@ def test_what_is_given_with_resume_is_changed_and_said(twoclips: Call, finished_
     assert "algorithm cannot be changed within a run" in ends_with_one_sentence(
         twoclips(*resume, "--algorithm", "trpo"), 2
     )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_a_device_that_is_not_there_is_one_sentence(twoclips: Call) -> None:
+    done = twoclips("train", "cart-pole", "--in-process", "--labels", 20, "--set", "loop.device=cuda")
+    assert "PyTorch finds no CUDA device here" in ends_with_one_sentence(done, 2)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 import tempfile
@@ -69,7 +68,7 @@ def soak(task: str, minutes: int, folder: Path) -> list[dict[str, Any]]:
             time.sleep(MINUTE_S)
         return samples
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # not as Ctrl-C: a command in the background of a script does not hear that
         try:
             process.wait(90)
         except subprocess.TimeoutExpired:
