@@ -1,8 +1,8 @@
 """Atari 2600 games, seen and stepped as the paper did: four frames to a step, the brighter of the last two, in grey, on
 84 x 84; up to 30 frames of nothing after each start; and no ends, no lives and no score in sight.
 
-`AtariSimulator` is B of them, a `Simulator` of `actors.environments`; `Sights` is how their screens become what is
-seen. `Console` is one of them; `replayed` plays a clip again on one, for people, in colour.
+`Console` is an emulator, `AtariSimulator` B of them, a `Simulator` of `actors.environments`; `replayed` plays a clip
+again, for people, in colour. How a screen becomes what is seen: `actors.sights`.
 
 A game is started again behind the agent's back from a state kept at the beginning, not by the emulator's own reset:
 that costs a second of play, and draws on a random state that a replay would have to know.
@@ -19,11 +19,11 @@ import numpy as np
 from ale_py import roms
 
 from actors.atari_games import Box
+from actors.sights import Sights
 from actors.trajectory import Keyframe
 
 Array = np.ndarray
 
-SIZE = 84
 STACK = 4
 FRAME_SKIP = 4
 MAX_NOOPS = 30
@@ -205,38 +205,6 @@ def rom_path(name: str) -> Path:
     return Path(path)
 
 
-class Sights:
-    """How two grey screens [2, H, W] uint8 become what is seen [84, 84] uint8: the brighter of each pixel, boxes
-    painted black, and of what is left the mean of the area that each new pixel covers.
-
-    Why not cv2's INTER_AREA: one more large dependency, for this. Rows are few terms each and are summed, columns are a
-    matrix product; one screen at a time and into the same buffers, since several would leave the cache."""
-
-    def __init__(self, shape: tuple[int, ...], boxes: tuple[Box, ...]) -> None:
-        height, width = shape
-        self._boxes = boxes
-        by_row = area_weights(height, SIZE)
-        num_taps = int((by_row > 0).sum(1).max())
-        first = np.minimum((by_row > 0).argmax(1), height - num_taps)
-        taps = first[:, None] + np.arange(num_taps)  # [84, taps]
-        self._taps = [(taps[:, k], by_row[np.arange(SIZE), taps[:, k]][:, None]) for k in range(num_taps)]
-        self._columns = area_weights(width, SIZE).T.copy()
-        self._screen = np.empty((height, width), np.uint8)
-        self._taken = np.empty((SIZE, width), np.uint8)
-        self._term, self._rows = np.empty((2, SIZE, width), np.float32)
-        self._grey = np.empty((SIZE, SIZE), np.float32)
-
-    def of(self, screens: Array) -> Array:
-        np.maximum(screens[0], screens[1], out=self._screen)
-        for top, left, bottom, right in self._boxes:
-            self._screen[top:bottom, left:right] = 0
-        self._rows.fill(0.5)  # rounded, not cut off: the columns' weights add up to 1
-        for places, weights in self._taps:
-            self._screen.take(places, axis=0, out=self._taken, mode="clip")
-            self._rows += np.multiply(self._taken, weights, out=self._term)
-        return np.matmul(self._rows, self._columns, out=self._grey).astype(np.uint8)
-
-
 def replayed(rom: Path, boxes: tuple[Box, ...], keyframe: Keyframe, actions: Array) -> Iterator[tuple[Array, Array]]:
     """What was seen before each of a clip's actions [L]: as the agent saw it [84, 84], and the whole picture in colour
     [H, W, 3] uint8, its pixels the brighter of the same two frames. Raises ValueError for a state of another game."""
@@ -251,11 +219,3 @@ def replayed(rom: Path, boxes: tuple[Box, ...], keyframe: Keyframe, actions: Arr
             assert console.colours is not None
             yield sights.of(console.screens), console.colours.max(0)
         console.step(action)
-
-
-def area_weights(size: int, out: int) -> Array:
-    """[out, size] float32: how much of each of `size` pixels there is in each of `out` that cover the same length."""
-    edges = np.arange(out + 1) * (size / out)
-    pixels = np.arange(size)
-    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (overlap.clip(min=0.0) * (out / size)).astype(np.float32)

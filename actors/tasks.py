@@ -20,9 +20,10 @@ import ale_py
 import gymnasium
 import numpy as np
 
-from actors.atari import FRAME_SKIP, SIZE, STACK, Console, rom_path
+from actors.atari import FRAME_SKIP, STACK, Console, rom_path
 from actors.atari_games import BOXES, GAMES
 from actors.mujoco import without_deprecation
+from actors.sights import SIZE
 from actors.small_world import ENVIRONMENT_ID as SMALL_WORLD
 from actors.small_world import HORIZON as SMALL_WORLD_STEPS
 from actors.small_world import INSTRUCTION as NEAR_THE_GOAL

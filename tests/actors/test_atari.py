@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from actors.atari import SIZE, AtariSimulator, Console, Sights, area_weights, rom_path
+from actors.atari import AtariSimulator, Console, rom_path
 from actors.clips import ClipCutter, cut_clips, joined
 from actors.environments import make_environments
 from actors.policy import ActorCritic, PolicyConfig
 from actors.replay import ReplayError, clip_frames
 from actors.rollout import RolloutConfig, RolloutWorker
+from actors.sights import SIZE
 from actors.tasks import Task, UnknownTaskError, make_task
 from actors.trajectory import Clip, Hidden, Keyframe, Rollout, Segment
 
@@ -29,17 +30,6 @@ def breakout() -> Blocks:
     task = make_task("breakout")
     acting, policy = worker(task)
     return [acting.step(policy.export(version)) for version in range(4)]
-
-
-def test_what_is_seen_is_the_mean_of_the_area_of_the_brighter_screen() -> None:
-    screens = np.random.default_rng(0).integers(0, 256, (2, 210, 160)).astype(np.uint8)
-    brighter = screens.max(0)
-    brighter[:20, 8:] = 0
-    fine = brighter.repeat(2, 0).repeat(21, 1).astype(float)  # 420 x 3360, of which 5 x 40 are a new pixel
-    slow = fine.reshape(SIZE, 5, SIZE, 40).mean((1, 3))
-    seen = Sights((210, 160), ((0, 8, 20, 160),)).of(screens)
-    assert np.abs(seen - slow).max() <= 0.51
-    assert area_weights(250, SIZE).sum(1) == pytest.approx(1.0)  # other screens, too
 
 
 def test_a_rollout_keeps_one_picture_a_step_and_goes_on_where_the_last_one_ended(breakout: Blocks) -> None:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from actors.atari import Console, Sights, rom_path
+from actors.atari import Console, rom_path
 from actors.atari_games import GAMES
+from actors.sights import Sights
 from actors.tasks import make_task
 
 SCORE_BYTES = {  # of the console's 128, those that hold the score; of BeamRider the ships left, of Enduro the cars, too
