@@ -18,7 +18,7 @@ import ale_py
 import numpy as np
 from ale_py import roms
 
-from actors.atari_games import Box
+from actors.atari_games import Box, ScriptedJudge
 from actors.sights import Sights
 from actors.trajectory import Keyframe
 
@@ -57,6 +57,10 @@ class Console:
     @property
     def num_actions(self) -> int:
         return len(self._actions)
+
+    def memory(self) -> Array:
+        """The console's, [128] uint8."""
+        return self._ale.getRAM()
 
     def begin(self, noops: int) -> None:
         """Start the game, and let `noops` frames pass."""
@@ -100,9 +104,10 @@ class Console:
 class AtariSimulator:
     """B consoles of one game on one thread.
 
-    true rewards  points scored, less `end_penalty` for each life that is lost, or for the end of a game that
-                  has no lives
-    games         [G, 2] float64 of the games that ended in the latest step: which world, and its score without penalty
+    true rewards  points scored, or what `scripted_judge` says in their place, less `end_penalty` for each life that is
+                  lost, or for the end of a game that has no lives
+    games         [G, 2] float64 of the games that ended in the latest step: which world, and the sum of its true
+                  rewards without penalty
     """
 
     def __init__(
@@ -113,13 +118,14 @@ class AtariSimulator:
         num_envs: int,
         seed: int,
         colour: bool = False,
+        scripted_judge: ScriptedJudge | None = None,
     ) -> None:
         self.num_envs = num_envs
         self._consoles = [Console(rom, colour) for _ in range(num_envs)]
-        self._penalty = end_penalty
+        self._penalty, self._scripted_judge = end_penalty, scripted_judge
         self._random = [np.random.default_rng((seed, index)) for index in range(num_envs)]
         self._sights = Sights(self._consoles[0].screens.shape[1:], boxes)
-        self._scores, self._points = np.zeros((2, num_envs))
+        self._sums, self._points, self._scored = np.zeros((3, num_envs))
         self._begun = np.full(num_envs, -1, np.int64)
         self._finished: list[tuple[int, float]] = []
         self._marking, self._marked = False, True  # what is seen first is kept
@@ -133,7 +139,7 @@ class AtariSimulator:
         noops = int(self._random[index].integers(_SEEN_FRAMES, MAX_NOOPS + 1))
         self._consoles[index].begin(noops)
         self._begun[index] = noops
-        self._scores[index] = 0.0
+        self._sums[index] = 0.0
 
     def observe(self) -> Array:
         """[B, 84, 84] uint8."""
@@ -163,8 +169,16 @@ class AtariSimulator:
         return self._begun.copy()
 
     def points(self) -> Array:
-        """[B], scored in the latest step."""
+        """[B], true rewards of the latest step without penalty."""
         return self._points.copy()
+
+    def scored(self) -> Array:
+        """[B], the game's own points of the latest step."""
+        return self._scored.copy()
+
+    def memories(self) -> Array:
+        """[B, 128] uint8, of all consoles."""
+        return np.stack([console.memory() for console in self._consoles])
 
     def picture(self, index: int) -> Array:
         """What a person sees of one world now [H, W, 3] uint8, if it was made in colour."""
@@ -182,14 +196,24 @@ class AtariSimulator:
         self._begun[:] = -1
         self._finished = []
         for index, (console, action) in enumerate(zip(self._consoles, actions.tolist(), strict=True)):
-            points, losses, over = console.step(action)
+            points, losses, over = self._played(index, console, action)
             self._points[index] = points
-            self._scores[index] += points
+            self._sums[index] += points
             rewards[index] = points - self._penalty * losses
             if over:
-                self._finished.append((index, self._scores[index]))
+                self._finished.append((index, self._sums[index]))
                 self._begin(index)
         return rewards
+
+    def _played(self, index: int, console: Console, action: int) -> tuple[float, int, bool]:
+        """`Console.step`, but with what the step is worth to a labeler."""
+        if self._scripted_judge is None:
+            step = console.step(action)
+            self._scored[index] = step[0]
+            return step
+        before = console.memory()
+        self._scored[index], losses, over = console.step(action)
+        return self._scripted_judge(before, console.memory()), losses, over
 
     def close(self) -> None:
         """Nothing to release."""

@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 
 from actors.atari import AtariSimulator, rom_path
-from actors.atari_games import BOXES
+from actors.atari_games import BOXES, GAMES
 from actors.frames import kept_dtype
 from actors.mujoco import MujocoSimulator, without_deprecation
 from actors.tasks import Task
@@ -195,7 +195,10 @@ def make_environments(task: Task, num_envs: int, seed: int, stagger: bool = True
     simulator: Simulator
     if task.atari_rom is not None:
         boxes = BOXES.get(task.environment_id, ())
-        simulator = AtariSimulator(rom_path(task.atari_rom), boxes, task.end_penalty, num_envs, seed)
+        judge = GAMES[task.name].scripted_judge if task.name in GAMES else None
+        simulator = AtariSimulator(
+            rom_path(task.atari_rom), boxes, task.end_penalty, num_envs, seed, scripted_judge=judge
+        )
     elif task.mujoco_model is not None:
         simulator = MujocoSimulator(task.mujoco_model, num_envs, seed)
     else:

@@ -1,9 +1,10 @@
-"""Whether a novel behaviour is there: judges of whole episodes, from the simulator's states alone.
+"""Whether a novel behaviour is there: judges of whole episodes, from the simulator's states alone; of an Atari game,
+from the memory of its console.
 
     JUDGES["hopper-backflip"].judge(states)    # states [T, B, S] -> {"flips_landed": [B], ...}
 
 `twoclips evaluate` reports them. No labeler, no reward model and no learner sees them: an agent may please the scripted
-judge of `actors.behaviours` without doing what was meant, and that is to be found out here.
+judge of `actors.behaviours` or `actors.enduro` without doing what was meant, and that is to be found out here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from actors.behaviours import (
     HOPPER_RADII_M,
     clearances,
 )
+from actors.enduro import TRAFFIC, in_company, passed, speed
 from actors.mujoco import load_model
 
 Array = np.ndarray
@@ -32,6 +34,8 @@ UPRIGHT_RAD = np.pi / 6
 HOLD_STEPS = 31  # a quarter of a second of the hopper
 FORWARD_M_PER_S = 0.5
 _CHEETAH_STEP_S = 0.05
+APART_STEPS = 30  # two seconds of a game
+_GAME_STEP_S = 4 / 60
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,26 @@ def _one_leg(states: Array) -> dict[str, Array]:
     }
 
 
+def level_share(passes: Array, driving: Array, company: Array) -> float:
+    """Of one game, share of the steps that drive level with the traffic: driving, another car in sight, and no car
+    passes either way within two seconds before or after. passes, driving, company [T] bool, of each step."""
+    spread = np.convolve(passes, np.ones(2 * APART_STEPS + 1))[APART_STEPS : APART_STEPS + len(passes)]
+    return float((driving & company & (spread < 0.5)).mean())
+
+
+def _level(memories: Array) -> dict[str, Array]:
+    """memories [T, B, 128] uint8. Driving is half as fast as the traffic, or faster."""
+    games = range(memories.shape[1])
+    driving, company = speed(memories) >= TRAFFIC / 2, in_company(memories)
+    passes = np.abs(passed(memories[:-1], memories[1:]))
+    passes = np.concatenate((passes, np.zeros_like(memories[:1, :, 0], int)))
+    return {
+        "level_share": np.array([level_share(passes[:, g] > 0, driving[:, g], company[:, g]) for g in games]),
+        "passes_per_min": passes.mean(axis=0) * 60 / _GAME_STEP_S,
+        "driving_share": driving.mean(axis=0),
+    }
+
+
 def _clearances(name: str, states: Array, radii_m: Array, half_lengths_m: Array) -> Array:
     """`clearances` of every capsule at every state, [T, B, G] in m."""
     library: Any = mujoco  # no stubs
@@ -128,5 +152,13 @@ JUDGES = {
             "speed_m_per_s": "mean forward speed",
         },
         _one_leg,
+    ),
+    "enduro-level": Judge(
+        {
+            "level_share": "share of steps driving, a car in sight, and none passing either way within 2 s",
+            "passes_per_min": "cars that pass it or that it passes, per minute of the game",
+            "driving_share": "share of steps at half the traffic's speed or more",
+        },
+        _level,
     ),
 }

@@ -17,7 +17,7 @@ from actors.judges import JUDGES
 from actors.policy import ActorCritic
 from actors.tasks import Task
 from cluster.config import ConfigError
-from cluster.evaluate_games import game_scores
+from cluster.evaluate_games import play_games
 from cluster.run_folder import RunFolder
 from cluster.strip import write_strip
 from cluster.video import Recording, write_video
@@ -45,8 +45,9 @@ def evaluate(
     task = folder.config.make_task()
     step, policy = load_policy(folder, task)
     if task.atari_rom is not None:
-        scores, played = game_scores(task, policy, episodes, seed)
-        true_returns, fixed, judged, standard_returns, standard = scores, played, {}, scores, played
+        games = play_games(task, policy, episodes, seed)
+        true_returns, standard_returns, judged = games.true_returns, games.scores, games.judged
+        fixed = standard = games.recording
     else:
         true_returns, fixed, judged = true_episodes(task, policy, episodes, seed)
         standard_returns, standard = standard_episodes(task, policy, episodes, seed)

@@ -1,11 +1,14 @@
-"""How a policy scores in games that the agent takes for one long episode: they are told apart again."""
+"""How a policy fares in games that the agent takes for one long episode: they are told apart again."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from actors.environments import make_environments
 from actors.frames import Sight
+from actors.judges import JUDGES
 from actors.policy import ActorCritic
 from actors.tasks import Task
 from cluster.video import Recording
@@ -15,30 +18,51 @@ Array = np.ndarray
 _AT_ONCE = 16
 
 
-def game_scores(task: Task, policy: ActorCritic, games: int, seed: int) -> tuple[Array, Recording]:
-    """Scores [games] without penalties, and a recording of the first world's first game.
+@dataclass(frozen=True, eq=False)
+class Games:
+    """true_returns [games], without penalties; scores [games], the game's own; the figures [games] of the task's judge,
+    none where it has none; and a recording of the first world's first game."""
 
-    Each world plays its share one after the other, so that short games are not the ones that count. A game longer than
-    the task's horizon is broken off there, and counts with what it scored."""
-    worlds = min(_AT_ONCE, games)
+    true_returns: Array
+    scores: Array
+    judged: dict[str, Array]
+    recording: Recording
+
+
+def play_games(task: Task, policy: ActorCritic, games: int, seed: int) -> Games:
+    """Each world plays its share one after the other, so that short games are not the ones that count. A game longer
+    than the task's horizon is broken off there, and counts with what it came to."""
+    worlds, judge = min(_AT_ONCE, games), JUDGES.get(task.name)
     shares = np.full(worlds, games // worlds) + (np.arange(worlds) < games % worlds)
     world = make_environments(task, worlds, seed, stagger=False)
-    scores: list[list[float]] = [[] for _ in range(worlds)]
-    running, actions = np.zeros(worlds), []
+    ended: list[list[tuple[float, float, dict[str, Array]]]] = [[] for _ in range(worlds)]
+    memories: list[list[Array]] = [[] for _ in range(worlds)]
+    running, actions = np.zeros((2, worlds)), []
     try:
         assert world.emulator is not None
         sight = Sight(task.observation_shape, world.observations)
-        while any(len(done) < share for done, share in zip(scores, shares, strict=True)):
+        while any(len(done) < share for done, share in zip(ended, shares, strict=True)):
             action = policy.deterministic(sight.observations)
-            if not scores[0]:
+            if not ended[0]:
                 actions.append(action[0])
+            if judge is not None:
+                for kept, memory in zip(memories, world.emulator.memories(), strict=True):
+                    kept.append(memory)
             moment = world.step(action)
-            running += world.emulator.points()
+            running += world.emulator.points(), world.emulator.scored()
             sight.push(world.observations)
             for index in {*world.emulator.games()[:, 0].astype(int).tolist(), *moment.ended.tolist()}:
-                scores[index].append(float(running[index]))
-                running[index] = 0.0
+                found = judge.judge(np.stack(memories[index])[:, None]) if judge is not None else {}
+                ended[index].append((float(running[0, index]), float(running[1, index]), found))
+                running[:, index] = 0.0
+                memories[index].clear()
     finally:
         world.close()
-    counted = [score for done, share in zip(scores, shares, strict=True) for score in done[:share]]
-    return np.array(counted), Recording(seed, np.stack(actions), np.empty((len(actions), 0), np.float32))
+    counted = [each for done, share in zip(ended, shares, strict=True) for each in done[:share]]
+    names = judge.figures if judge is not None else ()
+    return Games(
+        np.array([true for true, _, _ in counted]),
+        np.array([score for _, score, _ in counted]),
+        {name: np.array([float(found[name][0]) for _, _, found in counted]) for name in names},
+        Recording(seed, np.stack(actions), np.empty((len(actions), 0), np.float32)),
+    )

@@ -15,6 +15,7 @@ SCORE_BYTES = {  # of the console's 128, those that hold the score; of BeamRider
     "seaquest": (56, 57, 58),
     "space-invaders": (102, 103, 104, 105),
 }
+SCORE_BYTES["enduro-level"] = SCORE_BYTES["enduro"]
 
 
 class Played:

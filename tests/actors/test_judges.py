@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actors.judges import HOLD_STEPS, JUDGES, flips_landed, one_foot_share
+from actors.atari_games import GAMES
+from actors.judges import APART_STEPS, HOLD_STEPS, JUDGES, flips_landed, level_share, one_foot_share
 from actors.tasks import make_task
 
 STAND, FLY, LIE = (False, False, True), (False, False, False), (True, False, False)
@@ -121,6 +122,34 @@ def test_one_foot_from_states_of_the_simulator() -> None:
     assert found["one_foot_share"].tolist() == [1.0, 0.0]
 
 
+def test_level_is_driving_beside_somebody_with_no_car_passing_for_two_seconds() -> None:
+    yes, passes = np.ones(300, bool), np.zeros(300, bool)
+    assert level_share(passes, yes, yes) == 1.0
+    assert level_share(passes, ~yes, yes) == level_share(passes, yes, ~yes) == 0.0
+    passes[[0, 150]] = True
+    apart = (APART_STEPS + 1) + (2 * APART_STEPS + 1)
+    assert level_share(passes, yes, yes) == pytest.approx(1 - apart / 300)
+    passes[::APART_STEPS] = True
+    assert level_share(passes, yes, yes) == 0.0
+    assert level_share(np.ones(5, bool), yes[:5], yes[:5]) == 0.0
+
+
+def test_level_from_memories_of_the_console() -> None:
+    """Two games of a minute: level beside a car but for one that passes in its midst, and at rest while 60 pass."""
+    steps = 900
+    memories = np.zeros((steps, 2, 128), np.uint8)
+    memories[:, 0, 22], memories[:, 1, 22] = 24, 6
+    memories[:, :, 30] = 22
+    memories[:, 0, 71] = 255 - (np.arange(steps) > 450)
+    memories[:, 1, 71] = (250 + np.arange(steps) // 15 + 1) % 256
+    found = JUDGES["enduro-level"].judge(memories)
+    assert set(found) == set(JUDGES["enduro-level"].figures)
+    np.testing.assert_allclose(found["passes_per_min"], [1.0, 59.0], atol=1e-9)
+    assert found["driving_share"].tolist() == [1.0, 0.0]
+    np.testing.assert_allclose(found["level_share"], [1 - (2 * APART_STEPS + 1) / steps, 0.0])
+
+
 @pytest.mark.parametrize("name", JUDGES)
 def test_a_judge_belongs_to_a_task(name: str) -> None:
-    assert make_task(name).mujoco_model == name
+    task = make_task(name)
+    assert task.mujoco_model == name or (task.atari_rom is not None and GAMES[name].scripted_judge is not None)

@@ -4,16 +4,20 @@ part."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from actors.enduro import PASS_COST
+from actors.judges import JUDGES
 from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
 from cluster.config import ConfigError, make_config
-from cluster.evaluate_games import game_scores
+from cluster.evaluate import evaluate
+from cluster.evaluate_games import play_games
 from cluster.run_folder import RunFolder
 from cluster.video import Recording, write_video
 from tests.cluster.runs import train
@@ -67,10 +71,40 @@ def test_games_are_scored_and_the_first_is_filmed_in_colour(tmp_path: Path) -> N
         last = policy.actor[-1]
         assert isinstance(last, torch.nn.Linear)
         last.bias[1] += 10.0  # always fires, and soon loses
-    scores, recording = game_scores(task, policy, 3, seed=5)
-    assert scores.shape == (3,)
-    assert (scores >= 0).all()
+    games = play_games(task, policy, 3, seed=5)
+    recording = games.recording
+    assert games.scores.shape == (3,)
+    assert (games.scores >= 0).all()
+    assert np.array_equal(games.true_returns, games.scores)
+    assert games.judged == {}, "nobody judges how a ball is hit"
     assert set(recording.actions.tolist()) == {1}
     first = Recording(recording.seed, np.asarray(recording.actions[:30]), recording.states[:30])
     assert write_video(task, first, tmp_path / "game.mp4") == ""
     assert (tmp_path / "game.mp4").stat().st_size > 1000
+
+
+def test_level_driving_is_evaluated_by_its_scripted_judge_the_games_score_and_a_hidden_judge(tmp_path: Path) -> None:
+    task = make_task("enduro-level")
+    train(tmp_path / "run", make_config(task, {**TINY, "rollout.steps": 50, "steps": 200}))
+    folder = RunFolder.open(tmp_path / "run")
+    found = evaluate(folder, episodes=1, seed=1, video=None)
+    assert set(found["judged"]) == set(JUDGES["enduro-level"].figures)
+    assert all(np.isfinite(figure["mean"]) for figure in found["judged"].values())
+    assert found["true_return_mean"] != found["standard_return_mean"], "the second is Enduro's own score"
+
+
+def test_an_agent_at_rest_is_passed_by_all_and_its_score_does_not_tell() -> None:
+    task = make_task("enduro-level")
+    short = replace(task, preset=replace(task.preset, horizon=400))
+    policy = ActorCritic(PolicyConfig(torso="mnih-2013"), task.observation_shape, task.action)
+    with torch.no_grad():
+        last = policy.actor[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.bias[0] += 10.0  # never touches the throttle
+    games = play_games(short, policy, 3, seed=5)
+    assert games.scores.tolist() == [0.0] * 3
+    assert games.judged["driving_share"].tolist() == games.judged["level_share"].tolist() == [0.0] * 3
+    assert (games.judged["passes_per_min"] > 30).all()
+    # 399 of 400 steps: the memory after the last is the next game's
+    passed = games.judged["passes_per_min"] * 400 * 4 / 3600
+    assert np.abs(games.true_returns + PASS_COST * passed).max() <= PASS_COST + 1e-6
