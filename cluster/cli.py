@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -73,6 +74,7 @@ def label(
         from labeling.labelers import Role
 
         folder = RunFolder.open(run)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it, too, should leave nothing behind
         with serve_labeling(folder, port) as served:
             typer.echo(f"label at {served.address}", err=json_)
             typer.echo(f"admin page {served.admin_address}", err=json_)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.replay import drawing_problem
-from cluster.label_server import LabelServer, LabelServerError, Served
+from cluster.label_server import LabelServer, LabelServerError, Served, announced
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder
 from labeling.labelers import LabelerPool, Role
@@ -91,9 +91,6 @@ def is_listening(address: str) -> bool:
 
 
 def _pages_of_run(path: Path) -> str:
-    """Address of the pages that a run at work serves, "" where it serves none: a crash may leave the file behind."""
-    try:
-        address = (path / "labeling" / "url").read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+    """Address of the pages that a run at work serves, "" where it serves none."""
+    address = announced(path)
     return address if is_listening(address) else ""

@@ -4,12 +4,14 @@
 
 The listening socket is ours and the serving process inherits it: when that process dies another takes its place on the
 same address, and who connects meanwhile waits a moment instead of being refused. The address is in
-`<folder>/labeling/url` while it runs, its log in `<folder>/labeling/server.log`.
+`<folder>/labeling/url` while it runs, its log in `<folder>/labeling/server.log`. A process that is killed leaves that
+file behind, and another run's pages may soon be at its address: only while the file is locked does it hold.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import os
 import socket
@@ -20,7 +22,7 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -85,6 +87,7 @@ class LabelServer:
         """`tell` is told whenever the serving process is started again."""
         self._served, self._folder, self._config, self._tell = served, folder / "labeling", config, tell
         self._socket: socket.socket | None = None
+        self._announced: IO[str] | None = None
         self._process: Process | None = None
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -113,7 +116,7 @@ class LabelServer:
             self._socket = listen_on(self._config.host, self._config.port)
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                (self._folder / "url").write_text(self.address + "\n", encoding="utf-8")
+                self._announced = _announce(self._folder / "url", self.address)
                 self._serve()
             except OSError as error:
                 self.stop()
@@ -138,8 +141,11 @@ class LabelServer:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        with contextlib.suppress(OSError):
-            (self._folder / "url").unlink(missing_ok=True)
+        if self._announced is not None:
+            with self._announced as file, contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(file.fileno()), (self._folder / "url").stat()):  # else another's by now
+                    (self._folder / "url").unlink()
+            self._announced = None
 
     def __enter__(self) -> str:
         return self.start()
@@ -229,6 +235,29 @@ class LabelServer:
             times = psutil.Process(self.process_id).cpu_times() if self.process_id else None
             return times.user + times.system if times else 0.0
         return 0.0
+
+
+def announced(run: Path) -> str:
+    """The address at which a process that is alive serves the pages of the run in that folder; "" where none does."""
+    try:
+        with (run / "labeling" / "url").open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return (run / "labeling" / "url").read_text(encoding="utf-8").strip()
+    except OSError:
+        pass
+    return ""
+
+
+def _announce(path: Path, address: str) -> IO[str]:
+    """Writes the address down, locked until the file is closed, also by the end of this process."""
+    part = path.with_name(f"url.{os.getpid()}")
+    file = part.open("w", encoding="utf-8")
+    file.write(address + "\n")
+    file.flush()
+    fcntl.flock(file, fcntl.LOCK_EX)
+    part.replace(path)
+    return file
 
 
 def open_page(address: str) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from cluster.label import Serving
-from cluster.label_server import LabelServer, LabelServerConfig, LabelServerError, Served
+from cluster.label_server import LabelServer, LabelServerConfig, LabelServerError, Served, announced
 from labeling.labelers import Role
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.pool import TASK, offer_pairs
@@ -125,3 +125,23 @@ def test_nothing_is_left_behind(server: LabelServer) -> None:
     server.stop()
     assert not psutil.pid_exists(process)
     assert not (server._folder / "url").exists()
+
+
+def test_an_address_that_a_killed_process_left_behind_is_not_believed(server: LabelServer) -> None:
+    """Another run may have its pages there by now: labels would go to that one."""
+    folder = server._folder.parent
+    assert announced(folder) == server.address
+    stale = (server._folder / "url").read_text(encoding="utf-8")
+    server.stop()
+    assert announced(folder) == ""
+    (server._folder / "url").write_text(stale, encoding="utf-8")
+    assert announced(folder) == ""
+
+
+def test_who_stops_serving_leaves_the_address_of_who_began_meanwhile(
+    server: LabelServer, database: ComparisonDatabase, redis_url: str, tmp_path: Path
+) -> None:
+    with LabelServer(Served(TASK, redis_url, database.run_id), tmp_path, LabelServerConfig(port=0)) as address:
+        server.stop()
+        assert announced(tmp_path) == address
+    assert announced(tmp_path) == ""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cluster.label import Serving
-from cluster.label_server import LabelServer, LabelServerConfig, Served
+from cluster.label_server import LabelServer, LabelServerConfig, Served, announced
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.simulate import SimulatedPerson
@@ -22,6 +26,8 @@ from tests.cluster.runs import small_config
 from tests.labeling.pool import TASK, offer_pairs
 
 pytestmark = pytest.mark.redis
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_perfect_person_says_the_truth_and_stops_though_the_server_is_gone(
@@ -102,3 +108,19 @@ def test_they_stop_when_the_run_that_serves_the_pages_is_gone(twoclips: Callable
     assert done.code == 0
     assert "the run has ended" in done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["labels"] == {"perfect-0": 3}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_pages_of_a_run_at_rest_end_cleanly_and_leave_no_address(tmp_path: Path, how: signal.Signals) -> None:
+    folder, private = _run(tmp_path / "run", 10, 1)
+    private.stop()
+    command = "from cluster.cli import main; main()"
+    arguments = [sys.executable, "-c", command, "label", str(folder.path), "--no-open", "--port", "0", "--json"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as pages:
+        assert pages.stdout is not None
+        address = json.loads(pages.stdout.readline())["address"]
+        assert announced(folder.path) == address
+        time.sleep(0.5)  # it is about to wait for nothing but this
+        pages.send_signal(how)
+        assert pages.wait(30) == 0
+    assert not (folder.path / "labeling" / "url").exists()
