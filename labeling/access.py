@@ -93,7 +93,9 @@ class SafeByDefault:
         headers = Headers(scope=scope)
         host = _host_name(f"//{headers.get('host', '')}")
         if host not in self._hosts:
-            raise RequestRefusedError(403, "this address is not on the server's list of hosts; start it with --host")
+            raise RequestRefusedError(
+                403, "the pages do not answer to this name: use the address that was printed, or set labeling.host"
+            )
         client = f"{(scope.get('client') or ('',))[0]} {headers.get('cookie', '')}"
         if not self._rate.allows(client):
             raise RequestRefusedError(429, "too many requests; slow down")
@@ -102,7 +104,7 @@ class SafeByDefault:
         if scope["method"] != "POST":
             raise RequestRefusedError(405, "only GET and POST are served")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        if origin is not None and _netloc(origin) != headers.get("host", "").lower():
             raise RequestRefusedError(403, "the request comes from another site's page")
         if headers.get(HEADER) != "1":
             raise RequestRefusedError(403, f"a POST needs the header {HEADER}: 1")
@@ -111,6 +113,13 @@ class SafeByDefault:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             raise RequestRefusedError(413, f"a body may have {MAX_BODY_BYTES} bytes at most")
+
+
+def _netloc(address: str) -> str:
+    try:
+        return urlsplit(address).netloc.lower()
+    except ValueError:  # e.g. an open bracket
+        return ""
 
 
 def _host_name(address: str) -> str:

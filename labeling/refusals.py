@@ -90,6 +90,8 @@ def add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        if any(one["type"] == "json_invalid" for one in error.errors()):
+            return JSONResponse({"error": "not a valid request: the body is not JSON"}, 400)
         places = sorted({".".join(str(part) for part in one["loc"][1:]) or "body" for one in error.errors()})
         return JSONResponse({"error": f"not a valid request: look at {_listed(places)}"}, 400)
 

@@ -39,6 +39,7 @@ def test_our_own_page_may_post(client: TestClient) -> None:
         ({"host": "["}, 403),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
         ({"origin": "http://localhost:1234"}, 403),
         ({"x-twoclips": "0"}, 403),
         ({"content-type": "text/plain"}, 415),

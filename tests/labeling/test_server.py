@@ -193,6 +193,7 @@ def test_an_answer_of_another_form_stores_nothing(
 def test_a_body_that_is_not_json_is_a_bad_request(client: TestClient) -> None:
     reply = client.post("/api/claims", content=b"{", headers={"content-type": "application/json"})
     assert reply.status_code == 400
+    assert reply.json() == {"error": "not a valid request: the body is not JSON"}
 
 
 def test_while_redis_does_not_answer_the_browser_is_told_to_send_again() -> None:
