@@ -175,12 +175,12 @@ class Training:
             self._despite_redis(self._services.advance)
             # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
             if time.monotonic() - asked_s > 2.0 and not self._spec.config.in_process:
-                self._act_untrained()
+                self._act_untrained("first labels")
                 asked_s = time.monotonic()
         if self._services:
             self._services.hurry(False)
 
-    def _act_untrained(self) -> None:
+    def _act_untrained(self, phase: str = "warm-up") -> None:
         self._submit()
         collected = self._pool.gather()
         if self._environment_steps == 0:
@@ -191,7 +191,7 @@ class Training:
         self._learner.observe([rollout for rollout, _ in collected])
         if self._services:
             self._services.observe(collected, 0)
-        self._show({"phase": "warm-up", "environment_steps": self._environment_steps, **self._service_metrics()})
+        self._show({"phase": phase, "environment_steps": self._environment_steps, **self._service_metrics()})
 
     def _reward_model_is_ready(self) -> bool:
         """The first labels are in, and the reward model has been fitted to them."""
