@@ -112,7 +112,9 @@ export class Pairs extends EventTarget {
       ({ pair } = await post("/api/claims", { token: this.#token }));
       if (pair) {
         const endsAt = Date.now() + pair.deadline_s * 1000;
-        this.#ready.push({ token: pair.token, query: pair.query, endsAt, ...(await decodePair(pair, this.#numGeoms)) });
+        const clips = await decodePair(pair, this.#numGeoms);
+        // Only now: while the pictures came, `next` may have put another list in its place.
+        this.#ready.push({ token: pair.token, query: pair.query, endsAt, ...clips });
       }
       this.#failures = 0;
       this.isTroubled = false;

@@ -8,6 +8,7 @@ const PIXELATED_FROM = 3; // a frame that is enlarged more than this is a pictur
 export class Pictures {
   #canvas;
   #brush;
+  #cell = document.createElement("canvas"); // one frame by itself: enlarged out of the sheet it would show its neighbours
   #clip = null;
 
   constructor(canvas) {
@@ -19,6 +20,7 @@ export class Pictures {
 
   load(clip) {
     this.#clip = clip;
+    Object.assign(this.#cell, { width: clip.width, height: clip.height });
   }
 
   resize(pixelRatio) {
@@ -51,12 +53,16 @@ export class Pictures {
   #paint(frame, left, top, roomWidth, roomHeight) {
     const { image, columns, width, height, firstFrame, steps } = this.#clip;
     const index = firstFrame + Math.min(steps - 1, frame);
+    const cell = this.#cell.getContext("2d");
+    cell.globalCompositeOperation = "copy";
+    cell.drawImage(
+      image, (index % columns) * width, Math.floor(index / columns) * height, width, height, 0, 0, width, height,
+    );
     const scale = Math.min(roomWidth / width, roomHeight / height);
     this.#brush.imageSmoothingEnabled = scale < PIXELATED_FROM;
     this.#brush.imageSmoothingQuality = "high";
     this.#brush.drawImage(
-      image,
-      (index % columns) * width, Math.floor(index / columns) * height, width, height,
+      this.#cell,
       left + (roomWidth - width * scale) / 2, top + (roomHeight - height * scale) / 2, width * scale, height * scale,
     );
   }

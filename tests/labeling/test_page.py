@@ -533,6 +533,53 @@ def test_a_picture_that_does_not_open_is_asked_for_again(browser: Any, database:
     assert database.num_labels() == 1
 
 
+def test_a_pair_whose_picture_is_on_its_way_while_the_next_one_is_wanted_is_shown(
+    browser: Any, database: ComparisonDatabase
+) -> None:
+    offer_dots(database, 2)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(
+        "const open = window.createImageBitmap;"
+        "window.createImageBitmap = (blob) => new Promise((done) => setTimeout(() => done(open(blob)), 800));"
+    )
+    with served(database, PICTURES) as address:
+        page = Visit(context, address).open()  # the first pair was wanted before it came
+        page.answer("left")
+        until(lambda: page.data("query") != "", "the second pair, which came after it was wanted")
+        page.answer("left")
+        page.reach(state="waiting", saved="0")
+    context.close()
+    assert page.errors == []
+    assert database.num_labels() == 2
+
+
+LEAST_BRIGHT = """async () => {
+  const { Pictures } = await import("/static/pictures.js");
+  const sheet = Object.assign(document.createElement("canvas"), { width: 640, height: 320 });
+  const brush = sheet.getContext("2d");
+  brush.fillStyle = "white";
+  brush.fillRect(0, 0, 320, 320);
+  brush.fillStyle = "black";
+  brush.fillRect(320, 0, 320, 320);
+  const canvas = Object.assign(document.createElement("canvas"), { width: 601, height: 418 });
+  const pictures = new Pictures(canvas);
+  const image = await createImageBitmap(sheet);
+  pictures.load({ image, columns: 2, width: 320, height: 320, firstFrame: 0, steps: 2 });
+  pictures.draw(0);
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let least = 255;
+  for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) least = Math.min(least, data[at]);
+  return least;
+}"""
+
+
+def test_a_frame_shows_nothing_of_its_neighbour_in_the_strip(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    page = visit().open("waiting")
+    assert page.tab.evaluate(LEAST_BRIGHT) == 255, "a white frame beside a black one"
+
+
 def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, database: ComparisonDatabase) -> None:
     offer_dots(database, 4)
     database.put_clips(dot_clips(rollouts=5, seed=3))
