@@ -187,8 +187,7 @@ def _add_reading(
         shown: list[dict[str, Any]] = []
         for pair in practice_pairs(database, secrets.randbits(32)):
             with suppress(ValueError):  # one that cannot be drawn is left out
-                why = f"By the task's own measure the {pair.better} clip is better. {task.preset.instruction}"
-                shown.append({**show.pair(pair.left, pair.right), "better": pair.better, "why": why})
+                shown.append({**show.pair(pair.left, pair.right), "better": pair.better})
         return {"pairs": shown}
 
     stream: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}

@@ -75,6 +75,7 @@ class App {
     this.#listen();
     this.#listenToPerson();
     writeKeys(keys);
+    writeSides();
     this.#writeMine();
     progress.take(this.#session.progress);
     progress.pause(this.#session.paused);
@@ -297,14 +298,15 @@ class App {
   #writeWaiting() {
     if (status.state !== "waiting") return;
     const seconds = Math.floor((Date.now() - this.#waitingSince) / 1000);
-    const { labels, wanted } = progress.latest ?? { labels: 0, wanted: 0 };
+    const { labels, due, wanted } = progress.latest ?? { labels: 0, due: 0, wanted: 0 };
+    const areIn = due > 0 && labels >= wanted; // nothing is due where the run has told nothing yet
     const title = this.#pairs.isDry
-      ? wanted > 0 && labels >= wanted ? "All labels are in. Thank you!" : "Thank you. Nothing to label just now."
+      ? areIn ? "All labels are in. Thank you!" : "Thank you. Nothing to label just now."
       : "One moment";
     if (byId("cover-title").textContent !== title) byId("cover-title").textContent = title;
     if (this.#pairs.isTroubled) return;
-    const text = this.#pairs.isDry ? `waiting for clips: ${seconds} s` : "The clips are on their way.";
-    byId("cover-text").textContent = text;
+    const waits = areIn ? "You can close this page." : `waiting for clips: ${seconds} s`;
+    byId("cover-text").textContent = this.#pairs.isDry ? waits : "The clips are on their way.";
   }
 
   async #practise(again) {
@@ -334,9 +336,9 @@ class App {
   #answerPractice(answer) {
     if (!this.#shown) return;
     if (this.#hasFeedback) return this.#practiceNext();
-    const { better, why } = this.#practice.pair;
+    const { better } = this.#practice.pair;
     this.#hasFeedback = true;
-    say(`${answer === better ? "Yes" : "Not quite"}: ${spoken(better).toLowerCase()}. ${why}`);
+    say(`${answer === better ? "Yes" : "Not quite"}: ${spoken(better).toLowerCase()}, by the task's own measure.`);
     byId("next").hidden = false;
     byId("next").focus({ preventScroll: true });
   }

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from actors.tasks import make_task
+from labeling.progress import RUN_STATUS
 from labeling.queue import QueryQueue
 from labeling.show import Show
 from reward_service.comparisons import Answer
@@ -257,9 +258,22 @@ def test_nothing_to_label_is_no_error_and_goes_away(database: ComparisonDatabase
     page.answer("left")
     page.reach(state="waiting")
     page.has_said("cover-text", "waiting for clips:")
+    page.has_said("cover-title", "Nothing to label just now.")
     offer_pairs(database, 2, seed=1)
     page.reach(state="labeling")
     assert page.tab.is_hidden("#cover")
+
+
+def test_when_all_labels_are_in_nobody_is_told_to_wait(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 1)
+    database.set_status(RUN_STATUS, {"labels_wanted": 1, "labels_due": 1})
+    page = visit().open()
+    page.answer("left")
+    page.reach(state="waiting")
+    page.has_said("cover-title", "All labels are in.")
+    page.has_said("cover-text", "You can close this page.")
 
 
 def test_an_answer_taken_back_comes_back_to_who_waits(
@@ -344,16 +358,16 @@ def test_practice_comes_first_gives_feedback_and_is_never_sent(
 ) -> None:
     offer_pairs(database, 6)
     show, clips = Show(make_task(TASK)), database.get_clips(["clip-0-0", "clip-0-1"])
-    pairs = [{**show.pair(*clips.values()), "better": "left", "why": "It moves."} for _ in range(2)]
+    pairs = [{**show.pair(*clips.values()), "better": "left"} for _ in range(2)]
     page = visit()
     page.context.route("**/api/practice", lambda route: route.fulfill(json={"pairs": pairs}))
     page.open("practice")
     page.tab.keyboard.press("ArrowLeft")
-    page.has_said("notice", "Yes: left is better. It moves.")
+    page.has_said("notice", "Yes: left is better, by the task's own measure.")
     page.tab.keyboard.press("Enter")
     page.has_said("badge", "Practice 2 of 2")
     page.tab.keyboard.press("ArrowRight")
-    page.has_said("notice", "Not quite: left is better.")
+    page.has_said("notice", "Not quite: left is better, by the task's own measure.")
     page.tab.keyboard.press("ArrowRight")
     page.reach(state="labeling")
     assert database.num_labels() == 0
@@ -407,6 +421,23 @@ def test_reduced_motion_starts_on_a_film_strip(database: ComparisonDatabase, vis
     before = page.text("time")
     time.sleep(0.5)
     assert page.text("time") == before
+
+
+def test_on_a_phone_the_buttons_say_upper_and_lower_before_the_first_pair_and_in_practice(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    assert visit(**phone).open("waiting").tab.get_by_role("button", name="Upper is better").is_visible()
+    offer_pairs(database, 12)
+    page = visit(**phone).open("practice")
+    top = page.tab.locator("#stage").bounding_box()["y"]
+    until(lambda: not page.tab.locator("#answers button").first.is_disabled(), "the practice pair")
+    page.tab.wait_for_timeout(300)
+    page.tab.get_by_role("button", name="Upper is better").tap()
+    page.has_said("notice", "er is better, by the task's own measure.")
+    assert page.tab.locator("#stage").bounding_box()["y"] == top, "the clips stay where they are"
+    below, above = page.tab.locator("#next").bounding_box(), page.tab.locator("#instruction").bounding_box()
+    assert below["y"] >= above["y"] + above["height"]
 
 
 @pytest.mark.parametrize("width", [320, 390])
