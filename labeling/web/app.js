@@ -48,6 +48,7 @@ class App {
   #numAnswers = 0;
   #waitingSince = 0;
   #hasFeedback = false;
+  #isInviteOver = false;
 
   async start() {
     const scene = await this.#load();
@@ -83,6 +84,7 @@ class App {
     this.#outbox.drain();
     this.#pairs.fill();
     await this.#practise(false);
+    if (this.#isInviteOver) say(`That invite was used before, or is over. You label as ${this.#session.labeler}.`);
   }
 
   /** Asks for the session until there is one. */
@@ -93,6 +95,7 @@ class App {
         trouble = (await useInvite()) || trouble;
         const [session, scene] = await Promise.all([get("/api/session"), get("/api/scene")]);
         this.#session = session;
+        this.#isInviteOver = trouble !== ""; // whoever is signed in already, or needs no session, gets in all the same
         return scene;
       } catch (error) {
         status.state = "error";

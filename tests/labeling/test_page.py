@@ -252,6 +252,17 @@ def test_an_id_that_was_used_before_is_told(database: ComparisonDatabase, visit:
     page.has_said("notice", "the id was used before")
 
 
+def test_whoever_gets_in_without_their_invite_is_told_so(
+    database: ComparisonDatabase, visit: Callable[..., Visit], address: str
+) -> None:
+    offer_pairs(database, 1)
+    page = visit().open()
+    page.tab.goto("about:blank")
+    page.tab.goto(f"{address}#invite={'x' * 43}")
+    page.reach(state="labeling")
+    page.has_said("notice", "You label as local.")
+
+
 def test_nothing_to_label_is_no_error_and_goes_away(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
     offer_pairs(database, 1)
     page = visit().open()
