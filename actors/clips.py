@@ -11,6 +11,9 @@ import numpy as np
 from actors.spaces import ActionSpec
 from actors.trajectory import Clip, Hidden, Keyframe, Keyframes, Origin, Origins, Rollout, Segment
 
+SHORT_SIGHT = 0.9
+"""A short-sighted labeler's discount for every step after, as of B-Pref's myopic teacher (Lee et al. 2021)."""
+
 
 class ClipCutter:
     """Cuts the clips of one run's rollouts as they come.
@@ -130,11 +133,13 @@ def _cut(
     digest = hashlib.blake2b(digest_size=16)
     for array in (segment.observations, segment.actions, states):
         digest.update(np.ascontiguousarray(array).data)
+    rewards = hidden.true_rewards[rows, env].astype(np.float64)
     return Clip(
         clip_id=digest.hexdigest(),
         segment=segment,
         states=states,
-        true_return=float(hidden.true_rewards[rows, env].sum(dtype=np.float64)),
+        true_return=float(rewards.sum()),
         policy_version=rollout.policy_version,
         origin=origin,
+        late_return=float(rewards @ SHORT_SIGHT ** np.arange(len(rewards))[::-1]),
     )

@@ -286,6 +286,8 @@ class Clip:
     policy_version the policy that acted
     origin         how it is played again, where there is no state to draw it from: from an environment's start, or
                    from an emulator's kept state; else None
+    late_return    the same sum with each reward discounted by `clips.SHORT_SIGHT` for every step of the clip after it:
+                   what a short-sighted labeler perceives. None in clips of versions that did not keep it
     """
 
     clip_id: str
@@ -294,6 +296,7 @@ class Clip:
     true_return: float
     policy_version: int
     origin: Origin | Keyframe | None = None
+    late_return: float | None = None
 
     def __post_init__(self) -> None:
         _require(

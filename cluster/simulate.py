@@ -21,7 +21,8 @@ from cluster.label import Serving, is_listening
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from labeling.desk import is_mirrored
-from labeling.people import JUDGES, parse_people
+from labeling.oracle import perceived_return
+from labeling.people import JUDGES, SHORT_SIGHTED, parse_people
 from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
 
@@ -51,7 +52,8 @@ class SimulatedPerson:
         clips = self._database.get_clips([query.left, query.right]) if query else {}
         if query is None or len(clips) < 2:
             return False
-        left, right = clips[query.left].true_return, clips[query.right].true_return
+        short_sighted = self.kind == SHORT_SIGHTED
+        left, right = (perceived_return(clips[side], short_sighted) for side in (query.left, query.right))
         if is_mirrored(pair["token"]):
             left, right = right, left
         answer = self._judge(left, right, self._random)

@@ -1,8 +1,8 @@
 """Synthetic labelers: they answer by the clips' true return, through the same queue and database as people do.
 
 The options are the teachers of B-Pref (Lee et al. 2021): mistake (error_rate), skip (skip_rate, skip_below), equal
-(tie_threshold), and the rational one (beta). The short-sighted teacher is left out: a clip carries its return, not its
-single rewards. Every choice follows from (seed, name, query), so neither the order of claims nor a restart changes it.
+(tie_threshold), the rational one (beta) and the myopic one (short_sighted). Every choice follows from (seed, name,
+query), so neither the order of claims nor a restart changes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from actors.trajectory import Clip
 from labeling.queue import LeaseLostError, QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
@@ -27,7 +28,7 @@ class Dice(Protocol):
 
 
 Judge = Callable[[float, float, Dice], Answer]
-"""(true return of the left clip, of the right one, dice) -> what is answered."""
+"""(return of the left clip as it is perceived, of the right one, dice) -> what is answered."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class OracleConfig:
     skip_rate      probability of answering INCOMPARABLE
     skip_below     INCOMPARABLE when neither clip's true return reaches this
     tie_threshold  TIE when the true returns differ by no more than this
+    short_sighted  judges by `Clip.late_return`: what happens last counts most
     beta           P[left preferred] = sigmoid(beta * difference of true returns); infinite: always the better one
     """
 
@@ -49,6 +51,7 @@ class OracleConfig:
     skip_below: float = -math.inf
     tie_threshold: float = 0.0
     beta: float = math.inf
+    short_sighted: bool = False
 
     def __post_init__(self) -> None:
         for name in ("error_rate", "skip_rate"):
@@ -78,6 +81,11 @@ def teacher(config: OracleConfig) -> Judge:
     return lambda left, right, dice: answer_by_return(
         config, left, right, (dice.random(), dice.random(), dice.random())
     )
+
+
+def perceived_return(clip: Clip, short_sighted: bool) -> float:
+    """What such a labeler sees in a clip. One that does not say what came last is seen whole."""
+    return clip.late_return if short_sighted and clip.late_return is not None else clip.true_return
 
 
 class SyntheticLabeler:
@@ -110,8 +118,8 @@ class SyntheticLabeler:
                 self._queue.withdraw(lease.query_id)
                 continue
             digest = self._digest(lease.query_id)
-            returns = clips[lease.left].true_return, clips[lease.right].true_return
-            answer = self._judge(*returns, np.random.default_rng(list(digest)))
+            left, right = (perceived_return(clips[s], self.config.short_sighted) for s in (lease.left, lease.right))
+            answer = self._judge(left, right, np.random.default_rng(list(digest)))
             label_id = digest[:16].hex()
             try:
                 completion = self._queue.complete(lease, answer, label_id)

@@ -1,8 +1,7 @@
 """Simulated people: how each kind answers about two clips as they are shown, given the true returns that it perceives.
 
 They exist to try out the pages, over HTTP (`twoclips label --simulate`), and pools of labelers, in place of the one
-oracle (`SyntheticPool`). Left out: the short-sighted one, who judges by a clip's last steps; a clip carries its return
-only.
+oracle (`SyntheticPool`).
 """
 
 from __future__ import annotations
@@ -26,12 +25,16 @@ def _spammer(left: float, right: float, dice: Dice) -> Answer:
     return Answer.LEFT if dice.random() < 0.5 else Answer.RIGHT
 
 
+SHORT_SIGHTED = "short-sighted"
+"""Who perceives mostly what came last: see `oracle.perceived_return`."""
+
 JUDGES: dict[str, Judge] = {
     "perfect": teacher(OracleConfig()),
     "noisy": teacher(OracleConfig(beta=1.0)),
     "mistaken": teacher(OracleConfig(error_rate=0.1)),
     "skipping": teacher(OracleConfig(skip_rate=0.2)),
     "tie-loving": teacher(OracleConfig(tie_threshold=1.0)),
+    SHORT_SIGHTED: teacher(OracleConfig()),
     "left-biased": _left_biased,
     "spammer": _spammer,
     "adversary": teacher(OracleConfig(error_rate=1.0)),
@@ -71,7 +74,11 @@ class SyntheticPool:
         self._database = database
         self._people = [
             SyntheticLabeler(
-                OracleConfig(name=f"{kind}-{index}"), queue, database, seed, _who_sees(JUDGES[kind], tie_threshold)
+                OracleConfig(name=f"{kind}-{index}", short_sighted=kind == SHORT_SIGHTED),
+                queue,
+                database,
+                seed,
+                _who_sees(JUDGES[kind], tie_threshold),
             )
             for index, kind in enumerate(kinds)
         ]

@@ -5,7 +5,8 @@ Layout, little-endian:
     4 bytes   magic "2CLP"
     1 byte    format version
     4 bytes   length of the header
-    header    JSON: clip_id, policy_version, true_return (hexadecimal, exact), and name, dtype, shape of each array
+    header    JSON: clip_id, policy_version, true_return and late_return (hexadecimal, exact; the latter may lack),
+              and name, dtype, shape of each array
               an array is one of observations, actions, states; since version 2 also seeds, lead (trajectory.Origin);
               since version 3, in place of these, kept, since, begun (trajectory.Keyframe)
     rest      the arrays' raw bytes, one after the other in the header's order, zlib-compressed together
@@ -73,6 +74,7 @@ def encode_clip(clip: Clip) -> bytes:
             "clip_id": clip.clip_id,
             "policy_version": int(clip.policy_version),
             "true_return": float(clip.true_return).hex(),
+            **({} if clip.late_return is None else {"late_return": float(clip.late_return).hex()}),
             "arrays": described,
         },
         separators=(",", ":"),
@@ -106,6 +108,7 @@ def decode_clip(data: bytes) -> Clip:
         kinds = [(_dtype(entry["dtype"]), _shape(entry["shape"])) for entry in described]
         clip_id, policy_version = str(header["clip_id"]), int(header["policy_version"])
         true_return = float.fromhex(header["true_return"])
+        late_return = float.fromhex(header["late_return"]) if "late_return" in header else None
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise (
             error if isinstance(error, CodecError) else CodecError(f"the clip's header is damaged: {error}")
@@ -115,7 +118,7 @@ def decode_clip(data: bytes) -> Clip:
         origin = None
         if replay:
             origin = Origin(*replay) if names[3:] == _ORIGIN_NAMES else Keyframe(*replay)
-        return Clip(clip_id, Segment(observations, actions), states, true_return, policy_version, origin)
+        return Clip(clip_id, Segment(observations, actions), states, true_return, policy_version, origin, late_return)
     except (ValueError, TypeError) as error:
         raise CodecError(f"the clip's arrays do not fit together: {error}") from error
 

@@ -81,6 +81,14 @@ def test_ids_are_those_of_the_contents():
     assert cut_clips(rollout, hidden, 3, BOX)[0].clip_id != first.clip_id
 
 
+def test_the_late_return_counts_what_comes_last_most():
+    rollout, hidden = record(6, 1, [])
+    rewards = hidden.true_rewards[:3, 0].astype(np.float64)
+    clip = cut_clips(rollout, hidden, 3, BOX)[0]
+    assert clip.late_return == pytest.approx(0.81 * rewards[0] + 0.9 * rewards[1] + rewards[2])
+    assert clip.true_return == pytest.approx(rewards.sum())
+
+
 def test_a_clip_does_not_keep_its_rollout_alive():
     clip = cut_clips(*record(12, 2, []), clip_steps=3, action=BOX)[0]
     for array in (clip.segment.observations, clip.segment.actions, clip.states):

@@ -87,6 +87,20 @@ def test_a_pool_takes_turns_also_after_it_was_started_again(database: Comparison
 
 
 @pytest.mark.redis
+def test_the_short_sighted_one_goes_by_how_a_clip_ends(database: ComparisonDatabase) -> None:
+    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
+    state = np.zeros((1, 0), np.float32)
+    better, later = Clip("better", steps, state, 5.0, 0, None, 1.0), Clip("later", steps, state, 4.0, 0, None, 3.0)
+    database.put_clips([better, later, Clip("old", steps, state, 2.0, 0)])
+    database.offer([Query("q0", "better", "later", 0.0, 0, 0.0), Query("q1", "old", "better", 0.0, 0, 0.0)])
+    assert _pool(database, ["short-sighted", "perfect"], overlap=2).step() == 4
+    given = {(label.query_id, label.labeler): label.answer for label in database.labels_since(START)[0]}
+    assert given["q0", "perfect-1"] is Answer.LEFT
+    assert given["q0", "short-sighted-0"] is Answer.RIGHT
+    assert given["q1", "short-sighted-0"] is Answer.LEFT, "a clip that does not say how it ends is seen whole"
+
+
+@pytest.mark.redis
 def test_with_overlap_several_of_a_pool_answer_each_query_and_nobody_twice(database: ComparisonDatabase) -> None:
     _offer(database, 5)
     assert _pool(database, ["perfect"] * 4, overlap=3).step() == 15

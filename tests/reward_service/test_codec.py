@@ -31,7 +31,8 @@ def clips(draw: st.DrawFn) -> Clip:
     seeds = draw(hnp.arrays(np.int64, draw(st.integers(1, 3))))
     origin = draw(st.sampled_from([None, Origin(seeds, lead)]))
     name, true_return, version = draw(st.text(max_size=40)), draw(st.floats()), draw(st.integers())
-    return Clip(name, Segment(observations, actions), states, true_return, version, origin)
+    late_return = draw(st.none() | st.floats(allow_nan=False))
+    return Clip(name, Segment(observations, actions), states, true_return, version, origin, late_return)
 
 
 def parts(clip: Clip) -> tuple[np.ndarray, ...]:
@@ -59,6 +60,7 @@ def test_what_is_decoded_is_what_was_encoded(clip: Clip) -> None:
     back = decode_clip(encode_clip(clip))
     assert (back.clip_id, back.policy_version) == (clip.clip_id, clip.policy_version)
     assert back.true_return == clip.true_return or (math.isnan(back.true_return) and math.isnan(clip.true_return))
+    assert back.late_return == clip.late_return
     for one, other in zip(parts(back), parts(clip), strict=True):
         assert one.dtype == other.dtype
         assert one.shape == other.shape
