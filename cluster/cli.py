@@ -72,8 +72,11 @@ def label(
         from cluster.label_server import open_page
         from cluster.run_folder import RunFolder
         from labeling.labelers import Role
+        from labeling.people import parse_people
 
         folder = RunFolder.open(run)
+        if simulate:
+            parse_people(simulate)  # before anything is served
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # it, too, should leave nothing behind
         with serve_labeling(folder, port) as served:
             typer.echo(f"label at {served.address}", err=json_)

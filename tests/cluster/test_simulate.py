@@ -124,3 +124,14 @@ def test_pages_of_a_run_at_rest_end_cleanly_and_leave_no_address(tmp_path: Path,
         pages.send_signal(how)
         assert pages.wait(30) == 0
     assert not (folder.path / "labeling" / "url").exists()
+
+
+def test_a_kind_of_person_that_there_is_not_is_refused_before_anything_is_served(
+    twoclips: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder, private = _run(tmp_path / "run", 10, 1)
+    private.stop()
+    done = twoclips("label", folder.path, "--simulate", "perfekt:3", "--no-open")
+    assert done.code == 2
+    assert "'perfekt:3' is no simulated person" in done.stderr
+    assert "label at" not in done.stdout
