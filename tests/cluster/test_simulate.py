@@ -127,7 +127,7 @@ def test_pages_of_a_run_at_rest_end_cleanly_and_leave_no_address(tmp_path: Path,
 
 
 def test_a_kind_of_person_that_there_is_not_is_refused_before_anything_is_served(
-    twoclips: Callable[..., Any], tmp_path: Path
+    twoclips: Callable[..., Done], tmp_path: Path
 ) -> None:
     folder, private = _run(tmp_path / "run", 10, 1)
     private.stop()
