@@ -34,13 +34,22 @@ def observe_backflip(fields: Fields) -> Array:
 
 
 def backflip_reward(fields: Fields, _: Array) -> Array:
-    """Turning backwards, in flips a second, counts 1.5 times as far as torso and thigh are clear of the floor; forward
-    takes as much, at any speed: a limit to it would pay for going back slowly and forward quickly. The torso's height
-    is paid up to 1.5 m, less the 1.2 m of standing: a reason to get up, to jump, to take off and land upright, since
-    the hopper cannot lean back on its foot and be high. Standing is worth nothing, or it stands for ever."""
-    low = clearances(fields, HOPPER_RADII_M, HOPPER_HALF_LENGTHS_M)[:, :2].min(axis=1)
-    turning = -fields["qvel"][:, 2] / (2 * np.pi)
-    return 1.5 * turning * np.clip(low / 0.3, 0.0, 1.0) + np.clip(fields["qpos"][:, 1], 0.0, 1.5) - 1.2
+    """Turning backwards pays 6 for each flip a second, forward costs as much, at any speed: a limit would pay for going
+    back slowly and forward quickly. Near the floor, torso or thigh within 0.3 m, down to 0.3 of both; not to 0, or
+    turning forward is free there, and was learned.
+
+    Against it stands what makes a roll of it: leg or foot on the floor costs 0.8, and 6 more upside down, so that it is
+    better to take off and land upright; torso or thigh on the floor 3; height counts 2 for each metre from 1.25, up to
+    2. So standing costs 0.9, or it stands for ever, and lying some 9. Where lying costs more beside what turning
+    pays, an agent that learns from comparisons hops on the spot; where less, it rolls over the floor (EXPERIMENTS.md).
+    """
+    low = clearances(fields, HOPPER_RADII_M, HOPPER_HALF_LENGTHS_M)
+    trunk, leg = low[:, :2].min(axis=1), low[:, 2:].min(axis=1)  # torso and thigh; leg and foot
+    turning = -fields["qvel"][:, 2] / (2 * np.pi) * (0.3 + 0.7 * np.clip(trunk / 0.3, 0.0, 1.0))
+    on_leg = np.clip(1.0 - leg / 0.05, 0.0, 1.0) * (0.8 + 3.0 * (1.0 - np.cos(fields["qpos"][:, 2])))
+    on_trunk = np.clip(1.0 - trunk / 0.1, 0.0, 1.0)
+    height = np.clip(fields["qpos"][:, 1], 0.0, 2.0) - 1.25
+    return 6.0 * turning - on_leg - 3.0 * on_trunk + 2.0 * height
 
 
 def one_leg_reward(fields: Fields, velocity: Array) -> Array:

@@ -128,6 +128,12 @@ _PENDULUM_SETTINGS = {  # it falls once, within the first steps of 1,400: what i
     "query.initial_fraction": 0.1,
     "oracle.tie_threshold": 0.1,  # a person sees no difference either; without ties such answers teach noise
 }
+_BACKFLIP_SETTINGS = {  # a flip takes some 70 steps; with a small first spread it learns not to fall before it turns
+    **_MUJOCO_SETTINGS,
+    "learner.gamma": 0.995,
+    "learner.gae_lambda": 0.97,
+    "policy.initial_std": 1.0,
+}
 _SMALL_WORLD_SETTINGS = {  # an agent that is at home again every 20 steps: short returns, small updates
     "rollout.num_envs": 8,
     "rollout.steps": 40,
@@ -177,6 +183,7 @@ _MUJOCO = {
         1000,
         60,
         "It should flip backwards in the air and land upright on its foot, as often as it can; lying down is bad.",
+        _BACKFLIP_SETTINGS,
     ),
     "half-cheetah-one-leg": _mujoco(
         "HalfCheetah-v5",
