@@ -40,7 +40,9 @@ export class Pairs extends EventTarget {
     setInterval(() => this.#heartbeat(), Math.max(1_000, Math.min(20_000, this.#leaseMs / 3)));
     document.addEventListener("visibilitychange", () => document.hidden || this.noteActivity());
     addEventListener("online", () => this.fill());
-    addEventListener("pagehide", () => keep([...this.#held().map((pair) => pair.token), ...this.#kept]));
+    // also what is claimed just now: its reply may come too late for this page
+    addEventListener("pagehide", () =>
+      keep([...this.#held().map((pair) => pair.token), ...(this.#token ? [this.#token] : []), ...this.#kept]));
     addEventListener("pageshow", (event) => event.persisted && takeKept());
   }
 

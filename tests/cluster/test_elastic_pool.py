@@ -143,6 +143,7 @@ def test_a_silent_worker_is_not_waited_for_and_comes_back(cluster: Cluster) -> N
     assert pool.replaced == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_stays_silent_is_ended_and_another_takes_its_place(cluster: Cluster) -> None:
     cluster.add_node(num_cpus=1)
     told: list[str] = []

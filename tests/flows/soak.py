@@ -3,8 +3,9 @@
     python -m tests.flows.soak --minutes 60 --out soak.json
 
 A half-cheetah trains from comparisons, in a Ray of its own. Every minute the memory of each of its processes (what is
-its own, with its part of what is shared) and the agent steps so far are noted. At the end a table: what each had after
-ten minutes and at the end, and how the rate went. Exit code 1 where something grew by more than 5 % after minute ten.
+its own: what it shares would change with whatever else runs) and the agent steps so far are noted. At the end a table:
+what each had after ten minutes and at the end, and how the rate went. Exit code 1 where something grew by more than 5 %
+after minute ten.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def memory(driver: int, components: list[dict[str, Any]]) -> dict[str, float]:
     for process in [psutil.Process(driver), *psutil.Process(driver).children(recursive=True)]:
         try:
             title = (process.cmdline() or [process.name()])[0].split("/")[-1].split("(")[0].strip()
-            own = process.memory_full_info().pss / MIB
+            own = process.memory_full_info().uss / MIB
         except psutil.Error:  # ended meanwhile
             continue
         name = "driver" if process.pid == driver else names.get(process.pid, title)

@@ -149,9 +149,11 @@ def test_offline_stands_still_until_queries_are_switched_on(
     page.has_said("ask-text", "Nobody is asked now")
     frozen = world(player)
     assert frozen["labels"] == 60
+    page.tab.click("#play")  # a pause: at full speed what is said is soon behind other lines
     page.tab.check("#online")
-    until(lambda: world(player)["labels"] > 70, "new labels")
     page.has_said("log", "Online queries are on")
+    page.tab.click("#play")
+    until(lambda: world(player)["labels"] > 70, "new labels")
     assert world(player)["rewards"] != frozen["rewards"]
     leave(page)
 
