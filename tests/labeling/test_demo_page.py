@@ -150,7 +150,8 @@ def test_offline_stands_still_until_queries_are_switched_on(
     frozen = world(player)
     assert frozen["labels"] == 60
     page.tab.click("#play")  # a pause: at full speed what is said is soon behind other lines
-    page.tab.check("#online")
+    until(lambda: not page.tab.is_checked("#online"), "the switch to show what is so")
+    page.tab.click("#online")
     page.has_said("log", "Online queries are on")
     page.tab.click("#play")
     until(lambda: world(player)["labels"] > 70, "new labels")

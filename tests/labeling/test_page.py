@@ -459,6 +459,7 @@ def test_a_phone_scrolls_nowhere_sideways(
     page = visit(viewport={"width": width, "height": 844}, has_touch=True, is_mobile=True).open()
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
     assert page.tab.evaluate("innerWidth") == width
+    until(lambda: bool(page.data("query")), "the first pair")
     expected = {page.data("query"): "right"}
     page.tab.get_by_role("button", name="Lower is better").tap()
     until(lambda: page.data("query") not in expected, "the pair after a tap")
