@@ -248,7 +248,7 @@ def bench(
         from cluster.bench import bench as measure
         from cluster.bench import table_rows
         from cluster.bench_scale import bench_scale, scale_rows
-        from cluster.config import parse_settings
+        from cluster.settings import parse_settings
 
         def say(text: str) -> None:
             typer.echo(text, err=True)

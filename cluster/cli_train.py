@@ -12,6 +12,7 @@ import typer
 from cluster.cli_parts import Json, SetOption, plain_errors
 
 if TYPE_CHECKING:
+    from cluster.config import RunConfig
     from cluster.run_folder import RunFolder
 
 _SETTINGS = {
@@ -96,7 +97,7 @@ def train(
     Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1
     """
     with plain_errors():
-        from cluster.config import parse_settings
+        from cluster.settings import parse_settings
         from reward_service.address import REDIS_VARIABLE, has_password
 
         # Only what was really asked for: a default of ours must not overrule a task's preset.
@@ -133,6 +134,7 @@ def train(
 
 def _resumed(task: str, run: Path | None, store: str, given: dict[str, Any]) -> RunFolder:
     """The folder of the run that is to go on, with the settings that were given changed in it."""
+    from cluster.config import change_config
     from cluster.run_folder import RunFolder, RunFolderError
 
     if run is None:
@@ -144,33 +146,43 @@ def _resumed(task: str, run: Path | None, store: str, given: dict[str, Any]) -> 
     folder = RunFolder.open(run)
     if folder.config.task != task:
         raise RunFolderError(f"the run in {run} is of {folder.config.task}, not of {task}; name that task")
-    for change in folder.change(given):
+    config = change_config(folder.config, given)
+    if config != folder.config:
+        _check(config)
+    for change in folder.change(config):
         typer.echo(f"changed: {change}", err=True)
     return folder
 
 
 def _created(task: str, run: Path | None, comparisons: Path | None, given: dict[str, Any]) -> RunFolder:
     """A new folder, once all that can be checked is."""
-    from actors.replay import drawing_problem
     from actors.tasks import make_task
-    from cluster.config import ConfigError, make_config
+    from cluster.config import make_config
     from cluster.run_folder import RunFolder, default_folder
     from reward_service.address import REDIS_VARIABLE
 
     config = make_config(make_task(task), {"redis": os.environ.get(REDIS_VARIABLE, ""), **given})
-    if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
-        raise ConfigError(problem)
+    _check(config)
     if caution := config.make_task().caution:
         typer.echo(caution, err=True)
     if comparisons is not None:
         from cluster.comparisons import check_rows
 
         check_rows(comparisons, config.make_task())  # before anything is begun
+    return RunFolder.create(run or default_folder(config.task, config.seed), config)
+
+
+def _check(config: RunConfig) -> None:
+    """What settings alone do not tell: whether people can be shown anything, and whether the store is there."""
+    from actors.replay import drawing_problem
+    from cluster.settings import ConfigError
+
+    if config.labeler == "human" and (problem := drawing_problem(config.make_task())):
+        raise ConfigError(problem)
     if config.store:
         from cluster.store import check_store
 
         check_store(config.store)
-    return RunFolder.create(run or default_folder(config.task, config.seed), config)
 
 
 def _was_given(context: typer.Context, option: str) -> bool:

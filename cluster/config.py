@@ -7,12 +7,9 @@ It is written to the run folder as config.toml and read back from there by resum
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +21,7 @@ from actors.rollout import RolloutConfig
 from actors.tasks import Task, make_task
 from cluster.label_server import LabelServerConfig
 from cluster.prometheus import MetricsConfig
+from cluster.settings import ConfigError, as_tables, flattened, replaced
 from cluster.supervise import SupervisionConfig
 from labeling.oracle import OracleConfig
 from labeling.people import parse_people
@@ -34,10 +32,6 @@ from learners.ppo import PPOConfig
 from learners.trpo import TRPOConfig
 from reward_service.address import with_password, without_password
 from reward_service.trainer import RewardTrainerConfig
-
-
-class ConfigError(ValueError):
-    """A setting that does not exist or that no run can have."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +116,7 @@ def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     config = RunConfig(task=task.name)
     presets = task.preset.overrides | task.preset.by_algorithm.get(settings.get("algorithm", config.algorithm), {})
     for name, value in {**presets, **settings}.items():
-        config = _replace(config, name, value)
+        config = replaced(config, name, value)
     validate(config, task)
     return config
 
@@ -136,7 +130,7 @@ def change_config(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     """The config of a run that is to go on with other settings, by dotted name. Raises ConfigError."""
     changed = config
     for name, value in settings.items():
-        before, changed = changed, _replace(changed, name, value)
+        before, changed = changed, replaced(changed, name, value)
         lacks_labels = name == "labeler" and before.uses_labels != changed.uses_labels
         if changed != before and (name.startswith(_KEPT) or lacks_labels):
             raise ConfigError(
@@ -150,7 +144,11 @@ def change_config(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
 
 def flat_config(config: RunConfig) -> dict[str, Any]:
     """All settings by dotted name, without Redis's password."""
-    return dict(_flatten(_to_toml(dataclasses.replace(config, redis=without_password(config.redis)))))
+    return dict(flattened(_told(config)))
+
+
+def _told(config: RunConfig) -> dict[str, Any]:
+    return as_tables(dataclasses.replace(config, redis=without_password(config.redis)))
 
 
 def validate(config: RunConfig, task: Task) -> None:
@@ -224,23 +222,9 @@ def initial_labels(config: RunConfig) -> int:
     return config.labels if config.query.offline else round(config.query.initial_fraction * config.labels)
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """`["ppo.entropy=0.01", ...]` -> values by dotted name, read as TOML where that works, else as text."""
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not separator:
-            raise ConfigError(f"--set wants section.key=value, got {pair!r}")
-        try:
-            settings[name.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            settings[name.strip()] = text
-    return settings
-
-
 def save_config(config: RunConfig, path: Path) -> None:
     """Write config.toml, complete but for Redis's password."""
-    path.write_text(tomli_w.dumps(_to_toml(dataclasses.replace(config, redis=without_password(config.redis)))))
+    path.write_text(tomli_w.dumps(_told(config)))
 
 
 def load_config(path: Path) -> RunConfig:
@@ -249,61 +233,9 @@ def load_config(path: Path) -> RunConfig:
     try:
         data = tomllib.loads(path.read_text())
         config = RunConfig(task=data["task"])
-        for name, value in _flatten(data):
-            config = _replace(config, name, value)
+        for name, value in flattened(data):
+            config = replaced(config, name, value)
         config = dataclasses.replace(config, redis=with_password(config.redis))
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not a run's configuration ({error}); name the folder of a run") from error
     return config
-
-
-def _replace(config: Any, name: str, value: Any, path: str = "") -> Any:
-    """A copy of a nested record with one dotted name set, its type checked."""
-    head, _, rest = name.partition(".")
-    names = [f.name for f in fields(config)]
-    if head not in names or (rest and not is_dataclass(getattr(config, head))):
-        near = difflib.get_close_matches(head, names, n=3) or names
-        raise ConfigError(f"there is no setting {path}{name}; did you mean {', '.join(path + n for n in near)}?")
-    if rest:
-        changed = _replace(getattr(config, head), rest, value, f"{path}{head}.")
-    else:
-        changed = _convert(value, typing.get_type_hints(type(config))[head], path + head)
-    try:
-        return dataclasses.replace(config, **{head: changed})
-    except ValueError as error:
-        raise ConfigError(f"{path}{head}={value!r}: {error}") from error
-
-
-def _convert(value: Any, kind: Any, name: str) -> Any:
-    """The value as its field's type wants it; raises ConfigError where it is of another."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal and value in args:
-        return value
-    if origin in (types.UnionType, typing.Union):
-        if value in (None, "none") and type(None) in args:
-            return None
-        return _convert(value, next(a for a in args if a is not type(None)), name)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(value)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, bool, str) and type(value) is kind:
-        return value
-    expected = " or ".join(map(repr, args)) if origin is Literal else getattr(kind, "__name__", str(kind))
-    raise ConfigError(f"{name} must be {expected}, got {value!r}")
-
-
-def _to_toml(record: Any) -> dict[str, Any]:
-    pairs = ((f.name, getattr(record, f.name)) for f in fields(record))
-    return {
-        name: _to_toml(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
-        for name, value in pairs
-        if value is not None
-    }
-
-
-def _flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in data.items():
-        flat += _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
-    return flat

@@ -106,7 +106,8 @@ class ElasticPool:
         tell_at_s = time.monotonic() + TELL_AFTER_S
         while True:
             self._look()
-            self._team = [m for i, m in self._members.items() if i not in self._coming | self._silent]
+            absent = self._coming | self._silent
+            self._team = [member for index, member in self._members.items() if index not in absent]
             if self._team:
                 break
             if time.monotonic() > tell_at_s:

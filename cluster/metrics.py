@@ -61,9 +61,8 @@ class EpisodeLog:
 
     def _of(self, rollout: Rollout) -> Array:
         """[3, B]: true return, predicted return and steps so far of the episodes that this worker is at."""
-        if (
-            rollout.worker not in self._running or rollout.first_step == 0
-        ):  # a new process knows nothing of the one before
+        # A worker's first step is that of a new process, which knows nothing of the one before.
+        if rollout.worker not in self._running or rollout.first_step == 0:
             self._running[rollout.worker] = np.zeros((3, rollout.log_probs.shape[1]))
         return self._running[rollout.worker]
 

@@ -11,12 +11,11 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cluster.config import RunConfig, change_config, flat_config, load_config, save_config
+from cluster.config import RunConfig, flat_config, load_config, save_config
 
 _VERSIONS = ("agent_steps", "policy_version", "reward_version")
 """What an event is stamped with: the latest figures of metrics.jsonl."""
@@ -62,16 +61,14 @@ class RunFolder:
             )
         return cls(path, load_config(path / "config.toml"))
 
-    def change(self, settings: Mapping[str, Any]) -> list[str]:
-        """Change settings of the run, before it goes on; what changed, in words. Raises ConfigError for what cannot."""
-        changed = change_config(self.config, settings)
-        before, after = flat_config(self.config), flat_config(changed)
-        changes = [
-            f"{name} from {before.get(name)} to {after.get(name)}" for name in after if before.get(name) != after[name]
-        ]
+    def change(self, config: RunConfig) -> list[str]:
+        """Another config, for a run that goes on (`change_config`); what changed, in words."""
+        before, after = flat_config(self.config), flat_config(config)
+        names = [name for name in before | after if before.get(name) != after.get(name)]
+        changes = [f"{name} from {before.get(name)} to {after.get(name)}" for name in names]
+        self.config = config
         if changes:
-            self.config = changed
-            save_config(changed, self.path / "config.toml")
+            save_config(config, self.path / "config.toml")
             self.log_event("changed: " + ", ".join(changes))
         return changes
 

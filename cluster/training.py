@@ -52,7 +52,7 @@ class Training:
         self._redis_failures = 0
         self._lag_max = 0.0
         self._started_s = self._spent_s = 0.0
-        self._checkpoint_due = self._next_checkpoint()
+        self._checkpoint_due = 0
         self.last: dict[str, Any] = {}
 
     def run(self) -> None:
@@ -61,6 +61,7 @@ class Training:
         if self.agent_steps == 0:
             self._warm_up()
         self._submit()
+        self._checkpoint_due = self._next_checkpoint()  # now that workers are there
         while self.agent_steps < self._spec.config.steps:
             self.last = self._update()
             self._folder.append_metrics(self.last)
@@ -219,7 +220,7 @@ class Training:
         """Agent steps at which the next is due. Episodes start anew at one, so that between two there must be time for
         whole ones, however many workers there are by now."""
         config = self._spec.config
-        whole_episodes = 2 * self._spec.task.horizon * config.rollout.num_envs * self._pool.size
+        whole_episodes = 2 * self._spec.task.horizon * config.rollout.num_envs * max(1, self._pool.size)
         every = config.loop.checkpoint_steps or max(config.steps // 10, whole_episodes)
         return (self.agent_steps // every + 1) * every
 

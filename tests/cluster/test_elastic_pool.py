@@ -31,12 +31,13 @@ STARTED: list[Any] = []
 class FakeHost:
     """Answers at once, with its number, its node, the version of the weights and the steps that it was asked for."""
 
-    def __init__(self, index: int, generation: int, breaks: bool = False) -> None:
+    def __init__(self, index: int, generation: int, breaks: bool = False, step_s: float = 0.0) -> None:
         if breaks:
             raise RuntimeError("there is no simulator here")
-        self._index, self._done = index, 0
+        self._index, self._done, self._step_s = index, 0, step_s
 
     def step(self, weights: dict[str, Any], steps: int) -> tuple[int, str, int, int, int]:
+        time.sleep(self._step_s)
         self._done += 1
         return self._index, ray.get_runtime_context().get_node_id(), weights["version"], steps, os.getpid()
 
@@ -68,12 +69,14 @@ def cluster(head: Cluster) -> Iterator[Cluster]:
         time.sleep(0.1)
 
 
-def make_pool(told: list[str], stuck_s: float = 20.0, breaks: Callable[[int], bool] = lambda _: False) -> ElasticPool:
+def make_pool(
+    told: list[str], stuck_s: float = 20.0, breaks: Callable[[int], bool] = lambda _: False, step_s: float = 0.0
+) -> ElasticPool:
     remote: Any = ray.remote
     host = remote(num_cpus=1, concurrency_groups={"pulse": 1}, scheduling_strategy="SPREAD")(FakeHost)
 
     def start(index: int, generation: int) -> Any:
-        STARTED.append(host.remote(index, generation, breaks(index)))
+        STARTED.append(host.remote(index, generation, breaks(index), step_s))
         return STARTED[-1]
 
     def tell(component: str, text: str) -> None:
@@ -177,4 +180,18 @@ def test_a_worker_that_cannot_be_built_ends_the_run_if_it_is_the_first_and_only_
     rounds_until(pool, lambda collected: len(collected) == 1)
     cluster.add_node(num_cpus=1)
     rounds_until(pool, lambda _: any("no simulator here" in text for text in told))
+    assert pool.size == 1
+
+
+def test_one_more_than_fits_is_asked_for_while_the_learner_waits_for_rollouts(cluster: Cluster) -> None:
+    patient = make_pool([])
+    begin = time.monotonic()
+    rounds_until(patient, lambda collected: len(collected) == 1 and time.monotonic() - begin > 6)
+    assert len(STARTED) == 1, "who has enough asks for nothing"
+    ray.kill(STARTED.pop())
+    pool = make_pool([], step_s=0.4)
+    rounds_until(pool, lambda _: len(STARTED) == 2)
+    begin = time.monotonic()
+    rounds_until(pool, lambda _: time.monotonic() - begin > 5)
+    assert len(STARTED) == 2, "one, not ever more"
     assert pool.size == 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from cluster.launch import ClusterError, beside_driver, topology
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from tests.cluster.runs import SMALL, small_config
+from tests.flows.human_run import wait_until
 
 pytestmark = [
     pytest.mark.redis,
@@ -53,15 +53,6 @@ def run_config(cluster: Cluster, redis_url: str, **settings: Any) -> Any:
 def last_row(path: Path) -> dict[str, Any]:
     rows = RunFolder.open(path).read_metrics() if (path / "config.toml").exists() else []
     return rows[-1] if rows else {}
-
-
-def wait_until(holds: Callable[[], bool], within_s: float = 60.0) -> float:
-    """Seconds that it took."""
-    begin = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begin < within_s, "waited too long"
-        time.sleep(0.1)
-    return time.monotonic() - begin
 
 
 def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(

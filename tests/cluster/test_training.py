@@ -10,6 +10,7 @@ import pytest
 import cluster.training as training_module
 from cluster.comparisons import open_database, rows_of
 from cluster.config import save_config
+from cluster.in_process import LocalPool
 from cluster.run_folder import RunFolder
 from cluster.runner import Interrupted
 from reward_service.database import START
@@ -33,6 +34,15 @@ def test_the_same_seed_gives_the_same_metrics_bit_for_bit(tmp_path: Path) -> Non
     assert first["labels"] == 24
     assert first["policy_lag_max"] == 1
     assert first["reward_version"] > 1
+
+
+def test_a_run_of_few_steps_whose_workers_are_all_gone_still_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalPool, "size", 0)
+    config = small_config(steps=5, **{"loop.checkpoint_steps": 0})
+    assert train(tmp_path / "run", config)["steps"] >= 5
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def test_another_seed_gives_other_metrics(tmp_path: Path) -> None:

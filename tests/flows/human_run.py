@@ -106,12 +106,13 @@ def human_run(path: Path, redis_url: str, *options: str) -> Iterator[HumanRun]:
         run.end()
 
 
-def wait_until(holds: Callable[[], bool], timeout_s: float = 180.0) -> None:
-    """Raises AssertionError when it does not come to hold."""
-    deadline_s = time.monotonic() + timeout_s
+def wait_until(holds: Callable[[], bool], timeout_s: float = 180.0) -> float:
+    """Seconds that it took. Raises AssertionError when it does not come to hold."""
+    begin_s = time.monotonic()
     while not holds():
-        assert time.monotonic() < deadline_s, f"not so after {timeout_s:.0f} seconds"
+        assert time.monotonic() - begin_s < timeout_s, f"not so after {timeout_s:.0f} seconds"
         time.sleep(0.1)
+    return time.monotonic() - begin_s
 
 
 def _free_port() -> int:

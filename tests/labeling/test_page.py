@@ -263,6 +263,27 @@ def test_whoever_gets_in_without_their_invite_is_told_so(
     page.has_said("notice", "You label as local.")
 
 
+def test_a_reload_while_a_pair_is_on_its_way_gets_that_pair(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 1)
+    page, lost = visit(), []
+
+    def lose_reply(route: Any) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route.fetch())  # the pair is given, and the page never hears of it
+
+    page.context.route("**/api/claims", lose_reply)
+    page.open(state="waiting")
+    # a route is served only while the browser is spoken to
+    until(lambda: page.data("state") == "waiting" and bool(lost), "the pair to be given")
+    assert database.counts()["leases"] == 1
+    page.tab.reload()
+    page.reach(state="labeling")
+
+
 def test_nothing_to_label_is_no_error_and_goes_away(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
     offer_pairs(database, 1)
     page = visit().open()

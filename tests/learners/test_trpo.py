@@ -137,3 +137,14 @@ def test_a_saved_trpo_continues_bit_for_bit(policy, batch):
     twin.load_state_dict(copy.deepcopy(trpo.state_dict()))
     assert trpo.update(batch, 0.1) == twin.update(batch, 0.1)
     assert (policy.export(0).vector == twin_policy.export(0).vector).all()
+
+
+def test_a_rate_that_was_changed_meanwhile_is_the_one_that_is_used(policy, batch):
+    trpo = TRPO(TRPOConfig(value_learning_rate=1e-2), policy, seed=3)
+    trpo.update(batch, 0.0)
+    state = copy.deepcopy(trpo.state_dict())
+    still = TRPO(TRPOConfig(value_learning_rate=1e-30), policy, seed=3)
+    still.load_state_dict(state)
+    before = copy.deepcopy(policy.critic.state_dict())
+    still.update(batch, 0.1)
+    assert all(torch.allclose(before[name], value) for name, value in policy.critic.state_dict().items())

@@ -394,6 +394,18 @@ def test_with_majority_each_query_is_one_comparison_also_after_a_resume() -> Non
     assert resumed.step()["num_labels"] == 90
 
 
+def test_a_rate_that_was_changed_meanwhile_is_the_one_that_is_used() -> None:
+    database = ListDatabase()
+    database.log = comparisons(20)
+    trainer = make(database, SMALL)
+    trainer.step()
+    still = make(database, replace(SMALL, learning_rate=1e-30, regularise=False))
+    still.load_state_dict(trainer.state_dict())
+    before = [each.detach().clone() for each in still.ensemble.parameters()]
+    still.step()
+    assert all(torch.allclose(a, b) for a, b in zip(before, still.ensemble.parameters(), strict=True))
+
+
 def test_versions_used_before_a_crash_are_skipped() -> None:
     database = ListDatabase()
     database.log = comparisons(10)

@@ -1,0 +1,84 @@
+"""Settings by dotted name: how a text, or a value of TOML, becomes a field of a nested record, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or that no run can have."""
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """`["ppo.entropy=0.01", ...]` -> values by dotted name, read as TOML where that works, else as text."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"--set wants section.key=value, got {pair!r}")
+        try:
+            settings[name.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[name.strip()] = text
+    return settings
+
+
+def replaced(config: Any, name: str, value: Any, path: str = "") -> Any:
+    """A copy of a nested record with one dotted name set, its type checked."""
+    head, _, rest = name.partition(".")
+    names = [f.name for f in fields(config)]
+    if head not in names or (rest and not is_dataclass(getattr(config, head))):
+        near = difflib.get_close_matches(head, names, n=3) or names
+        raise ConfigError(f"there is no setting {path}{name}; did you mean {', '.join(path + n for n in near)}?")
+    if rest:
+        changed = replaced(getattr(config, head), rest, value, f"{path}{head}.")
+    else:
+        changed = _convert(value, typing.get_type_hints(type(config))[head], path + head)
+    try:
+        return dataclasses.replace(config, **{head: changed})
+    except ValueError as error:
+        raise ConfigError(f"{path}{head}={value!r}: {error}") from error
+
+
+def _convert(value: Any, kind: Any, name: str) -> Any:
+    """The value as its field's type wants it; raises ConfigError where it is of another."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal and value in args:
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value in (None, "none") and type(None) in args:
+            return None
+        return _convert(value, next(a for a in args if a is not type(None)), name)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, bool, str) and type(value) is kind:
+        return value
+    expected = " or ".join(map(repr, args)) if origin is Literal else getattr(kind, "__name__", str(kind))
+    raise ConfigError(f"{name} must be {expected}, got {value!r}")
+
+
+def as_tables(record: Any) -> dict[str, Any]:
+    """The record as TOML holds it: what is None is left out."""
+    pairs = ((f.name, getattr(record, f.name)) for f in fields(record))
+    return {
+        name: as_tables(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        for name, value in pairs
+        if value is not None
+    }
+
+
+def flattened(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Values of nested tables by dotted name."""
+    flat: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        flat += flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
+    return flat
