@@ -43,8 +43,12 @@ class PolicyWeights:
 
 class ActorCritic(nn.Module):
     """A Gaussian or categorical actor, and a critic: two MLPs over normalised observations, or one layer each over the
-    features of a torso."""
+    features of a torso.
 
+    `precision` is what the torso's layers multiply in; weights, sums and gradients stay float32.
+    """
+
+    precision: torch.dtype = torch.float32
     observation_mean: Tensor
     observation_std: Tensor
 
@@ -85,7 +89,12 @@ class ActorCritic(nn.Module):
         return self.actor(features), self.critic(features).squeeze(-1)
 
     def _features(self, normalised: Tensor) -> Tensor:
-        return self.torso(normalised) if self.sees_pictures else normalised
+        if not self.sees_pictures:
+            return normalised
+        if self.precision is torch.float32:
+            return self.torso(normalised)
+        with torch.autocast(normalised.device.type, self.precision):
+            return self.torso(normalised).float()
 
     def log_prob(self, head: Tensor, actions: Tensor) -> Tensor:
         """Log density [...] of sampled actions [..., *A] under the distribution of `head` [..., A]."""

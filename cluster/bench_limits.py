@@ -73,13 +73,15 @@ def bare_atari(config: RunConfig, task: Task) -> Callable[[], object]:
     return run
 
 
-def matrix_product_rate(device: torch.device, like_convolutions: bool = False) -> float:
-    """Floating point operations per second of a large float32 matrix product: what the arithmetic could be done at.
+def matrix_product_rate(
+    device: torch.device, like_convolutions: bool = False, dtype: torch.dtype = torch.float32
+) -> float:
+    """Floating point operations per second of a large matrix product: what the arithmetic could be done at.
 
     On a GPU torch lets convolutions round what they multiply to TF32, and matrix products not: `like_convolutions` lets
     this one, too, since it would otherwise be no limit."""
     size = 1024 if device.type == "cpu" else 8192
-    left, right = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
+    left, right = torch.rand(2, size, size, device=device).to(dtype)
     backend = torch.backends.cuda.matmul
     before = backend.allow_tf32
     if like_convolutions and torch.backends.cudnn.allow_tf32:

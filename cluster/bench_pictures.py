@@ -9,7 +9,7 @@ pass has twice as much: the gradient of the inputs, and that of the weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -19,8 +19,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from actors.atari import AtariSimulator, rom_path
 from actors.clips import cut_clips
 from actors.networks import stacked_tensor
+from actors.rollout import KEYFRAME_STEPS
 from actors.tasks import Task
 from actors.trajectory import Rollout
 from cluster.bench_limits import copy_rate, matrix_product_rate, seconds
@@ -41,6 +43,7 @@ from reward_service.snapshot import SnapshotReader
 
 ROUNDS = 3
 COMPARISONS = 64
+KEPT_ROUNDS = 100
 GRADIENT_STEPS = {"cpu": 1, "cuda": 20}
 """In one round: a device should not wait for us."""
 
@@ -93,8 +96,10 @@ def work_of(network: Callable[[Tensor], object], stacks: Tensor) -> Work:
 
 
 def picture_stages(config: RunConfig, task: Task) -> Iterator[list[Stage]]:
-    """After acting: the ceilings, learning, reward prediction, relabelling and reward training."""
+    """After acting: the moments kept, the ceilings, learning, reward prediction, relabelling and reward training."""
     device = pick_device(config)
+    if task.atari_rom is not None:
+        yield [keeping(task.atari_rom, config.rollout.num_envs)]
     ceilings = Work(matrix_product_rate(device, like_convolutions=True), copy_rate(device))
     yield [
         Stage("matrix_product", ceilings.flops / 1e9, "GFLOP/s"),
@@ -104,7 +109,11 @@ def picture_stages(config: RunConfig, task: Task) -> Iterator[list[Stage]]:
     workers = num_workers(config)
     rollouts = ([rollout for rollout, _ in blocks] * workers)[:workers]
     stacks = torch.tensor(rollouts[0].stacks[:-1], device=device).flatten(0, 1)
-    yield learning(config, task, rollouts, stacks, ceilings)
+    learners = ceilings
+    if config.learner.precision == "bfloat16":
+        learners = replace(ceilings, flops=matrix_product_rate(device, dtype=torch.bfloat16))
+        yield [Stage("matrix_product_bfloat16", learners.flops / 1e9, "GFLOP/s")]
+    yield learning(config, task, rollouts, stacks, learners)
     reward = config.reward
     ensemble = RewardEnsemble(reward.networks, task.observation_shape, task.action).to(device)
     work = work_of(lambda seen: ensemble.score(ensemble.features(seen, torch.empty(0))), stacks)
@@ -117,6 +126,28 @@ def picture_stages(config: RunConfig, task: Task) -> Iterator[list[Stage]]:
     limit, limited_by = work.times(3 * reward.batch_pairs * 2 * task.preset.clip_steps).limit(ceilings)
     unit = f"ms per gradient step of {reward.batch_pairs} pairs"
     yield [Stage("reward_training", taken_ms, unit, 1e3 / limit, 1e3 / limit / taken_ms, limited_by)]
+
+
+def keeping(rom: str, num_envs: int) -> Stage:
+    """What the moments cost from which clips are replayed for people: steps that keep one, and steps that do not, in
+    turns."""
+    simulator = AtariSimulator(rom_path(rom), (), 0.0, num_envs, seed=0)
+    simulator.reset(np.arange(num_envs))
+    actions = np.zeros(num_envs, np.int64)
+
+    def step() -> None:
+        simulator.step(actions)
+        simulator.kept()
+
+    def kept_step() -> None:
+        simulator.mark()
+        step()
+
+    pairs = [(seconds(step), seconds(kept_step)) for _ in range(KEPT_ROUNDS)]
+    kept_s = median(kept - plain for plain, kept in pairs)
+    share = kept_s / KEYFRAME_STEPS / median(plain for plain, _ in pairs)
+    unit = f"us per moment kept, one of {KEYFRAME_STEPS} steps: {share:.2%} of their emulation"
+    return Stage("keyframes", 1e6 * kept_s / num_envs, unit)
 
 
 def learning(config: RunConfig, task: Task, rollouts: list[Rollout], stacks: Tensor, ceilings: Work) -> list[Stage]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from actors.policy import ActorCritic
-from learners.algorithm import Batch, LossGradient, report
+from learners.algorithm import Batch, LossGradient, as_floats, report
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class A2C:
         self._gradient.compute(batch, lambda _: -advantages)
         self._gradient.parameters.clip_gradient(self._config.max_gradient_norm)
         self._optimiser.step()
-        return {**report(self._policy, batch), "learning_rate": learning_rate}
+        return {**as_floats(report(self._policy, batch)), "learning_rate": learning_rate}
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimiser": self._optimiser.state_dict()}

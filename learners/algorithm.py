@@ -60,7 +60,7 @@ class Batch:
         if not isinstance(self.observations, Stacks):
             return self
         count = min(_MAX_REPORTED, max(1, self.size // 4))
-        return self.select(torch.linspace(0, self.size - 1, count).long().to(self.log_probs.device))
+        return self.select(torch.linspace(0, self.size - 1, count, device=self.log_probs.device).long())
 
 
 class Algorithm(Protocol):
@@ -80,8 +80,8 @@ def standardise(advantages: Tensor) -> Tensor:
     return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)  # 0 for a single one, not NaN
 
 
-def report(policy: ActorCritic, batch: Batch) -> dict[str, float]:
-    """What an update has done, over the batch: the metrics that mean the same in every algorithm.
+def report(policy: ActorCritic, batch: Batch) -> dict[str, Tensor]:
+    """What an update has done, over the batch: the metrics that mean the same in every algorithm, on its device.
 
     `kl` is from the policy that acted, estimated from its samples (http://joschu.net/blog/kl-approx.html, k3).
     """
@@ -92,12 +92,17 @@ def report(policy: ActorCritic, batch: Batch) -> dict[str, float]:
     error = values - batch.targets
     spread = batch.targets.var(correction=0) + 1e-8
     return {
-        "policy_loss": float(-(ratio * standardise(batch.advantages)).mean()),
-        "value_loss": float(0.5 * error.square().mean()),
-        "explained_variance": float(1 - error.var(correction=0) / spread),
-        "entropy": float(policy.entropy(head).mean()),
-        "kl": float((ratio - 1 - log_ratio).mean()),
+        "policy_loss": -(ratio * standardise(batch.advantages)).mean(),
+        "value_loss": 0.5 * error.square().mean(),
+        "explained_variance": 1 - error.var(correction=0) / spread,
+        "entropy": policy.entropy(head).mean(),
+        "kl": (ratio - 1 - log_ratio).mean(),
     }
+
+
+def as_floats(metrics: dict[str, Tensor]) -> dict[str, float]:
+    """All in one transfer: each is a wait for the device, and for the update that it still works on."""
+    return dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
 
 
 class HandWrittenNetwork:

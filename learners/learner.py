@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from actors.devices import to_device
 from actors.policy import ActorCritic, PolicyWeights
 from actors.trajectory import Rollout
 from learners.advantages import RunningMoments, ValueScale, gae
@@ -30,10 +31,12 @@ _AT_ONCE = 512  # pictured observations that the critic judges in one go: bounds
 
 @dataclass(frozen=True)
 class LearnerConfig:
-    """gamma: discount per agent step. gae_lambda: of the advantage estimate."""
+    """gamma: discount per agent step. gae_lambda: of the advantage estimate. precision: what the policy's convolutions
+    multiply in while it learns; "bfloat16" is for GPUs, and leaves acting as it is."""
 
     gamma: float = 0.99
     gae_lambda: float = 0.95
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class LearnerFailure(RuntimeError):
@@ -46,6 +49,7 @@ class Learner:
     def __init__(self, config: LearnerConfig, policy: ActorCritic, algorithm: Algorithm) -> None:
         self._config, self.policy, self._algorithm = config, policy, algorithm
         self._device = next(policy.parameters()).device
+        policy.precision = getattr(torch, config.precision)
         self._moments = RunningMoments.of_width(policy.observation_mean.numel())
         self._scale = ValueScale()
         self.version = 0
@@ -84,31 +88,37 @@ class Learner:
 
     @torch.no_grad()
     def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Array]) -> Batch:
-        parts = [self._evaluate(rollout, block) for rollout, block in zip(rollouts, rewards, strict=True)]
-        columns = zip(*parts, strict=True)
-        seen, *columns = columns
-        observations = Stacks.cat(list(seen)) if self.policy.sees_pictures else torch.cat(seen)
-        actions, log_probs, advantages, values = (torch.cat(column) for column in columns)
-        targets = advantages + values
-        self._rescale(targets.cpu().numpy())
+        """The device is waited for once: all rollouts are judged, then advantages are estimated here."""
+        judge = self._judge_pictures if self.policy.sees_pictures else self._judge
+        parts: list[tuple[Any, Tensor]] = [judge(rollout) for rollout in rollouts]
+        predicted = (torch.cat([judged for _, judged in parts]) * self._scale.std + self._scale.mean).cpu().numpy()
+        of_each = np.split(predicted, np.cumsum([len(judged) for _, judged in parts])[:-1])
+        estimated = [self._estimate(*each) for each in zip(rollouts, rewards, of_each, strict=True)]
+        values, advantages = (np.concatenate(column) for column in zip(*estimated, strict=True))
+        self._rescale(advantages + values)
         scale = self._scale
+        seen = [seen[: rollout.num_steps] for rollout, (seen, _) in zip(rollouts, parts, strict=True)]
+
+        def rows(column: Array) -> Tensor:
+            return to_device(column, self._device)
+
         return Batch(
-            observations=observations,
-            actions=actions,
-            log_probs=log_probs,
-            advantages=advantages,
-            targets=(targets - scale.mean) / scale.std,
-            values=(values - scale.mean) / scale.std,
+            observations=Stacks.cat(seen) if self.policy.sees_pictures else torch.cat(seen),
+            actions=rows(np.concatenate([_flat(rollout.actions) for rollout in rollouts])),
+            log_probs=rows(np.concatenate([_flat(rollout.log_probs) for rollout in rollouts])),
+            advantages=rows(advantages),
+            targets=(rows(advantages + values) - scale.mean) / scale.std,
+            values=(rows(values) - scale.mean) / scale.std,
         )
 
-    def _evaluate(self, rollout: Rollout, rewards: Array) -> tuple[Any, ...]:
-        """Normalised observations or Stacks, actions, log_probs, advantages and values [T*B, ...] of one rollout."""
-        steps, envs = rollout.log_probs.shape
-        seen, judged = self._judge_pictures(rollout) if self.policy.sees_pictures else self._judge(rollout)
-        predicted = (judged * self._scale.std + self._scale.mean).cpu().numpy()
-        values = predicted[: (steps + 1) * envs].reshape(steps + 1, envs)
+    def _estimate(self, rollout: Rollout, rewards: Array, predicted: Array) -> tuple[Array, Array]:
+        """Values and advantages [T*B] of one rollout, from what the critic says to each of its observations, those
+        after the ends last."""
+        envs = rollout.log_probs.shape[1]
+        count = rollout.num_steps + envs
+        values = predicted[:count].reshape(-1, envs)
         next_values = values[1:].copy()
-        next_values[rollout.ends[:, 0], rollout.ends[:, 1]] = predicted[(steps + 1) * envs :]
+        next_values[rollout.ends[:, 0], rollout.ends[:, 1]] = predicted[count:]
         advantages = gae(
             rewards,
             values[:-1],
@@ -117,28 +127,23 @@ class Learner:
             rollout.terminated | rollout.truncated,
             self._config.gamma,
             self._config.gae_lambda,
-        ).astype(np.float32)
-        count = steps * envs
-        columns = (rollout.actions, rollout.log_probs, advantages, values[:-1])
-        return (
-            seen[:count],
-            *(torch.from_numpy(c.reshape(count, *c.shape[2:]).copy()).to(self._device) for c in columns),
         )
+        return _flat(values[:-1]), _flat(advantages.astype(np.float32))
 
     def _judge(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Normalised observations [(T+1)*B + K, O], those after the ends last, and what the critic says to each."""
         seen = rollout.observations.reshape(rollout.num_steps + rollout.log_probs.shape[1], -1)
         everything = np.concatenate((seen, rollout.final_observations.reshape(len(rollout.ends), seen.shape[1])))
-        normalised = self.policy.normalise(torch.from_numpy(everything).to(self._device))
+        normalised = self.policy.normalise(to_device(everything, self._device))
         return normalised, self.policy.values(normalised)
 
     def _judge_pictures(self, rollout: Rollout) -> tuple[Stacks, Tensor]:
         """The same, but of the observations after the ends only the critic's word."""
-        pictures = torch.tensor(rollout.observations, device=self._device)  # copied: a rollout may be read-only
+        pictures = to_device(rollout.observations, self._device)
         seen = Stacks.of_block(pictures, rollout.depth, len(rollout.log_probs) + 1)
         values = [self._value(seen[begin : begin + _AT_ONCE].stacked()) for begin in range(0, len(seen), _AT_ONCE)]
         if len(rollout.ends):
-            values.append(self._value(torch.tensor(rollout.final_stacks, device=self._device)))
+            values.append(self._value(to_device(rollout.final_stacks, self._device)))
         return seen, torch.cat(values)
 
     def _value(self, observations: Tensor) -> Tensor:
@@ -175,3 +180,8 @@ class Learner:
         self._moments = RunningMoments(moments["mean"].numpy(), moments["variance"].numpy(), moments["count"])
         self._scale = ValueScale(**state["scale"])
         self.version = state["version"]
+
+
+def _flat(block: Array) -> Array:
+    """[T, B, ...] -> [T*B, ...]."""
+    return block.reshape(-1, *block.shape[2:])

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actors.devices import to_device
 from actors.policy import ActorCritic
-from learners.algorithm import Batch, LossGradient, report, standardise
+from learners.algorithm import Batch, LossGradient, as_floats, report, standardise
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class PPO:
         batch = dataclasses.replace(batch, advantages=standardise(batch.advantages))
         epochs = 0
         while epochs < config.epochs:
-            order = torch.randperm(batch.size, generator=self._random).to(batch.log_probs.device)
+            order = to_device(torch.randperm(batch.size, generator=self._random), batch.log_probs.device)
             shuffled = batch.select(order)
             for start in range(0, batch.size, config.minibatch):
                 self._descend(shuffled.rows(start, start + config.minibatch))
@@ -57,8 +58,7 @@ class PPO:
             if config.target_kl is not None and report(self._policy, batch)["kl"] > config.target_kl:
                 break
         return {
-            **report(self._policy, batch),
-            "clipped": self._clipped(batch),
+            **as_floats({**report(self._policy, batch), "clipped": self._clipped(batch)}),
             "epochs": float(epochs),
             "learning_rate": config.learning_rate * fraction,
         }
@@ -76,11 +76,11 @@ class PPO:
         held = gain > ratio.clamp(1 - self._config.clip, 1 + self._config.clip) * batch.advantages
         return gain.masked_fill_(held, 0.0).neg_()
 
-    def _clipped(self, batch: Batch) -> float:
+    def _clipped(self, batch: Batch) -> Tensor:
         """Share of samples whose ratio is outside the clip."""
         batch = batch.sample()
         log_probs = self._policy.log_prob(self._policy.head(batch.inputs(self._policy)), batch.actions)
-        return float((((log_probs - batch.log_probs).exp() - 1).abs() > self._config.clip).float().mean())
+        return (((log_probs - batch.log_probs).exp() - 1).abs() > self._config.clip).float().mean()
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimiser": self._optimiser.state_dict(), "random": self._random.get_state()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from actors.devices import to_device
 from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Rollout
@@ -42,8 +43,10 @@ class Relabeler:
         behaviour, as the snapshot says; and the members' raw mean, in log-odds of being preferred, for the charts:
         a sum of what is re-centred all the time says nothing about progress."""
         device = next(self._reader.ensemble.parameters()).device
-        kept = torch.tensor(rollout.observations[:-1], device=device)  # copied: a rollout may be read-only
+        kept = to_device(rollout.observations[:-1], device)
         observations = kept if rollout.depth == 1 else stacked_tensor(kept, rollout.depth, dim=0)
-        actions = torch.tensor(self._action.executed(rollout.actions), device=device)
+        actions = to_device(self._action.executed(rollout.actions), device)
         members = self._reader.ensemble.member_rewards(observations, actions)
-        return self._reader.ensemble.pay(members).float().cpu().numpy(), members.mean(0).float().cpu().numpy()
+        both = torch.stack((self._reader.ensemble.pay(members), members.mean(0)))  # together: a device is waited for
+        paid, raw = both.float().cpu().numpy()
+        return paid, raw

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actors.devices import to_device
 from actors.policy import ActorCritic
-from learners.algorithm import Batch, report, standardise
+from learners.algorithm import Batch, as_floats, report, standardise
 from learners.gradient import FlatParameters, TanhMLP
 
 
@@ -54,7 +55,7 @@ class TRPO:
             searched = self._improve_policy(batch)
         with torch.no_grad():
             self._fit_critic(batch)
-            return {**report(self._policy, batch), **searched}
+            return {**as_floats(report(self._policy, batch)), **searched}
 
     def _improve_policy(self, batch: Batch) -> dict[str, float]:
         config, policy, vector = self._config, self._policy, self._flat.vector.data
@@ -98,7 +99,7 @@ class TRPO:
 
     def _fit_critic(self, batch: Batch) -> None:
         for _ in range(self._config.value_epochs):
-            order = torch.randperm(batch.size, generator=self._random).to(batch.targets.device)
+            order = to_device(torch.randperm(batch.size, generator=self._random), batch.targets.device)
             observations, targets = batch.inputs(self._policy)[order], batch.targets[order]
             for start in range(0, batch.size, self._config.value_minibatch):
                 rows = slice(start, start + self._config.value_minibatch)

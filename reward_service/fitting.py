@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from actors.devices import to_device
 from reward_service.dataset import ComparisonDataset
 from reward_service.ensemble import RewardEnsemble
 from reward_service.losses import accuracy, bradley_terry, return_regression
@@ -148,8 +149,8 @@ class EnsembleFit:
     def _rewards(self, dataset: ComparisonDataset, rows: Tensor, noise: torch.Generator | None = None) -> Tensor:
         """Raw rewards [E, batch, 2, L] of rows [E, batch], each member its own."""
         picked = rows.flatten()
-        observations = dataset.stacks(dataset.observations.index_select(0, picked).to(self._device))
-        actions = dataset.actions.index_select(0, picked).to(self._device)
+        observations = dataset.stacks(to_device(dataset.observations.index_select(0, picked), self._device))
+        actions = to_device(dataset.actions.index_select(0, picked), self._device)
         features = self.ensemble.features(observations, actions, noise)
         rewards = self.ensemble.score(features.view(len(rows), -1, *self.ensemble.feature_shape), noise)
         return rewards.view(*rows.shape, 2, dataset.clip_steps)

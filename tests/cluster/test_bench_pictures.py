@@ -39,7 +39,7 @@ def test_a_small_round_of_it_measures_every_stage(monkeypatch: pytest.MonkeyPatc
     finally:
         torch.set_num_threads(threads)
     assert list(found["stages"]) == [
-        *("simulator", "rollout_worker", "matrix_product", "memory_copy"),
+        *("simulator", "rollout_worker", "keyframes", "matrix_product", "memory_copy"),
         *("learner_update", "learner_passes", "learner_traffic", "reward_prediction", "relabelling", "reward_training"),
     ]
     assert len(said) == len(bench.table_rows(found)) == len(found["stages"])
@@ -47,6 +47,7 @@ def test_a_small_round_of_it_measures_every_stage(monkeypatch: pytest.MonkeyPatc
     assert len(bounded) == 6
     assert all(stage["share"] > 0 for stage in bounded)
     update, passes = (found["stages"][name]["value"] for name in ("learner_update", "learner_passes"))
+    assert found["stages"]["keyframes"]["value"] > 0
     assert passes == pytest.approx(2 * 1e6 / update)
 
 

@@ -1,5 +1,5 @@
-"""A GPU learns and predicts what the CPU does, within what float32 leaves open; and within what TF32 does, to which
-torch lets a GPU's convolutions round what they multiply."""
+"""A GPU learns and predicts what the CPU does, within what float32 leaves open; within what TF32 does, to which torch
+lets a GPU's convolutions round what they multiply; and learns it within what bfloat16 does, where it is asked to."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Outcome:
     rewards: np.ndarray
 
 
-def config_on(task: Task, device: str) -> RunConfig:
+def config_on(task: Task, device: str, **settings: str) -> RunConfig:
     sizes = {"rollout.num_envs": 4, "rollout.steps": 32, "ppo.minibatch": 32, "ppo.epochs": 1, "workers": 1}
-    return make_config(task, {**NETWORKS[task.name], **sizes, "loop.device": device, "in_process": True})
+    return make_config(task, {**NETWORKS[task.name], **sizes, "loop.device": device, "in_process": True, **settings})
 
 
-def outcome(task: Task, rollout: Rollout, device: str) -> Outcome:
+def outcome(task: Task, rollout: Rollout, device: str, **settings: str) -> Outcome:
     """From the same seeds on every device."""
-    spec = spec_of(config_on(task, device), task)
+    spec = spec_of(config_on(task, device, **settings), task)
     learner = build_learner(spec)
     before = learner.weights().vector
     true_rewards = np.random.default_rng(0).standard_normal(rollout.log_probs.shape).astype(np.float32)
@@ -61,3 +61,12 @@ def test_an_update_and_a_prediction_are_those_of_the_cpu(
     assert np.abs(found.rewards - expected.rewards).max() < tolerance * expected.rewards.std()
     for metric in ("policy_loss", "value_loss", "entropy", "kl"):
         assert found.metrics[metric] == pytest.approx(expected.metrics[metric], rel=tolerance, abs=1e-3), metric
+
+
+def test_an_update_in_bfloat16_is_nearly_that_of_the_cpu() -> None:
+    task = make_task("pong")
+    rollout = some_rollouts(config_on(task, "cpu"), task, 1)[0][0]
+    expected = outcome(task, rollout, "cpu").change
+    found = outcome(task, rollout, GPU, **{"learner.precision": "bfloat16"}).change
+    assert not np.array_equal(found, expected)
+    assert found @ expected > 0.98 * np.linalg.norm(found) * np.linalg.norm(expected)

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,22 @@ def test_a_policy_of_pictures_learns_from_rollouts(policy: ActorCritic, algorith
     other.load(learner.weights())
     block = torch.from_numpy(blocks[0].stacks[0].copy())
     torch.testing.assert_close(other.head(other.normalise(block)), policy.head(policy.normalise(block)))
+
+
+def test_a_gradient_in_bfloat16_is_nearly_that_in_float32_and_adds_up_in_float32(policy: ActorCritic) -> None:
+    blocks, rewards = [rollout(), rollout(worker=1)], [np.ones((6, 2), np.float32)] * 2
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        twin = copy.deepcopy(policy)
+        learner = Learner(LearnerConfig(precision=precision), twin, A2C(A2CConfig(), twin, 0))
+        batch = learner._batch(blocks, rewards)
+        gradient = LossGradient(twin, entropy=0.01, value_coefficient=0.5)
+        gradient.compute(batch, lambda _, batch=batch: -batch.advantages)
+        gradients.append(gradient.parameters.gradient.clone())
+        assert {parameter.dtype for parameter in twin.parameters()} == {torch.float32}
+    exact, rounded = gradients
+    assert not torch.equal(exact, rounded), "nothing was rounded"
+    assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 
 def test_parameters_of_a_torso_are_views_of_the_flat_vector(policy: ActorCritic) -> None:

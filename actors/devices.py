@@ -1,0 +1,24 @@
+"""Data on its way to the device that computes with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_device(data: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """`data` as a tensor on `device`; never a view of an array, which may be read-only.
+
+    To a GPU it is brought from page-locked memory, and nobody waits until it is there: the GPU fetches it while the
+    processor prepares what comes next, and what is to be computed with it waits in the GPU's own queue. Torch keeps the
+    page-locked memory for the next array once it was fetched.
+    """
+    if device.type != "cuda":
+        return torch.tensor(data) if isinstance(data, np.ndarray) else data.to(device)
+    if isinstance(data, np.ndarray):
+        locked = torch.empty(data.shape, dtype=torch.from_numpy(np.empty(0, data.dtype)).dtype, pin_memory=True)
+        np.copyto(locked.numpy(), data)
+    else:
+        locked = data.pin_memory()
+    return locked.to(device, non_blocking=True)

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import torch
+
+from actors.devices import to_device
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")],
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_an_array_arrives_as_it_is_and_is_left_alone(device: str, dtype: type) -> None:
+    array = np.arange(24, dtype=dtype).reshape(2, 3, 4)
+    array.flags.writeable = False
+    arrived = to_device(array[:, 1:], torch.device(device))
+    assert arrived.device.type == device
+    assert arrived.cpu().numpy().dtype == dtype
+    np.testing.assert_array_equal(arrived.cpu().numpy(), array[:, 1:])
+    arrived.zero_()
+    assert array.sum() == 276
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_tensor_arrives_as_it_is(device: str) -> None:
+    tensor = torch.arange(24).view(2, 3, 4)
+    torch.testing.assert_close(to_device(tensor, torch.device(device)).cpu(), tensor)
+    assert to_device(tensor[:0], torch.device(device)).shape == (0, 3, 4)
