@@ -19,8 +19,8 @@ import numpy as np
 from ale_py import roms
 
 from actors.atari_games import Box, ScriptedJudge
+from actors.origins import Keyframe
 from actors.sights import Sights
-from actors.trajectory import Keyframe
 
 Array = np.ndarray
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from actors.origins import Keyframe, Keyframes, Origin, Origins
 from actors.spaces import ActionSpec
-from actors.trajectory import Clip, Hidden, Keyframe, Keyframes, Origin, Origins, Rollout, Segment
+from actors.trajectory import Clip, Hidden, Rollout, Segment
 
 SHORT_SIGHT = 0.9
 """A short-sighted labeler's discount for every step after, as of B-Pref's myopic teacher (Lee et al. 2021)."""

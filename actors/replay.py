@@ -23,8 +23,9 @@ import numpy as np
 from actors.atari import replayed, rom_path
 from actors.atari_games import BOXES
 from actors.environments import make_gymnasium
+from actors.origins import Keyframe, Origin
 from actors.tasks import Task, make_task
-from actors.trajectory import Clip, Keyframe, Origin
+from actors.trajectory import Clip
 
 Array = np.ndarray
 

@@ -17,9 +17,10 @@ import torch
 from actors.atari import AtariSimulator
 from actors.environments import EnvironmentFailure, make_environments
 from actors.frames import Sight, kept_dtype, kept_shape, stack_depth
+from actors.origins import Keyframes, Origins
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
 from actors.tasks import Task
-from actors.trajectory import Hidden, Keyframes, Origins, Rollout
+from actors.trajectory import Hidden, Rollout
 
 Array = np.ndarray
 

@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from actors.trajectory import Clip, Keyframe, Origin, Segment
+from actors.origins import Keyframe, Origin
+from actors.trajectory import Clip, Segment
 
 MAGIC = b"2CLP"
 FORMAT_VERSION = 3

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from actors.trajectory import Clip, Segment, TrajectoryError
+from actors.records import TrajectoryError
+from actors.trajectory import Clip, Segment
 from reward_service.comparisons import Answer, Label, check_gold
 from reward_service.database import START, ComparisonDatabase
 

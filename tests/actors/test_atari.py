@@ -5,12 +5,13 @@ import torch
 from actors.atari import AtariSimulator, Console, rom_path
 from actors.clips import ClipCutter, cut_clips, joined
 from actors.environments import make_environments
+from actors.origins import Keyframe
 from actors.policy import ActorCritic, PolicyConfig
 from actors.replay import ReplayError, clip_frames
 from actors.rollout import RolloutConfig, RolloutWorker
 from actors.sights import SIZE
 from actors.tasks import Task, UnknownTaskError, make_task
-from actors.trajectory import Clip, Hidden, Keyframe, Rollout, Segment
+from actors.trajectory import Clip, Hidden, Rollout, Segment
 
 POLICY = PolicyConfig(torso="mnih-2013")
 Blocks = list[tuple[Rollout, Hidden]]

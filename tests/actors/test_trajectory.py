@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.trajectory import Clip, Hidden, Origin, Origins, Rollout, Segment, TrajectoryError
+from actors.records import TrajectoryError
+from actors.trajectory import Clip, Hidden, Rollout, Segment
 
 
 def rollout_parts(steps, envs, width=2, actions=(1,), seed=0):
@@ -88,29 +89,3 @@ def test_a_clip_needs_a_state_for_every_step(states):
     assert Clip("a", segment, np.zeros((3, 0), np.float32), 1.0, 0).segment is segment
     with pytest.raises(TrajectoryError, match=r"states must be \[L=3, S\]"):
         Clip("a", segment, np.zeros(states, np.float32), 1.0, 0)
-
-
-def test_origins_reach_back_no_farther_than_what_is_kept():
-    seeds, earlier = np.ones((2, 3), np.int64), np.zeros((4, 3, 1), np.float32)
-    ages = np.array([[4, 0, 1], [5, 1, 0]])
-    origins = Origins(seeds, ages, earlier)
-    assert Hidden(np.zeros((2, 3), np.float32), np.zeros((2, 3, 0), np.float32), origins).origins is origins
-    for wrong in (
-        (seeds[0], ages, earlier),
-        (seeds, ages[:1], earlier),
-        (seeds, ages, earlier[:, :2]),
-        (seeds, ages, earlier[1:]),
-        (seeds, -ages, earlier),
-    ):
-        with pytest.raises(TrajectoryError):
-            Origins(*wrong)
-    with pytest.raises(TrajectoryError, match="origins must be those"):
-        Hidden(np.zeros((3, 3), np.float32), np.zeros((3, 3, 0), np.float32), origins)
-
-
-def test_an_origin_has_a_seed_and_actions_like_its_clips():
-    with pytest.raises(TrajectoryError, match="R >= 1"):
-        Origin(np.empty(0, np.int64), np.zeros((2, 1), np.float32))
-    segment = Segment(np.zeros((3, 2), np.float32), np.zeros((3, 1), np.float32))
-    with pytest.raises(TrajectoryError, match="lead must be"):
-        Clip("a", segment, np.zeros((3, 0), np.float32), 1.0, 0, Origin(np.array([1]), np.zeros((2, 4), np.float32)))

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from actors.trajectory import Clip, Origin, Segment
+from actors.origins import Origin
+from actors.trajectory import Clip, Segment
 from reward_service import codec
 from reward_service.codec import CodecError, decode_clip, encode_clip
 

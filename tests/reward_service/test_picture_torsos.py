@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from actors.origins import Keyframe
 from actors.spaces import ActionSpec
-from actors.trajectory import Clip, Keyframe, Segment
+from actors.trajectory import Clip, Segment
 from reward_service.codec import decode_clip, encode_clip
 from reward_service.comparisons import Answer, Comparison, Label
 from reward_service.dataset import ComparisonDataset, RewardDataError
