@@ -18,10 +18,12 @@ slow: .venv/.ready
 	$(BIN)/python -m pytest -m slow --timeout 3000
 
 # Every part of a run is killed, stopped and cut off, 120 times in all, while people label: the table at the end says
-# what it cost. `make chaos FAULTS=24` goes through the matrix once.
+# what it cost. `make chaos FAULTS=24` goes through the matrix once. Then, where root may make networks, a second node of
+# a cluster and its raylet.
 FAULTS ?= 120
 chaos: .venv/.ready
 	$(BIN)/python -m tests.flows.chaos --faults $(FAULTS) --out chaos.json
+	$(BIN)/python -m pytest -m slow -s -rs tests/deploy/test_two_nodes.py
 
 # An hour of a run: does anything grow, does anything slow down?
 MINUTES ?= 60
