@@ -20,7 +20,7 @@ class Preset:
     clip_steps   agent steps in a clip
     end_penalty  true reward lost when the environment ends an episode by itself (gymnasium tasks only);
                  negative where an end is the goal
-    overrides    run settings by dotted name, e.g. {"ppo.gamma": 0.99}; the command line overrides them
+    overrides    run settings by dotted name, e.g. {"learner.gamma": 0.99}; the command line overrides them
     by_algorithm more of them, by the name of the algorithm with which they go
     """
 

@@ -35,7 +35,7 @@ class RolloutConfig:
 
 KEYFRAME_STEPS = 32
 """At most so many steps of a rollout are between two kept states of an emulator: what a clip's replay begins with. A
-state costs some 40 us and 8 KB for each environment."""
+state costs 50 to 90 us and 8 KB for each environment."""
 
 
 class RolloutWorker:

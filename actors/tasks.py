@@ -4,7 +4,8 @@ The paper's tasks and their presets are in `actors.presets`; any other gymnasium
 To give an environment presets of its own, register it:
 
     from actors.tasks import Preset, register
-    register("lander", "LunarLanderContinuous-v3", Preset(horizon=400, clip_steps=40, end_penalty=50.0,
+    NAME = "my_tasks:LunarLanderContinuous-v3"  # module:id, by which every process of a run finds it
+    register(NAME, NAME, Preset(horizon=400, clip_steps=40, end_penalty=50.0,
              instruction="Land softly between the flags."))
 """
 

@@ -54,7 +54,9 @@ app.command()(stop)
 @app.command()
 def label(
     run: RunArgument,
-    port: Annotated[int | None, typer.Option(help="Port on the loopback address. [default: 8765 if free]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port, where this command serves the pages itself. [default: 8765 if free]")
+    ] = None,
     invite: Annotated[int, typer.Option(metavar="N", help="Print N invite links, each for one labeler, once.")] = 0,
     admin: Annotated[bool, typer.Option("--admin", help="The invite links are for admins.")] = False,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
@@ -104,7 +106,9 @@ def label(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs; several are drawn together.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file. [default: RUN/report.html]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file. [default: RUN/report.html; of several, beside the first]")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """One HTML file with charts, and the charts as PNG files. Several runs: curves over each other, means over seeds.
@@ -124,7 +128,7 @@ def report(
 @app.command()
 def evaluate(
     run: RunArgument,
-    episodes: Annotated[int, typer.Option(help="Episodes of each kind.")] = 10,
+    episodes: Annotated[int, typer.Option(help="So many of fixed length, and as many with gymnasium's own ends.")] = 10,
     video: Annotated[Path | None, typer.Option(help="The MP4 file. [default: RUN/episode.mp4]")] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Draw nothing.")] = False,
     strip: Annotated[Path | None, typer.Option(help="A PNG of eight frames of the video, 0.9 s of it.")] = None,
@@ -237,7 +241,7 @@ def bench(
     set_: SetOption = None,
     json_: Json = False,
 ) -> None:
-    """Throughput of every stage on this machine, beside the limit that the machine sets. Takes about a minute.
+    """Throughput of every stage on this machine, beside the limit that the machine sets. A minute; --scale: three.
 
     A game is measured with the paper's networks, and with a GPU in batches that fill it.
 

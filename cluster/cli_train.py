@@ -43,15 +43,15 @@ def train(
     labeler: Annotated[str, typer.Option(help="synthetic, human, or none (true reward: the baseline).")] = "synthetic",
     labels: Annotated[int, typer.Option(help="Comparisons to learn from.")] = 700,
     steps: Annotated[int, typer.Option(help="Agent steps to train for.")] = 2_000_000,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of everything random; with Ray, when things happen is not.")] = 1,
     run: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/TASK-sSEED-TIME]")] = None,
     workers: Annotated[
         int,
         typer.Option(
             parser=_workers,
             metavar="N|auto",
-            help="Rollout workers. auto: one for every core but one; with --address as many as the cluster has room "
-            "for, now and later.",
+            help="Rollout workers. auto: one for every core but one (--in-process: one); with --address as many as the "
+            "cluster has room for, now and later.",
             show_default="auto",
         ),
     ] = 0,
@@ -79,7 +79,7 @@ def train(
     members: Annotated[int, typer.Option(help="Reward networks in the ensemble.")] = 3,
     offline: Annotated[bool, typer.Option("--offline", help="Ablation: all labels at the start.")] = False,
     no_regularisation: Annotated[
-        bool, typer.Option("--no-regularisation", help="Ablation: no adaptive L2, no noise.")
+        bool, typer.Option("--no-regularisation", help="Ablation: no adaptive L2, penalty, input noise or dropout.")
     ] = False,
     clip_steps: Annotated[int, typer.Option(help="Steps in a clip; 1 is the paper's ablation. 0: the task's own.")] = 0,
     target: Annotated[
@@ -94,7 +94,7 @@ def train(
 ) -> None:
     """Train an agent from comparisons.
 
-    Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1
+    Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1 --run runs/half-cheetah-s1
     """
     with plain_errors():
         from cluster.settings import parse_settings

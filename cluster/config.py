@@ -122,7 +122,8 @@ def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
 
 
 _KEPT = ("task", "algorithm", "seed", "clip_steps", "in_process", "policy.")
-_KEPT += ("reward.members", "reward.hidden", "reward.torso", "query.offline")
+_KEPT += ("reward.members", "reward.hidden", "reward.torso", "reward.target", "reward.max_labels", "reward.seed")
+_KEPT += ("query.offline",)
 """Settings that a run's checkpoints and labels were made with, or sections of them."""
 
 

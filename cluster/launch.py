@@ -6,7 +6,7 @@
     ServiceHost       labeling: query actor, synthetic labeler
 
 Rollouts reach the services by reference through Ray's object store; labels, clips and snapshots go through Redis.
-This is the only module that applies `ray.remote`.
+Nobody else applies `ray.remote`, but for the probes of `doctor --address`.
 
 What sits where on a cluster, and why. Rollout workers: anywhere, spread; they may be lost. Labeling: beside the driver,
 whose node is the one that does not come and go. The reward service: there, too, with a quarter of its GPU; or, with

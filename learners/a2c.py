@@ -1,6 +1,6 @@
 """A2C: synchronous advantage actor-critic (Mnih et al. 2016, section 4), as the paper used it on Atari.
 
-Its settings there, "Adam with alpha 0.99 and epsilon 1e-5", are RMSProp's (PAPER.md), so RMSProp it is. One
+Its settings there, "Adam with alpha 0.99 and epsilon 1e-5", are RMSProp's, so RMSProp it is. One
 gradient step per Batch: it wants small ones (16 environments, n = 5 steps), which whoever composes the run gives it.
 
 Advantages are taken in the units of the value scale (`targets - values`), not standardised per batch as PPO's are:

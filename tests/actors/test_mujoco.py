@@ -26,7 +26,7 @@ def side_by_side(name, row=1, num_envs=3):
 
 
 def paper_reward(name, env, action, before_x, reward, info):
-    """PAPER.md's table read literally, from what gymnasium reports."""
+    """The paper's true rewards, from what gymnasium reports: no torque cost, and what ended an episode is a penalty."""
     data = env.data
     x_now = data.body("torso").xpos[0] if name == "ant" else data.qpos[0]
     forward = (x_now - before_x) / env.dt

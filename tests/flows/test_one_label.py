@@ -1,4 +1,4 @@
-"""DESIGN.md, "One label, from key press to reward weights": a number is known at every hop."""
+"""ARCHITECTURE.md, "One label, from question to reward weights": a number is known at every hop."""
 
 from __future__ import annotations
 

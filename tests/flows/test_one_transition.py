@@ -1,4 +1,4 @@
-"""DESIGN.md, "One transition, from environment step to gradient": a number is known at every hop.
+"""ARCHITECTURE.md, "One transition, from environment step to gradient": a number is known at every hop.
 
 The world is a counter: the observation is the number of steps taken in the episode, the true reward is that number,
 and an episode has four steps. The reward model is set by hand to pay 2 x observation.
