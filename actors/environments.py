@@ -124,7 +124,7 @@ class GymnasiumSimulator:
         # Without gymnasium's own time limit: it would end an episode in the very step in which FixedHorizon does, and
         # the last observation would already be the next episode's.
         self._envs = [make_gymnasium(task, max_episode_steps=-1) for _ in range(num_envs)]
-        first = [seed * 10_007 + index for index in range(num_envs)]
+        first = [(seed * 10_007 + index) % _SEEDS for index in range(num_envs)]
         self._random = [np.random.default_rng(each) for each in first]
         self._next_seeds = first
         self._starts = np.zeros((num_envs, 2), np.int64)

@@ -111,6 +111,10 @@ class RolloutWorker:
             return rollout, Hidden(true_rewards, states, origins)
         return rollout, Hidden(true_rewards, states, origins, recorder.keyframes(), recorder.games())
 
+    def close(self) -> None:
+        """Release what the environments hold: processes, sockets, windows of somebody's own."""
+        self._environments.close()
+
     def _origins(self, starts: list[Array], actions: Array) -> Origins:
         """Where each step came from; remembers what the next rollout's steps will have come from."""
         executed = self._task.action.executed(actions)

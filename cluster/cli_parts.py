@@ -29,7 +29,11 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("stopped before anything was saved; start again with the same command", err=True)
+        typer.echo(
+            "stopped before anything new was saved; start again with the same command, with --resume if the run's "
+            "folder is there",
+            err=True,
+        )
         raise SystemExit(1) from None
     except BrokenPipeError:  # of `... | head`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

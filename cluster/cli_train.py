@@ -135,6 +135,7 @@ def train(
 def _resumed(task: str, run: Path | None, store: str, given: dict[str, Any]) -> RunFolder:
     """The folder of the run that is to go on, with the settings that were given changed in it."""
     from cluster.config import change_config
+    from cluster.job import claimed
     from cluster.run_folder import RunFolder, RunFolderError
 
     if run is None:
@@ -149,8 +150,9 @@ def _resumed(task: str, run: Path | None, store: str, given: dict[str, Any]) -> 
     config = change_config(folder.config, given)
     if config != folder.config:
         _check(config)
-    for change in folder.change(config):
-        typer.echo(f"changed: {change}", err=True)
+    with claimed(folder):  # not under the hands of a run that is at work
+        for change in folder.change(config):
+            typer.echo(f"changed: {change}", err=True)
     return folder
 
 

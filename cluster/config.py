@@ -123,6 +123,7 @@ def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
 
 _KEPT = ("task", "algorithm", "seed", "clip_steps", "in_process", "policy.")
 _KEPT += ("reward.members", "reward.hidden", "reward.torso", "reward.target", "reward.max_labels", "reward.seed")
+_KEPT += ("reward.regularise", "reward.dropout", "reward.input_noise", "reward.reward_std", "reward.recent_steps")
 _KEPT += ("query.offline",)
 """Settings that a run's checkpoints and labels were made with, or sections of them."""
 
@@ -174,6 +175,21 @@ def validate(config: RunConfig, task: Task) -> None:
             config.rollout.num_envs >= 1 and config.rollout.steps >= 1,
             "rollout.num_envs and rollout.steps must be at least 1",
         ),
+        (config.seed >= 0, f"--seed must be at least 0, got {config.seed}"),
+        (config.policy.initial_std > 0, f"policy.initial_std must be above 0, got {config.policy.initial_std}"),
+        (
+            min(config.ppo.minibatch, config.ppo.epochs, config.trpo.value_minibatch) >= 1,
+            "ppo.minibatch, ppo.epochs and trpo.value_minibatch must be at least 1",
+        ),
+        (
+            config.learner.precision == "float32" or is_stack(task.observation_shape),
+            f"learner.precision={config.learner.precision} is for convolutions, and {task.name} is not seen in "
+            "pictures; leave it out",
+        ),
+        (
+            0 <= config.query.initial_fraction <= 1,
+            f"query.initial_fraction must be in [0, 1], got {config.query.initial_fraction}",
+        ),
         (0 < config.learner.gamma <= 1, f"learner.gamma must be in (0, 1], got {config.learner.gamma}"),
         (0 < config.loop.reward_share <= 1, f"loop.reward_share must be in (0, 1], got {config.loop.reward_share}"),
         (
@@ -209,7 +225,10 @@ def validate(config: RunConfig, task: Task) -> None:
             config.algorithm != "trpo" or not is_stack(task.observation_shape),
             f"trpo has no gradient through convolutions here, and {task.name} is seen in pictures; use ppo or a2c",
         ),
-        (config.loop.service_updates >= 1, "loop.service_updates must be at least 1"),
+        (
+            min(config.loop.service_updates, config.loop.reward_steps) >= 1,
+            "loop.service_updates and loop.reward_steps must be at least 1",
+        ),
         (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
         (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),
     ]
@@ -225,7 +244,9 @@ def initial_labels(config: RunConfig) -> int:
 
 def save_config(config: RunConfig, path: Path) -> None:
     """Write config.toml, complete but for Redis's password."""
-    path.write_text(tomli_w.dumps(_told(config)))
+    whole = path.with_suffix(".tmp")  # who looks meanwhile sees the one before, or none
+    whole.write_text(tomli_w.dumps(_told(config)))
+    whole.replace(path)
 
 
 def load_config(path: Path) -> RunConfig:

@@ -20,6 +20,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count, islice
 from typing import Any
 
 import ray
@@ -79,7 +80,8 @@ class ElasticPool:
 
     def lives(self) -> list[Life]:
         """Of those that are there: one that waits for room is not late."""
-        return [member.life for index, member in self._members.items() if index not in self._coming]
+        members = list(self._members.items())  # another thread may ask
+        return [member.life for index, member in members if index not in self._coming]
 
     def submit(self, weights: PolicyWeights) -> None:
         self._weights = ray.put({"version": weights.version, "vector": weights.vector})
@@ -168,13 +170,12 @@ class ElasticPool:
         wanted = self._room() - len(self._coming)
         if not self._members or (self._waiting.share > SCARCE and not self._coming):
             wanted = max(wanted, 1)
-        for _ in range(wanted):
-            self._begin()
+        free = (index for index in count() if index not in self._members)
+        for index in list(islice(free, max(wanted, 0))):
+            if time.monotonic() >= self._not_before_s.get(index, 0.0):
+                self._begin(index)
 
-    def _begin(self) -> None:
-        index = next(i for i in range(len(self._members) + 1) if i not in self._members)
-        if time.monotonic() < self._not_before_s.get(index, 0.0):
-            return
+    def _begin(self, index: int) -> None:
         life = self._lives.setdefault(index, self._life(f"rollout worker {index}"))
         before = life.restarts + 1  # a seed of its own for each process of one number
         self._members[index] = Member(self._start, index, life)
@@ -212,7 +213,7 @@ class ElasticPool:
         del self._members[member.index]
         self._coming.discard(member.index)
         self._silent.discard(member.index)
-        member.life.ended(why, "has left, and is replaced where there is room")
+        member.life.ended(why, "has left, and is replaced where there is room", is_needed=not self.size)
         self._not_before_s[member.index] = time.monotonic() + member.life.pause_s
         self._looked_s = -math.inf
 

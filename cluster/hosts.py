@@ -6,7 +6,6 @@ Plain classes: `cluster.launch` says in which processes they live.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from actors.trajectory import Hidden, Rollout
 from cluster.components import RunSpec, Service, build_worker
 from cluster.device_memory import DeviceMemoryError
 from cluster.memory import keep_freed_memory
+from cluster.process_space import process_space
 
 
 class RolloutHost:
@@ -35,11 +35,26 @@ class RolloutHost:
         return self._worker.step(PolicyWeights(weights["version"], weights["vector"]), steps)
 
     def pulse(self) -> tuple[int, str, int]:
-        """How many steps are done, also in the middle of a rollout; and who says so: host and process id."""
-        return self._worker.steps_done, socket.gethostname(), os.getpid()
+        """How many steps are done, also in the middle of a rollout; and who says so: process space and id."""
+        return self._worker.steps_done, process_space(), os.getpid()
 
     def restart(self, generation: int) -> None:
+        self._worker.close()
         self._worker = build_worker(self._spec, self._index, generation)
+
+
+def _built(spec: RunSpec, build: Callable[[RunSpec], Service], within_s: float = 60.0) -> Service:
+    """What reads Redis when it is built waits for one that is away, as it does later."""
+    deadline_s = time.monotonic() + within_s
+    while True:
+        try:
+            return build(spec)
+        except redis.AuthenticationError:
+            raise
+        except (redis.ConnectionError, redis.TimeoutError):
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.5)
 
 
 class Seat:
@@ -59,7 +74,7 @@ class ServiceHost:
         torch.set_num_threads(1)
         keep_freed_memory()
         os.nice(5)  # acting comes first where cores are few
-        self._service, self._share, self._hurried = build(spec), share, False
+        self._service, self._share, self._hurried = _built(spec, build), share, False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._metrics: dict[str, float] = {}
@@ -112,7 +127,7 @@ class ServiceHost:
             "failure": self._failure,
             "disconnects": self._disconnects,
             "done": self._done,
-            "process": (socket.gethostname(), os.getpid()),
+            "process": (process_space(), os.getpid()),
         }
 
     def state_dict(self) -> dict[str, Any]:

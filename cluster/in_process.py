@@ -38,6 +38,8 @@ class LocalPool:
         return self._collected
 
     def restart(self, generation: int) -> None:
+        for worker in self._workers:
+            worker.close()
         self._workers = [build_worker(self._spec, index, generation) for index in range(len(self._workers))]
         self._collected = []
 
@@ -80,12 +82,18 @@ class LocalServices:
         self._hurried = hurried
 
     def forget(self) -> None:
+        self._turn = 0  # in a run that goes on as in one that is resumed
         self._labeling.forget()
         self._reward.forget()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"labeling": self._labeling.state_dict(), "reward": self._reward.state_dict()}
+        return {
+            "labeling": self._labeling.state_dict(),
+            "reward": self._reward.state_dict(),
+            "metrics": dict(self._metrics),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._labeling.load_state_dict(state["labeling"])
         self._reward.load_state_dict(state["reward"])
+        self._metrics = dict(state.get("metrics", {}))  # a checkpoint of before has none

@@ -51,10 +51,12 @@ def connect_ray(address: str, num_cpus: int = 0) -> None:
     if address:
         try:
             ray.init(address=address, log_to_driver=False, namespace="twoclips")
-        except ConnectionError as error:
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ClusterError(
-                f"no Ray cluster lets us in at {address}; is it up, and is this machine's token the cluster's "
-                f"(~/.ray/auth_token, RAY_AUTH_MODE=token)? `twoclips doctor --address {address}` looks closer"
+                f"no Ray cluster lets us in at {address} ({reason}); is it up, of this Ray's version, and is this "
+                "machine's token the cluster's (~/.ray/auth_token, RAY_AUTH_MODE=token)? "
+                f"`twoclips doctor --address {address}` looks closer"
             ) from error
         return
     ray.init(
@@ -127,7 +129,7 @@ def beside_driver() -> NodeAffinitySchedulingStrategy:
 def _reward_place(loop: LoopConfig) -> dict[str, Any]:
     """Options of the reward service's actor. Raises ClusterError where no node offers what is asked for."""
     if not loop.reward_node:
-        gpus = torch.cuda.is_available() and loop.device != "cpu"
+        gpus = torch.cuda.is_available() and loop.device != "cpu" and _here()["Resources"].get("GPU", 0) > 0
         return {"num_gpus": 0.25 if gpus else 0}
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"] and loop.reward_node in node["Resources"]]
     if not offers:
@@ -148,13 +150,17 @@ class _Room:
     where its node has more than that one."""
 
     def __init__(self, remote: Any) -> None:
-        here = next(node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id())
         self._seat: Any = None  # given up with this
-        if here["Resources"].get("CPU", 0) >= 2:
+        if _here()["Resources"].get("CPU", 0) >= 2:
             self._seat = remote(num_cpus=1, scheduling_strategy=beside_driver())(Seat).remote()
 
     def __call__(self) -> int:
         return _free_cores()
+
+
+def _here() -> dict[str, Any]:
+    """What Ray says of the driver's node, which may offer less than the machine has."""
+    return next(node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id())
 
 
 def _free_cores() -> int:

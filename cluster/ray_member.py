@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
+from cluster.process_space import process_space
 from cluster.supervise import ComponentFailure, Life
 
 LOOK_EVERY_S = 1.0
@@ -87,12 +87,12 @@ class Member:
         waits. Raises GoneError."""
         if self._asked is not None and is_done(self._asked):
             try:
-                done, host, process_id = cast(Any, ray.get(self._asked))
+                done, space, process_id = cast(Any, ray.get(self._asked))
             except RayError as error:
                 raise_if_unbuildable(self.life.name, error)
                 raise GoneError(reason_of(error)) from error
             self._asked = None
-            self._process = host, process_id
+            self._process = space, process_id
             self.life.process_id = local_process(self._process)
             self.life.heard(done)
         if self._asked is None:
@@ -132,8 +132,8 @@ class Gathered:
 
 
 def end_actor(actor: Any, process: Any) -> None:
-    """By Ray, and by a signal where it is on this machine: one that is stopped does not hear Ray. `process`: (host,
-    process id), if it ever said so."""
+    """By Ray, and by a signal where it is on this machine: one that is stopped does not hear Ray. `process`: (process
+    space, process id), if it ever said so."""
     with suppress(RayError, ValueError):
         ray.kill(actor)
     if process_id := local_process(process):
@@ -142,8 +142,8 @@ def end_actor(actor: Any, process: Any) -> None:
 
 
 def local_process(process: tuple[str, int] | None) -> int | None:
-    """Of (host, process id) the latter, where that is this machine."""
-    return process[1] if process and process[0] == socket.gethostname() else None
+    """Of (process space, process id) the latter, where that is one of this machine's."""
+    return process[1] if process and process[0] == process_space() else None
 
 
 def is_done(reference: Any) -> bool:
@@ -152,9 +152,10 @@ def is_done(reference: Any) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """What Ray says of a death, in one line."""
+    """What Ray says of a death, in one line: its first says only that there was one, a later one why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    told = [line for line in lines if line.startswith(("The actor is dead because", "The actor died because"))]
+    return (told or lines or [type(error).__name__])[0][:300].rstrip(".")
 
 
 def raise_if_unbuildable(name: str, error: Exception) -> None:

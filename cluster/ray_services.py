@@ -30,6 +30,7 @@ class RayServices:
         self._observing: dict[str, Any] = {}
         self._shown: dict[str, int] = {}  # how many rounds of rollouts a host was given, or passed by
         self._asking: dict[str, Any] = {}
+        self._asking_s: dict[str, float] = {}  # since when
         self._start_at_s: dict[str, float] = {}  # those that wait for their next start
         self._status: dict[str, dict[str, Any]] = {}
         self._asked_s = time.monotonic()
@@ -78,7 +79,7 @@ class RayServices:
         for name in list(self._hosts):
             if is_done(self._asking[name]):
                 self._take_status(name)
-            elif self._lives[name].is_stuck:
+            elif self._lives[name].is_stuck and now_s - self._asking_s[name] > self._lives[name].patience_s:
                 self._end_stuck(name)
 
     def _take_status(self, name: str) -> None:
@@ -93,10 +94,15 @@ class RayServices:
             raise ComponentFailure(f"the {name} stopped: {status['failure']}")
         self._lives[name].heard(status["done"])
         self._lives[name].process_id = local_process(status["process"])
-        if self._lives[name].is_stuck:
+        # The answer may be as old as the question, which was perhaps asked before a long update of the policy.
+        if self._lives[name].was_stuck(time.monotonic() - self._asking_s[name]):
             self._end_stuck(name)
         else:
-            self._asking[name] = self._hosts[name].status.remote()
+            self._ask(name)
+
+    def _ask(self, name: str) -> None:
+        self._asking[name] = self._hosts[name].status.remote()
+        self._asking_s[name] = time.monotonic()
 
     def _end_stuck(self, name: str) -> None:
         end_actor(self._hosts[name], self._status.get(name, {}).get("process"))
@@ -114,7 +120,7 @@ class RayServices:
         self._start_at_s.pop(name, None)
         self._hosts[name] = self._start[name]()
         self._observing[name] = None
-        self._asking[name] = self._hosts[name].status.remote()
+        self._ask(name)
         self._lives[name].started()
         if self._hurried:
             self._hosts[name].hurry.remote(True)
@@ -159,6 +165,8 @@ class RayServices:
                 self.advance()
             try:
                 return ray.get(reply)
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, Exception) else error from None
             except RayActorError as error:
                 raise_if_unbuildable(name, error)
                 if self._hosts.get(name) is host:  # else it was noticed while we waited

@@ -110,7 +110,9 @@ class RunFolder:
     def cut_metrics(self, agent_steps: int) -> None:
         """Forget metrics beyond a checkpoint that the run goes back to."""
         rows = [row for row in self.read_metrics() if row["agent_steps"] <= agent_steps]
-        self.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        whole = self.metrics_path.with_suffix(".tmp")
+        whole.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        whole.replace(self.metrics_path)  # a full disk costs none of them
 
 
 def as_json(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from cluster.components import RunSpec, build_database
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
+from cluster.interrupts import terminated_like_interrupted, undisturbed
 from cluster.label import Serving
 from cluster.label_server import LabelServer, Served, open_page
 from cluster.memory import keep_freed_memory
@@ -82,7 +81,8 @@ def run_training(
                 say(f"nobody gets in without an invite; an admin's: {serving.invites(1, Role.ADMIN)[0]}")
             else:
                 open_page(address)
-        status = StatusFile(folder, StatusBoard(build_database(spec), config)) if url else StatusFile(folder)
+        board = StatusBoard(build_database(spec), config, care) if url else None
+        status = StatusFile(folder, board) if board else StatusFile(folder)
         pool, services = _components(spec, stack, tell)
 
         def components() -> list[dict[str, Any]]:
@@ -98,18 +98,17 @@ def run_training(
         if metrics_address := stack.enter_context(served_metrics(config.metrics, measured)):
             say(f"metrics at {metrics_address}")
         training = Training(spec, folder, pool, services, status.watch(show), care, saved)
-        if resume and any(folder.checkpoints.glob("checkpoint-*")):
+        if resume and any(folder.checkpoints.glob("checkpoint-*.pt")):
             step, state = load_checkpoint(folder.checkpoints)
             training.resume(state)
             say(f"resuming at {step:,} agent steps")
         elif resume:
+            folder.cut_metrics(0)
             say("nothing was learned yet: starting from the beginning, with the labels that were given")
         folder.log_event(f"{'resumed' if resume else 'started'}: {config.task}, {config.algorithm}, seed {config.seed}")
         try:
-            with _terminated_like_interrupted():
-                training.run()
-        except KeyboardInterrupt:
-            _stop_cleanly(training, folder, say)
+            with terminated_like_interrupted():
+                _run(training, folder, say)
         finally:
             status.close()
     folder.log_event("finished")
@@ -176,17 +175,12 @@ def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPoo
     return topology(spec, tell)
 
 
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM, which cluster managers send, stops a run as Ctrl-C does. Only a main thread may say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _run(training: Training, folder: RunFolder, say: Callable[[str], None]) -> None:
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        training.run()
+    except KeyboardInterrupt:
+        with undisturbed():
+            _stop_cleanly(training, folder, say)
 
 
 def _stop_cleanly(training: Training, folder: RunFolder, say: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ import psutil
 import redis
 
 from cluster.config import RunConfig
+from cluster.redis_care import RedisCare
 from cluster.run_folder import RunFolder, as_json
 from labeling.history import History
 from labeling.progress import RUN_STATUS
@@ -83,15 +84,17 @@ def _memory_bytes(process_id: int | None) -> int | None:
 
 
 class StatusBoard:
-    """Tells the labeling pages of a run how it is doing, and its history. A Redis that does not answer is told
-    later."""
+    """Tells the labeling pages of a run how it is doing, and its history. A Redis that does not answer is told later:
+    the run would wait for it at every update."""
 
-    def __init__(self, database: ComparisonDatabase, config: RunConfig) -> None:
-        self._database = database
+    def __init__(self, database: ComparisonDatabase, config: RunConfig, care: RedisCare) -> None:
+        self._database, self._care = database, care
         self._history = History(database.client, database.run_id)
         self._always = {"labels_wanted": config.labels, "steps": config.steps, "phase": None}
 
     def __call__(self, metrics: dict[str, Any]) -> None:
+        if not self._care.is_well:
+            return
         with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
             self._database.set_status(RUN_STATUS, {**self._always, **metrics})
             self._history.record(metrics)

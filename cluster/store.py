@@ -51,6 +51,7 @@ class RunStore:
         check_store(uri)
         self.uri, self._run_id = uri, run_id
         self._fs, self._root = _file_system(uri)
+        self._is_clean = False  # nothing is known to lie there that belongs to no push
 
     def push(self, folder: Path) -> int:
         """Stores what has changed; how many files that were. Raises StoreError, and what was stored before is whole."""
@@ -59,6 +60,7 @@ class RunStore:
             if before and before["run_id"] != self._run_id:
                 raise StoreError(f"{self.uri} holds another run ({before['run_id']}); name another --run or --store")
             known = set(before["files"].values()) if before else set[str]()
+            was_clean, self._is_clean = self._is_clean, False
             files: dict[str, str] = {}
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(folder)
@@ -68,11 +70,13 @@ class RunStore:
                 if digest not in known:
                     self._write(f"files/{digest}", contents)
             if before and files == before["files"]:
+                self._is_clean = was_clean
                 return 0
             manifest = {"format": FORMAT, "version": VERSION, "run_id": self._run_id, "files": files}
             self._write("manifest.json", json.dumps(manifest, indent=1).encode())
-            for digest in known - set(files.values()):
-                self._fs.delete_file(f"{self._root}/files/{digest}")
+            for name in (known if was_clean else self._stored()) - set(files.values()):
+                self._fs.delete_file(f"{self._root}/files/{name}")
+            self._is_clean = True
             return len(set(files.values()) - known)
 
     def pull(self, folder: Path) -> int:
@@ -91,7 +95,8 @@ class RunStore:
                     or Path(name).is_absolute()
                 ):
                     raise StoreError(f"{self.uri} is damaged at {name}: restore it from a backup, or start anew")
-            for name, contents in found.items():
+            # config.toml last: without it there is no run, and the next --resume pulls again
+            for name, contents in sorted(found.items(), key=lambda each: each[0] == "config.toml"):
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(contents)
@@ -105,6 +110,10 @@ class RunStore:
         if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
             raise StoreError(f"{self.uri} holds something else than a run of this twoclips; name another --store")
         return manifest
+
+    def _stored(self) -> set[str]:
+        """Names of all files that are there: those, too, of a push that was cut short."""
+        return {info.base_name for info in self._fs.get_file_info(arrow_fs.FileSelector(f"{self._root}/files"))}
 
     def _read(self, name: str) -> bytes:
         with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
@@ -149,7 +158,9 @@ class Mirror:
             try:
                 self._store.push(self._folder)
             except StoreError as error:
-                if not self._is_failing:
+                if is_last:
+                    self._say(f"the run's end is not stored: {error}; it is in {self._folder}, --resume stores it")
+                elif not self._is_failing:
                     self._say(f"not stored: {error}; the run goes on, and tries again at the next checkpoint")
                 self._is_failing = True
             else:

@@ -90,17 +90,26 @@ class Life:
         return self._clock() - self._heard_s
 
     @property
-    def is_stuck(self) -> bool:
-        """Whether that is too long."""
-        patience_s = self._config.stuck_s if self._is_up else self._config.starting_s
-        return self.silent_s > patience_s
+    def patience_s(self) -> float:
+        """For how long it may be silent."""
+        return self._config.stuck_s if self._is_up else self._config.starting_s
 
-    def ended(self, why: str, then: str = "is started again") -> None:
-        """Its process is gone, or was ended since it was stuck. Raises ComponentFailure where another start is vain."""
-        has_settled = self._clock() - self._started_s > self.SETTLED_S
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has been silent for longer."""
+        return self.was_stuck(0.0)
+
+    def was_stuck(self, ago_s: float) -> bool:
+        """The same of so many seconds ago, which is what an answer of that age tells."""
+        return self.silent_s - ago_s > self.patience_s
+
+    def ended(self, why: str, then: str = "is started again", is_needed: bool = True) -> None:
+        """Its process is gone, or was ended since it was stuck. Raises ComponentFailure where another start is vain, if
+        the run cannot go on without it."""
+        has_settled = self._is_up and self._clock() - self._started_s > self.SETTLED_S
         self._in_a_row = 1 if has_settled else self._in_a_row + 1
         self._why = why
-        if self._in_a_row > self._config.give_up_after:
+        if is_needed and self._in_a_row > self._config.give_up_after:
             raise ComponentFailure(
                 f"the {self.name} ended {self._in_a_row} times in a row ({why}); is memory short? lower --workers or "
                 "rollout.num_envs, then continue with --resume"

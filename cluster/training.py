@@ -21,6 +21,7 @@ from cluster.components import RunSpec, build_database, build_learner, build_rel
 from cluster.config import initial_labels
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool, Services
+from cluster.interrupts import undisturbed
 from cluster.metrics import EpisodeLog, segment_correlation
 from cluster.redis_care import RedisCare
 from cluster.run_folder import RunFolder, as_json
@@ -112,7 +113,7 @@ class Training:
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
         progress = min(1.0, self.agent_steps / self._spec.config.steps)
-        with device_memory("the policy update", self._spec.config):
+        with undisturbed(), device_memory("the policy update", self._spec.config):
             learned = self._learner.step(rollouts, rewards, progress)
         done = time.monotonic()
         self._count(collected, predicted)
@@ -124,8 +125,8 @@ class Training:
             **self._returns(collected, predicted),
             **learned,
             "policy_lag_max": self._lag_max,
-            "reward_version": self._relabeler.reward_version if self._relabeler else 0,
-            **(self._services.metrics() if self._services else {}),
+            **self._service_metrics(),
+            "reward_version": self._relabeler.reward_version if self._relabeler else 0,  # which it was paid by
             "workers": len(collected),
             "workers_replaced": self._pool.replaced,
             "redis_failures": self._redis_failures,

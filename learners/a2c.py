@@ -59,3 +59,4 @@ class A2C:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.param_groups[0].update(alpha=self._config.alpha, eps=self._config.epsilon)  # may have changed

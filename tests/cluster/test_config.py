@@ -45,6 +45,13 @@ def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
         ({"oracle__people": "perfect:2", "labeling__overlap": 3}, "needs that many labelers"),
         ({"query__gold_fraction": 2.0}, "between 0 and 1"),
         ({"reward__reliability": "guessed"}, "'learned' or 'fixed'"),
+        ({"seed": -1}, "--seed"),
+        ({"ppo__minibatch": 0}, "ppo.minibatch"),
+        ({"ppo__epochs": 0}, "ppo.epochs"),
+        ({"policy__initial_std": 0.0}, "initial_std"),
+        ({"query__initial_fraction": 2.0}, "initial_fraction"),
+        ({"loop__reward_steps": 0}, "reward_steps"),
+        ({"learner__precision": "bfloat16"}, "is not seen in pictures"),
     ],
     ids=str,
 )
@@ -111,6 +118,7 @@ def test_settings_may_change_within_a_run_but_for_what_it_was_made_with() -> Non
     assert (changed.steps, changed.ppo.minibatch, changed.loop.device) == (2000, 32, "cpu")
     assert change_config(config, {"algorithm": "ppo", "steps": 1000}) == config, "what it has already is no change"
     made_with = {"algorithm": "a2c", "labeler": "none", "policy.hidden": [8], "reward.members": 5, "clip_steps": 7}
+    made_with |= {"reward.regularise": False, "reward.target": "returns", "reward.seed": 3, "reward.recent_steps": 8}
     for name, value in made_with.items():
         with pytest.raises(ConfigError, match=f"{name} cannot be changed within a run"):
             change_config(config, {name: value})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from ray.cluster_utils import Cluster
 
 from actors.policy import PolicyWeights
 from cluster.elastic_pool import ElasticPool
+from cluster.process_space import process_space
 from cluster.supervise import ComponentFailure, Life, SupervisionConfig
 from tests.flows.human_run import wait_until
 
@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
 JOINS_WITHIN_S = 60.0  # alone on a machine half of that would do
+UPDATE_S = 0.5  # of a learner that has much to do between two rollouts, however slow this machine is
 STARTED: list[Any] = []
 """Processes of the test that runs."""
 
@@ -43,7 +44,7 @@ class FakeHost:
         return self._index, ray.get_runtime_context().get_node_id(), weights["version"], steps, os.getpid()
 
     def pulse(self) -> tuple[int, str, int]:
-        return self._done, socket.gethostname(), os.getpid()
+        return self._done, process_space(), os.getpid()
 
     def restart(self, generation: int) -> None: ...
 
@@ -88,7 +89,7 @@ def make_pool(
 
     return ElasticPool(
         start,
-        lambda name: Life(name, SupervisionConfig(stuck_s), tell),
+        lambda name: Life(name, SupervisionConfig(stuck_s, give_up_after=2), tell),
         free_cores,
         lambda workers: 120 // workers,
         tell,
@@ -122,14 +123,14 @@ def test_nodes_that_join_are_used_and_those_that_leave_are_not_missed(cluster: C
     alone = rounds_until(pool, lambda collected: len(collected) == 1)
     assert alone[0][3] == 120, "a lone worker does a whole update's steps"
     node = cluster.add_node(num_cpus=2)
-    three = rounds_until(pool, lambda collected: len(collected) == 3)
+    three = rounds_until(pool, lambda collected: len(collected) == 3, update_s=UPDATE_S)
     assert [each[3] for each in three] == [40, 40, 40], "an update keeps its size"
     assert len({each[1] for each in three}) == 2
     assert sorted(each[0] for each in three) == [0, 1, 2]
     cluster.remove_node(node, allow_graceful=False)
     begin = time.monotonic()
     rounds_until(pool, lambda collected: len(collected) == 1)
-    assert time.monotonic() - begin < 5, "the others waited for those that left"
+    assert time.monotonic() - begin < 10, "the others waited for those that left"
     cluster.add_node(num_cpus=2)
     rounds_until(pool, lambda collected: len(collected) == 3)
     assert pool.size == 3
@@ -160,7 +161,7 @@ def test_a_worker_that_stays_silent_is_ended_and_another_takes_its_place(cluster
     cluster.add_node(num_cpus=1)
     told: list[str] = []
     pool = make_pool(told, stuck_s=4.0)
-    both = rounds_until(pool, lambda collected: len(collected) == 2)
+    both = rounds_until(pool, lambda collected: len(collected) == 2, update_s=UPDATE_S)
     process_id = both[1][4]
     os.kill(process_id, signal.SIGSTOP)
     again = rounds_until(pool, lambda collected: len(collected) == 2 and process_id not in {e[4] for e in collected})
@@ -188,14 +189,15 @@ def test_a_worker_that_cannot_be_built_ends_the_run_if_it_is_the_first_and_only_
     pool = make_pool(told, breaks=lambda index: index == 1)
     rounds_until(pool, lambda collected: len(collected) == 1)
     cluster.add_node(num_cpus=1)
-    rounds_until(pool, lambda _: any("no simulator here" in text for text in told))
-    assert pool.size == 1
+    broken = "has left, and is replaced where there is room"
+    rounds_until(pool, lambda _: sum("no simulator here" in text and broken in text for text in told) > 3)
+    assert pool.size == 1, "and it is tried again and again, which ends no run"
 
 
 def test_one_more_than_fits_is_asked_for_while_the_learner_waits_for_rollouts(cluster: Cluster) -> None:
-    busy = make_pool([])  # its learner has much to do between two rollouts, however slow this machine is
+    busy = make_pool([])
     begin = time.monotonic()
-    rounds_until(busy, lambda collected: len(collected) == 1 and time.monotonic() - begin > 6, update_s=0.5)
+    rounds_until(busy, lambda collected: len(collected) == 1 and time.monotonic() - begin > 6, update_s=UPDATE_S)
     assert len(STARTED) == 1, "who has enough asks for nothing"
     ray.kill(STARTED.pop())
     pool = make_pool([], step_s=0.4)

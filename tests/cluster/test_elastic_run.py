@@ -43,7 +43,7 @@ def cluster(head: Cluster) -> Iterator[Cluster]:
     yield head
     ray.shutdown()
     for node in list(head.worker_nodes):
-        head.remove_node(node, allow_graceful=False)
+        head.remove_node(node)
 
 
 def run_config(cluster: Cluster, redis_url: str, **settings: Any) -> Any:
@@ -79,14 +79,12 @@ def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
     try:
         wait_until(lambda: last_row(path).get("workers") == 1)  # one core of the head is the learner's
         node = cluster.add_node(num_cpus=1)
-        assert wait_until(lambda: last_row(path)["workers"] == 2) < 30
+        assert wait_until(lambda: last_row(path)["workers"] == 2) < 60  # alone on a machine half of that would do
         steps = last_row(path)["agent_steps"]
         cluster.remove_node(node, allow_graceful=False)
-        assert wait_until(lambda: last_row(path)["workers"] == 1) < 5
+        assert wait_until(lambda: last_row(path)["workers"] == 1) < 10
         wait_until(lambda: last_row(path)["agent_steps"] > steps + 2048)
-        status = read_status(RunFolder.open(path))
-        workers = [part["name"] for part in status["components"] if "worker" in part["name"]]
-        assert len(workers) == 1
+        wait_until(lambda: len(workers_shown(path)) == 1, 30)  # status.json is a second behind
     finally:
         run.send_signal(signal.SIGINT)
         run.wait(60)
@@ -96,6 +94,11 @@ def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
     assert "2 rollout workers are at work" in said
     assert "has left, and is replaced where there is room" in said
     assert "go on with `twoclips train pendulum" in said
+
+
+def workers_shown(path: Path) -> list[str]:
+    components = read_status(RunFolder.open(path))["components"]
+    return [part["name"] for part in components if "worker" in part["name"]]
 
 
 class Somewhere:

@@ -90,6 +90,9 @@ def test_the_command_line_says_how_to_see_and_end_it(twoclips: Callable[..., Don
     assert "twoclips attach one" in done.stdout
     told = json.loads(done.stdout.splitlines()[-1])
     assert twoclips("status", "one").stdout.splitlines()[1].endswith("running: at work")
+    refused = twoclips("train", "pendulum", "--run", "one", "--resume", "--steps", 60_000_000)
+    assert (refused.code, "at work already" in refused.stderr) == (2, True)
+    assert RunFolder.open(Path("one")).config.steps == 50_000_000, "its settings were changed under its hands"
     assert twoclips("stop", "one").stdout.startswith("stopped; go on with")
     assert not psutil.pid_exists(told["process_id"]) or psutil.Process(told["process_id"]).status() == "zombie"
     refused = twoclips("stop", "one")

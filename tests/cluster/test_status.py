@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
 
+from cluster.redis_care import RedisCare
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, table_rows
 from cluster.status import StatusBoard, StatusFile
@@ -81,13 +82,22 @@ def test_warm_up_shows_its_phase(finished_run: RunFolder, tmp_path: Path):
 
 @pytest.mark.redis
 def test_the_pages_are_told_of_a_run_and_of_how_it_came_there(finished_run: RunFolder, database: ComparisonDatabase):
-    board = StatusBoard(database, finished_run.config)
+    board = StatusBoard(database, finished_run.config, RedisCare("", None, lambda *_: None))
     board({"phase": "warm-up", "environment_steps": 64})
     board({"agent_steps": 400, "true_return": None, "labels": 7.0})
     board({"agent_steps": 800, "true_return": 12.0, "labels": 9.0})
     assert database.statuses()[RUN_STATUS]["agent_steps"] == 800
     columns = History(database.client, database.run_id).columns()
     assert (columns["agent_steps"], columns["true_return"], columns["labels"]) == ([400, 800], [None, 12.0], [7.0, 9.0])
+
+
+@pytest.mark.redis
+def test_a_redis_that_does_not_answer_is_left_alone(finished_run: RunFolder, database: ComparisonDatabase):
+    class Away:
+        is_well = False
+
+    StatusBoard(database, finished_run.config, cast(RedisCare, Away()))({"agent_steps": 400})
+    assert RUN_STATUS not in database.statuses()
 
 
 def test_a_folder_without_a_run(tmp_path: Path):

@@ -17,6 +17,7 @@ from cluster.runner import Interrupted, run_training
 from cluster.store import RunStore, StoreError, check_store, mirrored, place
 from tests.cluster.conftest import Done
 from tests.cluster.runs import small_config
+from tests.flows.human_run import wait_until
 
 
 @pytest.fixture
@@ -195,6 +196,50 @@ def test_a_store_that_fails_is_told_once_and_the_run_goes_on(tmp_path: Path) -> 
         assert "goes on" in said[0]
         base.unlink()
     RunStore(place(f"file://{base}", folder.path)).pull(tmp_path / "other")  # the last push went well again
+
+
+def test_an_end_that_could_not_be_stored_is_said_though_a_failure_was_told_before(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", small_config(in_process=True))
+    said: list[str] = []
+    with mirrored(f"file://{tmp_path}/store", folder, said.append) as saved:
+        shutil.rmtree(tmp_path / "store")
+        (tmp_path / "store").write_text("in the way")
+        folder.log_event("something new")
+        saved()
+        wait_until(lambda: bool(said), 10)
+    assert "the run's end is not stored" in said[-1]
+    assert len(said) == 2
+
+
+def test_a_pull_that_is_cut_short_leaves_no_run_that_would_be_taken_for_whole(
+    folder: Path, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunStore(uri, "run-1").push(folder)
+    write, written = Path.write_bytes, []
+
+    def full_after_two(path: Path, contents: bytes) -> int:
+        written.append(path.name)
+        if len(written) > 2:
+            raise OSError(28, "No space left on device")
+        return write(path, contents)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full_after_two)
+        with pytest.raises(StoreError, match="No space left"):
+            RunStore(uri).pull(tmp_path / "other")
+    assert not (tmp_path / "other" / "config.toml").exists()
+    assert RunStore(uri).pull(tmp_path / "other") == 4
+
+
+def test_what_a_push_that_was_cut_short_has_left_is_removed_by_the_next(folder: Path, uri: str, tmp_path: Path) -> None:
+    RunStore(uri, "run-1").push(folder)
+    files = tmp_path / "store" / "run" / "files"
+    (files / "of-nobody").write_text("half a checkpoint")
+    (files / "half.tmp").write_text("a file")
+    (folder / "metrics.jsonl").write_text("{}{}")
+    RunStore(uri, "run-1").push(folder)
+    assert len(list(files.iterdir())) == 4
+    assert RunStore(uri).pull(tmp_path / "other") == 4
 
 
 @pytest.mark.redis

@@ -78,6 +78,7 @@ def test_the_first_start_is_at_once_and_later_ones_ever_slower(clock: Clock) -> 
         clock.now_s += 1
     assert pauses[:4] == [0.0, 1.0, 2.0, 4.0]
     assert pauses[-1] == Life.MAX_PAUSE_S
+    worker.heard(1)
     clock.now_s += 61  # it has lived
     worker.ended("killed")
     assert worker.pause_s == 0.0
@@ -92,9 +93,41 @@ def test_starting_in_vain_over_and_over_ends_the_run_with_the_reason(clock: Cloc
         worker.ended("out of memory")
 
 
+def test_an_old_answer_tells_nothing_of_the_time_since(clock: Clock) -> None:
+    service = life(clock)
+    service.heard(3)
+    clock.now_s += 25
+    service.heard(3)  # as it was 24 s ago
+    assert service.is_stuck
+    assert not service.was_stuck(24.0)
+    assert service.was_stuck(4.0)
+
+
+def test_one_that_hangs_at_every_start_has_never_lived(clock: Clock) -> None:
+    worker = life(clock, give_up_after=3)
+    for _ in range(3):
+        clock.now_s += 121
+        assert worker.is_stuck
+        worker.ended("it had done nothing for 121 s")
+        worker.started()
+    with pytest.raises(ComponentFailure, match="4 times in a row"):
+        worker.ended("it had done nothing for 121 s")
+
+
+def test_what_a_run_can_do_without_never_ends_it(clock: Clock) -> None:
+    said: list[str] = []
+    worker = life(clock, said, give_up_after=3)
+    for _ in range(10):
+        worker.ended("there is no simulator here", is_needed=False)
+        worker.started()
+    assert len(said) == 10
+    assert worker.pause_s == Life.MAX_PAUSE_S
+
+
 def test_deaths_far_apart_never_end_a_run(clock: Clock) -> None:
     worker = life(clock, give_up_after=3)
     for _ in range(50):
+        worker.heard(1)
         clock.now_s += 61
         worker.ended("its node was taken away")
         worker.started()

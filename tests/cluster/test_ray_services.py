@@ -1,0 +1,104 @@
+"""RayServices on a real Ray, with hosts that need neither Redis nor torch."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+
+from cluster.launch import connect_ray
+from cluster.process_space import process_space
+from cluster.ray_member import Gathered
+from cluster.ray_services import RayServices
+from cluster.supervise import Life, SupervisionConfig
+from tests.flows.human_run import wait_until
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray's own
+STUCK_S = 2.0
+
+
+class FakeHost:
+    """Does something all the time, until it is told to stand still; it answers all the same."""
+
+    def __init__(self) -> None:
+        self._done, self._stands = 0, False
+        threading.Thread(target=self._loop, daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            time.sleep(0.05)
+            self._done += not self._stands
+
+    def forget(self) -> None:
+        self._stands = True
+
+    def load_state_dict(self, state: Any) -> None:
+        raise ValueError("this is the log of another run")
+
+    def status(self) -> dict[str, Any]:
+        return {"metrics": {}, "failure": "", "done": self._done, "process": (process_space(), os.getpid())}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    connect_ray("")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def life() -> Life:
+    return Life("reward service", SupervisionConfig(stuck_s=STUCK_S, starting_s=60.0), lambda *_: None)
+
+
+@pytest.fixture
+def services(life: Life) -> Iterator[RayServices]:
+    remote: Any = ray.remote
+    started: list[Any] = []
+
+    def start() -> Any:
+        started.append(remote(num_cpus=0, max_concurrency=4)(FakeHost).remote())
+        return started[-1]
+
+    services = RayServices({"reward_service": start}, {"reward_service": life}, Gathered(1))
+    wait_until(lambda: (services.advance(), life.process_id is not None)[1], 60)
+    yield services
+    for host in started:
+        ray.kill(host)
+
+
+def attend(services: RayServices, for_s: float) -> None:
+    deadline = time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        services.advance()
+        time.sleep(0.05)
+
+
+def test_a_service_that_nobody_asked_for_a_while_is_not_taken_for_stuck(services: RayServices, life: Life) -> None:
+    attend(services, 0.5)
+    time.sleep(STUCK_S + 1.0)  # Redis was away, or an update of the policy took long
+    attend(services, 1.0)
+    assert life.restarts == 0
+    assert not life.is_stuck
+
+
+def test_one_that_answers_and_does_nothing_is_started_again_however_seldom_it_is_asked(
+    services: RayServices, life: Life
+) -> None:
+    services.forget()
+    begin = time.monotonic()
+    while life.restarts == 0:
+        services.advance()
+        time.sleep(STUCK_S + 0.5)  # each update takes longer than a service may be silent
+        assert time.monotonic() - begin < 30
+    attend(services, 1.0)
+
+
+def test_what_a_service_refuses_is_told_as_it_said_it(services: RayServices) -> None:
+    with pytest.raises(ValueError, match=r"^this is the log of another run$"):
+        services.load_state_dict({"reward_service": {}})
