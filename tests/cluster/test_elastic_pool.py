@@ -190,7 +190,7 @@ def test_a_worker_that_cannot_be_built_ends_the_run_if_it_is_the_first_and_only_
     rounds_until(pool, lambda collected: len(collected) == 1)
     cluster.add_node(num_cpus=1)
     broken = "has left, and is replaced where there is room"
-    rounds_until(pool, lambda _: sum("no simulator here" in text and broken in text for text in told) > 3)
+    rounds_until(pool, lambda _: sum("no simulator here" in text and broken in text for text in told) > 2, 120)
     assert pool.size == 1, "and it is tried again and again, which ends no run"
 
 
