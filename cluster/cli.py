@@ -169,10 +169,13 @@ def export_(
         from cluster.comparisons import export_run
         from cluster.run_folder import RunFolder
 
-        written, count = export_run(RunFolder.open(run), out, format_)
+        written, count, gone = export_run(RunFolder.open(run), out, format_)
         typer.echo(f"{count:,} comparisons written to {written}", err=json_)
+        if gone:
+            typer.echo(f"{gone:,} surplus entries of the log are not among them: their clips are gone", err=True)
         if json_:
-            typer.echo(json.dumps({"file": str(written), "comparisons": count, "run": str(run)}))
+            found = {"file": str(written), "comparisons": count, "clips_gone": gone, "run": str(run)}
+            typer.echo(json.dumps(found))
 
 
 @app.command("import")

@@ -16,6 +16,7 @@ from cluster.config import ConfigError
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
 from reward_service.comparison_rows import ComparisonsError, rows_of
+from reward_service.comparisons import Label
 from reward_service.database import START, ComparisonDatabase, check_writable, connect
 
 
@@ -40,8 +41,9 @@ def open_database(path: Path, config_redis: str = "") -> Iterator[ComparisonData
             client.close()
 
 
-def export_run(folder: RunFolder, out: Path | None = None, form: str = "") -> tuple[Path, int]:
-    """Write all comparisons of a run, by default to <run>/comparisons.jsonl; the file and its number of rows."""
+def export_run(folder: RunFolder, out: Path | None = None, form: str = "") -> tuple[Path, int, int]:
+    """Write all comparisons of a run, by default to <run>/comparisons.jsonl; the file, its number of rows, and how many
+    of the log are not among them since their clips are gone (see `rows_of`)."""
     if not folder.config.uses_labels:
         raise ComparisonsError(f"{folder.path} learned from the true reward and has no comparisons; export another run")
     form = form or ("parquet" if out is not None and out.suffix == ".parquet" else "jsonl")
@@ -51,8 +53,9 @@ def export_run(folder: RunFolder, out: Path | None = None, form: str = "") -> tu
     with open_database(folder.path, folder.config.redis) as database:
         if not database.labels_since(START, 1)[0]:
             raise ComparisonsError(f"{folder.path} has no comparisons yet; export it when somebody has answered")
-        count = write_rows(out, form, rows_of(database))
-    return out, count
+        gone: list[Label] = []
+        count = write_rows(out, form, rows_of(database, gone.append))
+    return out, count, len(gone)
 
 
 def import_file(file: Path, path: Path, config_redis: str = "") -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -14,7 +16,10 @@ from labeling.queue import QueryQueue, QueueError
 from labeling.refusals import OF_ADMINS
 from labeling.sessions import LOCAL_LABELER, Sessions
 from reward_service.comparison_rows import json_line, rows_of
+from reward_service.comparisons import Label
 from reward_service.database import ComparisonDatabase
+
+_log = logging.getLogger(__name__)
 
 
 class AdminRefusedError(RuntimeError):
@@ -43,7 +48,7 @@ def add_admin(app: FastAPI, sessions: Sessions, queue: QueryQueue, database: Com
     )
     def export() -> StreamingResponse:
         named = {"content-disposition": f'attachment; filename="{database.run_id}.jsonl"'}
-        return StreamingResponse(map(json_line, rows_of(database)), media_type="application/jsonl", headers=named)
+        return StreamingResponse(_exported(database), media_type="application/jsonl", headers=named)
 
     @app.post("/api/admin/pauses", dependencies=[Depends(sessions.admin)])
     def pause(body: PauseBody) -> dict[str, Any]:
@@ -69,6 +74,14 @@ def add_admin(app: FastAPI, sessions: Sessions, queue: QueryQueue, database: Com
         name = body.labeler or pool.new_name(body.role)
         _check_free(name, pool)
         return {"invite": pool.invite(name, role=body.role), "labeler": name, "role": body.role}
+
+
+def _exported(database: ComparisonDatabase) -> Iterator[str]:
+    """The lines of `twoclips export`. What they leave out is told to the server's log: the file holds rows only."""
+    gone: list[Label] = []
+    yield from map(json_line, rows_of(database, gone.append))
+    if gone:
+        _log.warning("%d surplus entries of the log were not exported: their clips are gone", len(gone))
 
 
 def _check_revocable(labeler: str, admin: str) -> None:

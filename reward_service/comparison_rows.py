@@ -13,7 +13,7 @@ is what was written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,9 @@ class Row:
     gold: str = ""
 
 
-def rows_of(database: ComparisonDatabase) -> Iterator[Row]:
-    """All rows of the log, in order."""
+def rows_of(database: ComparisonDatabase, passed_over: Callable[[Label], object] = lambda _: None) -> Iterator[Row]:
+    """All rows of the log, in order. Told to `passed_over` instead are surplus labels whose clips are gone, and what
+    retracts them: an answer that came after its query was withdrawn is kept, though nothing held its clips any more."""
     cursor = START
     while True:
         labels, cursor = database.labels_since(cursor, _BATCH)
@@ -55,6 +56,9 @@ def rows_of(database: ComparisonDatabase) -> Iterator[Row]:
         for label in labels:
             left, right = sides[label.query_id]
             if left not in clips or right not in clips:
+                if label.surplus:
+                    passed_over(label)
+                    continue
                 raise ComparisonsError(
                     f"the database lacks a clip of label {label.label_id}: it was changed from outside; restore "
                     "the run's redis folder from a backup"

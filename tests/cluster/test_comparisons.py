@@ -20,6 +20,7 @@ from cluster.config import ConfigError
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
 from labeling.queue import QueryQueue
+from reward_service.codec import encode_clip
 from reward_service.comparison_rows import ComparisonsError, Row, rows_of
 from reward_service.comparisons import Answer, Label, Query
 from reward_service.database import ComparisonDatabase
@@ -100,6 +101,34 @@ def test_export_import_export_gives_the_same_rows(database: ComparisonDatabase, 
         assert first.read_text() == second.read_text()
 
 
+def test_a_late_answer_about_clips_that_are_gone_does_not_stop_an_export(database: ComparisonDatabase, tmp_path: Path):
+    """The lease of a withdrawn query ends, its clips are dropped for newer ones, then its holder's answer arrives."""
+    size = max(len(encode_clip(clip(number))) for number in range(6))
+    small = ComparisonDatabase(database.client, database.run_id, 4 * size)
+    queue = QueryQueue(small.client, small.run_id)
+    small.put_clips(map(clip, range(4)))
+    small.offer([Query("q0", "clip0", "clip1", 0.9, 1, 0.0), Query("q1", "clip2", "clip3", 0.1, 1, 0.0)])
+    late, kept = queue.claim("ann"), queue.claim("ann")
+    assert late is not None
+    assert kept is not None
+    assert queue.withdraw("q0")
+    assert queue.give_back(late)
+    small.put_clips([clip(4), clip(5)])
+    assert small.get_clip("clip0") is None
+    assert queue.complete(late, Answer.LEFT, "late").surplus
+    queue.complete(kept, Answer.RIGHT, "kept")
+    queue.retract("ann", "late", "oops")
+    gone: list[Label] = []
+    write_rows(tmp_path / "rows.jsonl", "jsonl", rows_of(small, gone.append))
+    assert [row.label.label_id for row in read_rows(tmp_path / "rows.jsonl")] == ["kept"]
+    assert [label.label_id for label in gone] == ["late", "oops"]
+    with open_database(tmp_path / "new") as other:
+        assert import_comparisons(tmp_path / "rows.jsonl", other) == 1
+    small.client.delete(f"{small.prefix}clip:clip2")
+    with pytest.raises(ComparisonsError, match="lacks a clip of label kept"):
+        list(rows_of(small))
+
+
 floats = arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_nan=False))
 
 
@@ -124,20 +153,21 @@ def test_numbers_survive_a_file_exactly(
 
 
 def test_a_stopped_run_is_exported_and_its_server_ends(finished_run: RunFolder, tmp_path: Path):
-    file, count = export_run(finished_run, tmp_path / "rows.parquet")
+    file, count, gone = export_run(finished_run, tmp_path / "rows.parquet")
     assert count == len(list(read_rows(file))) == 20
+    assert gone == 0
     assert not (finished_run.path / "redis" / "url").exists()
 
 
 def test_a_running_run_is_exported_through_its_own_server(finished_run: RunFolder, tmp_path: Path):
     with open_database(finished_run.path) as running:
-        _, count = export_run(finished_run, tmp_path / "rows.jsonl")
+        _, count, _ = export_run(finished_run, tmp_path / "rows.jsonl")
         assert count == 20
         assert running.num_labels() == 20, "it was left running"
 
 
 def test_a_run_started_on_imported_comparisons_learns_from_them(finished_run: RunFolder, tmp_path: Path):
-    file, _ = export_run(finished_run, tmp_path / "rows.jsonl")
+    file, *_ = export_run(finished_run, tmp_path / "rows.jsonl")
     assert import_file(file, tmp_path / "second") == 20
     folder = RunFolder.create(tmp_path / "second", finished_run.config)
     run_training(folder, False, lambda _: None, lambda _: None)

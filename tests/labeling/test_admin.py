@@ -281,6 +281,22 @@ def test_an_export_is_the_file_of_the_command(admin: TestClient, database: Compa
     assert reply.content == (tmp_path / "command.jsonl").read_bytes()
 
 
+def test_an_export_leaves_out_a_late_answer_whose_clips_are_gone_and_says_so(
+    admin: TestClient, database: ComparisonDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    label(admin)
+    queue = QueryQueue(database.client, database.run_id)
+    late = queue.claim("anna")
+    assert late is not None
+    queue.withdraw(late.query_id)
+    queue.give_back(late)
+    database.client.delete(f"{database.prefix}clip:{late.left}")
+    queue.complete(late, Answer.LEFT, "late")
+    reply = admin.get("/api/admin/comparisons")
+    assert (reply.status_code, reply.text.count("\n")) == (200, 1)
+    assert "1 surplus entries of the log were not exported: their clips are gone" in caplog.text
+
+
 def test_the_page_is_there_for_who_has_yet_to_sign_in_and_tells_nothing(database: ComparisonDatabase) -> None:
     app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
     with TestClient(app, base_url="http://127.0.0.1") as client:
