@@ -141,7 +141,7 @@ def build_reward_service(spec: RunSpec) -> RewardService:
     )
     newest = database.get_snapshot()
     if newest is not None:
-        RewardSnapshot.from_bytes(newest[1]).load_into(trainer.ensemble)
+        trainer.adopt(RewardSnapshot.from_bytes(newest[1]))
     return RewardService(trainer, spec)
 
 

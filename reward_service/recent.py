@@ -57,13 +57,21 @@ class RecentSteps:
             self.count += len(seen)
         else:
             self._take_moments(seen)
-        capacity = len(self._observations)
+        capacity = self.capacity
         seen, done = seen[-capacity:], done[-capacity:]
         places = (torch.arange(len(seen)) + self._next) % capacity
         self._observations[places] = seen.to(self._observations.dtype)
         self._actions[places] = done.to(self._actions.dtype)
         self._next = (self._next + len(seen)) % capacity
         self._filled = min(self._filled + len(seen), capacity)
+
+    def go_on_from(self, mean: Tensor, std: Tensor, count: int) -> None:
+        """Take `count` steps of this mean and deviation for seen, each of the observation's size; the ring stays empty.
+        Of pictures only their number is kept."""
+        self.count = count
+        if not self._pictured:
+            self._mean = mean.double().reshape(self._mean.shape)
+            self._squares = std.double().reshape(self._mean.shape).square() * count
 
     def _thinned(
         self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor
@@ -74,6 +82,10 @@ class RecentSteps:
         every = max(1, math.ceil(steps * envs * _BLOCKS / len(self._observations)))
         rows = slice(every // 2 if steps > every // 2 else 0, None, every)
         return np.array(observations[rows]), actions[rows]
+
+    @property
+    def capacity(self) -> int:
+        return len(self._observations)
 
     @property
     def observations(self) -> Tensor:

@@ -36,7 +36,12 @@ class RewardSnapshot(SnapshotHeader):
 
     @classmethod
     def capture(
-        cls, ensemble: RewardEnsemble, version: int, num_labels: int = 0, metrics: dict[str, float] | None = None
+        cls,
+        ensemble: RewardEnsemble,
+        version: int,
+        num_labels: int = 0,
+        metrics: dict[str, float] | None = None,
+        num_observed: int = 0,
     ) -> RewardSnapshot:
         """A copy of the ensemble as it is now: training on does not change it."""
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in ensemble.state_dict().items()}
@@ -47,6 +52,7 @@ class RewardSnapshot(SnapshotHeader):
             ensemble.config,
             ensemble.observation_shape,
             ensemble.action_spec,
+            num_observed,
             tensors,
         )
 

@@ -24,6 +24,8 @@ class SnapshotHeader:
     num_labels         comparisons that it was fitted to
     metrics            the trainer's figures at that time; NaN where there was nothing to measure
     config, observation_shape, action_spec   what an ensemble must be to hold it
+    num_observed       agent steps of which observations have the mean and deviation that inputs are normalised with; 0:
+                       they are the labelled clips'; None: a snapshot of before this was kept
     """
 
     version: int
@@ -32,6 +34,7 @@ class SnapshotHeader:
     config: EnsembleConfig
     observation_shape: tuple[int, ...]
     action_spec: ActionSpec
+    num_observed: int | None
 
     def metadata(self) -> dict[str, str]:
         """What stands in the safetensors file beside its tensors."""
@@ -43,6 +46,7 @@ class SnapshotHeader:
             "config": asdict(self.config),
             "observation_shape": self.observation_shape,
             "action_spec": asdict(self.action_spec),
+            "num_observed": self.num_observed,
         }
         # One entry: safetensors writes several in an order that changes from call to call, and the same model should
         # give the same bytes. Infinite bounds of an action space become Infinity, which Python's JSON reads back.
@@ -66,6 +70,7 @@ def read_header(payload: bytes) -> SnapshotHeader:
             config=EnsembleConfig(**{**config, "hidden": tuple(config["hidden"])}),
             observation_shape=tuple(header["observation_shape"]),
             action_spec=ActionSpec(**{**spec, "low": tuple(spec["low"]), "high": tuple(spec["high"])}),
+            num_observed=None if header.get("num_observed") is None else int(header["num_observed"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise damaged(error) from error

@@ -20,6 +20,7 @@ from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
 from reward_service.networks import Torso
+from reward_service.normalisation import Normalisation
 from reward_service.recent import RecentSteps
 from reward_service.reliability import STATUS, Evidence, PoolReliability, estimate
 from reward_service.snapshot import RewardSnapshot
@@ -119,6 +120,7 @@ class RewardTrainer:
             database, lambda: ComparisonDataset(*self._data_args, unknown, pool), config.majority
         )
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
+        self.normalisation = Normalisation(self.ensemble, self.recent)
         self.fit = EnsembleFit(config, self.ensemble, self._generator)
         self.reliability = PoolReliability({}, 0.0)
         self.version = 0
@@ -127,6 +129,12 @@ class RewardTrainer:
     @property
     def dataset(self) -> ComparisonDataset:
         return self._feed.dataset
+
+    def adopt(self, snapshot: RewardSnapshot) -> None:
+        """Go on from a published snapshot where there is no checkpoint: from its weights, and the statistics with which
+        they were trained. Raises SnapshotError where it belongs to other networks or spaces."""
+        snapshot.load_into(self.ensemble)
+        self.normalisation.adopt(snapshot)
 
     def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
         """Recent agent data, for the statistics only: observations [T, B, *O] raw, actions [T, B, *A] as executed
@@ -143,7 +151,7 @@ class RewardTrainer:
         self._feed.read()
         if not bool(self.dataset.trainable.any()):
             return self._metrics(waiting=True)
-        self._normalise_inputs()
+        self.normalisation.of_inputs(self.dataset)
         for _ in range(self.config.gradient_steps_per_step):
             self.fit.gradient_step(self.dataset)
             if self.config.learns_reliability and self.fit.gradient_steps % self.config.reliability_every_steps == 0:
@@ -160,6 +168,7 @@ class RewardTrainer:
             "ensemble": {name: tensor.clone() for name, tensor in self.ensemble.state_dict().items()},
             "fit": self.fit.state_dict(),
             "recent": self.recent.state_dict(),
+            "adopted": self.normalisation.adopted,
             "generator": self._generator.get_state(),
             "version": self.version,
             **self._feed.state_dict(),
@@ -182,6 +191,7 @@ class RewardTrainer:
         self.ensemble.load_state_dict(state["ensemble"])
         self.fit.load_state_dict(state["fit"])
         self.recent.load_state_dict(state["recent"])
+        self.normalisation.adopted = state.get("adopted", False)  # a checkpoint of before this was kept has none
         self._generator.set_state(state["generator"])
         self.version = state["version"]
         self._published_at = state["published_at"]
@@ -199,32 +209,15 @@ class RewardTrainer:
         self.reliability = found.following(self.reliability)
         data.believe(self.reliability.means)
 
-    def _normalise_inputs(self) -> None:
-        """With the statistics of all steps observed; before the first, of the labelled clips. Pictures need none."""
-        if self.ensemble.sees_pictures:
-            return
-        if self.recent.count:
-            mean, std = self.recent.mean, self.recent.std
-        else:
-            std, mean = torch.std_mean(self.dataset.observations.flatten(0, 2).double(), dim=0, correction=0)
-        self.ensemble.set_input_statistics(mean, std)
-
     def _publish(self) -> None:
-        """Statistics of the current weights over recent agent data (before the first, over labelled clips), then a
-        snapshot. A version that the database refuses was used before a crash, after the checkpoint resumed from:
-        the next free one is taken, for versions only go up."""
-        observations, actions = self.recent.observations, self.recent.actions
-        if not self.recent.count:
-            clips = self.dataset.observations[: self.config.recent_steps]
-            observations = self.dataset.stacks(clips).flatten(0, 2)[: self.config.recent_steps]
-            actions = self.dataset.actions.flatten(0, 2)[: self.config.recent_steps]
+        """Statistics of the current weights, then a snapshot. A version that the database refuses was used before a
+        crash, after the checkpoint resumed from: the next free one is taken, for versions only go up."""
         if self.reliability.labelers:
             self._database.set_status(STATUS, self.reliability.status())
-        device = self.ensemble.observation_mean.device
-        self.ensemble.set_output_statistics(observations.to(device), actions.to(device))
+        self.normalisation.of_outputs(self.dataset)
         for version in (self.version + 1, self._database.snapshot_version() + 1):
             metrics = self._metrics(waiting=False) | {"reward_version": float(version)}
-            snapshot = RewardSnapshot.capture(self.ensemble, version, len(self.dataset), metrics)
+            snapshot = RewardSnapshot.capture(self.ensemble, version, len(self.dataset), metrics, self.recent.count)
             if self._database.put_snapshot(version, snapshot.to_bytes(), self._feed.cursor):
                 self.version = version
                 self._feed.unpublished = 0

@@ -9,11 +9,14 @@ import pytest
 
 import cluster.training as training_module
 from cluster.comparisons import open_database, rows_of
+from cluster.components import RunSpec, build_reward_service
 from cluster.config import save_config
 from cluster.in_process import LocalPool
+from cluster.redis_server import running_url
 from cluster.run_folder import RunFolder
 from cluster.runner import Interrupted
 from reward_service.database import START
+from reward_service.snapshot import RewardSnapshot
 from tests.cluster.runs import small_config, train
 
 pytestmark = pytest.mark.redis
@@ -79,6 +82,18 @@ def test_resumed_equals_never_stopped(
             train(tmp_path / "stopped", config)
     train(tmp_path / "stopped")
     assert curve(tmp_path / "stopped") == curve(tmp_path / "whole")
+
+
+def test_a_reward_service_that_starts_anew_goes_on_counting_what_the_one_before_observed(tmp_path: Path) -> None:
+    train(tmp_path / "run", small_config(steps=512))
+    folder = RunFolder.open(tmp_path / "run")
+    with open_database(folder.path) as database:
+        spec = RunSpec(folder.config, folder.config.make_task(), running_url(folder.path), database.run_id)
+        newest = database.get_snapshot()
+        recent = build_reward_service(spec).state_dict()["recent"]
+    assert newest is not None
+    assert recent["count"] == RewardSnapshot.from_bytes(newest[1]).num_observed
+    assert recent["count"] >= 512
 
 
 def test_a_run_with_a_pool_says_what_each_labeler_is_worth(tmp_path: Path) -> None:

@@ -47,9 +47,10 @@ def test_bytes_round_trip_bit_for_bit() -> None:
     observations, actions = torch.randn(50, 3), torch.rand(50, 2)
     ensemble.set_input_statistics(observations.mean(0), observations.std(0))
     ensemble.set_output_statistics(observations, actions)
-    sent = RewardSnapshot.capture(ensemble, 7, num_labels=12, metrics={"train_loss": 0.25, "validation_loss": math.nan})
+    figures = {"train_loss": 0.25, "validation_loss": math.nan}
+    sent = RewardSnapshot.capture(ensemble, 7, num_labels=12, metrics=figures, num_observed=50)
     read = RewardSnapshot.from_bytes(sent.to_bytes())
-    assert (read.version, read.num_labels, read.metrics["train_loss"]) == (7, 12, 0.25)
+    assert (read.version, read.num_labels, read.metrics["train_loss"], read.num_observed) == (7, 12, 0.25, 50)
     assert math.isnan(read.metrics["validation_loss"])
     assert (read.config, read.observation_shape, read.action_spec) == (ensemble.config, (3,), SPEC)
     with torch.no_grad():

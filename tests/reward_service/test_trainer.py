@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from actors.spaces import ActionSpec
@@ -219,6 +221,66 @@ def test_without_agent_data_the_labelled_clips_give_the_statistics() -> None:
     with torch.no_grad():  # recent_steps bounds the block: the first 256 of 800 steps
         block = trainer.ensemble(clips.flatten(0, 2)[:256], trainer.dataset.actions.flatten(0, 2)[:256])
     assert block.std(correction=0).item() == pytest.approx(1.0, rel=1e-3)
+
+
+def newest(database: ListDatabase) -> RewardSnapshot:
+    assert database.newest is not None
+    return RewardSnapshot.from_bytes(database.newest[1])
+
+
+def older(snapshot: RewardSnapshot) -> RewardSnapshot:
+    """As it was written before it said how many steps were observed."""
+    metadata = json.loads(snapshot.metadata()["twoclips"])
+    del metadata["num_observed"]
+    return RewardSnapshot.from_bytes(save(snapshot.tensors, metadata={"twoclips": json.dumps(metadata)}))
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_trainer_started_anew_keeps_the_statistics_that_its_weights_were_trained_with(is_older: bool) -> None:
+    rng, database = np.random.default_rng(8), ListDatabase()
+    database.log = comparisons(30)
+    config = replace(SMALL, publish_every_steps=10)  # at every step
+    first = make(database, config)
+    far = some_steps(rng, 20, 4)[0] + 50 * SCALE, some_steps(rng, 20, 4)[1]  # the policy has gone elsewhere since
+    first.step()
+    snapshot = newest(database)
+    assert snapshot.num_observed == first.recent.count == 256
+    again = make(database, config, observed=False)
+    again.adopt(older(snapshot) if is_older else snapshot)
+    again.step()
+    for name in ("observation_mean", "observation_std", "member_mean", "member_std", "output_mean", "output_std"):
+        assert torch.equal(newest(database).tensors[name], snapshot.tensors[name])
+    first.observe(*far)
+    again.observe(*far)
+    first.step()
+    again.step()
+    assert again.recent.count == 256 + 80
+    for name in ("observation_mean", "observation_std"):
+        assert torch.allclose(again.ensemble.state_dict()[name], first.ensemble.state_dict()[name], rtol=1e-4)
+    assert not torch.equal(newest(database).tensors["member_mean"], snapshot.tensors["member_mean"])
+
+
+def test_statistics_of_clips_are_adopted_too_until_the_agent_is_seen() -> None:
+    database = ListDatabase()
+    database.log = comparisons(30)
+    make(database, observed=False).step()
+    snapshot = newest(database)
+    assert snapshot.num_observed == 0
+    database.log += comparisons(30, seed=1, start=30)
+    again = make(database, observed=False)
+    again.adopt(snapshot)
+    again.step()
+    assert torch.equal(again.ensemble.observation_mean, snapshot.tensors["observation_mean"])
+    buffer = io.BytesIO()
+    torch.save(again.state_dict(), buffer)
+    buffer.seek(0)
+    resumed = make(database, observed=False)
+    resumed.load_state_dict(torch.load(buffer, weights_only=True))
+    resumed.step()
+    assert torch.equal(resumed.ensemble.observation_mean, snapshot.tensors["observation_mean"])
+    again.observe(*some_steps(np.random.default_rng(3), 20, 4))
+    again.step()
+    assert torch.allclose(again.ensemble.observation_mean.double(), again.recent.mean)
 
 
 def test_a_retraction_takes_the_label_out() -> None:
