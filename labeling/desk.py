@@ -4,7 +4,7 @@
     pair = desk.claim("anna", token)            # None while there is nothing to label
     desk.answer(Given("anna", token, pair.query_id, label_id, Answer.LEFT), {"response_s": 3.1})
 
-It keeps nothing between two calls, so any number of processes may serve one run. Which clip is shown on which side
+It keeps nothing of a run between two calls, so any number of processes may serve one. Which clip is shown on which side
 follows from the token of the lease: whoever answers later, after a restart too, is understood as what was on screen.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,16 +51,7 @@ class Given:
 
 def is_mirrored(token: str) -> bool:
     """Whether the query's left clip is shown on the right for this lease: a fair lot, fixed by the token."""
-    return bool(_lot(token) & 1)
-
-
-def _is_for_gold(token: str) -> bool:
-    return _lot(token) >> 1 < GOLD_SHARE * 2**31
-
-
-def _lot(token: str) -> int:
-    """From 0 to 2^32 - 1, fixed by the token."""
-    return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big")
+    return bool(hashlib.blake2b(token.encode(), digest_size=4).digest()[-1] & 1)
 
 
 class Desk:
@@ -67,6 +59,7 @@ class Desk:
 
     def __init__(self, queue: QueryQueue, database: ComparisonDatabase) -> None:
         self.queue, self.database = queue, database
+        self._secret = secrets.token_bytes(16)
 
     def claim(self, labeler: str, token: str) -> Pair | None:
         """The most wanted pair for this labeler, or None where there is none now. The same token again gives the same
@@ -78,7 +71,7 @@ class Desk:
         pairs: list[Pair | None] = [None] * len(several)
         wanted = list(range(len(several)))
         for _ in range(_CLAIM_TRIES):
-            leases = self.queue.claim_all([(*several[at], _is_for_gold(several[at][1])) for at in wanted])
+            leases = self.queue.claim_all([(*several[at], self._is_for_gold(several[at][1])) for at in wanted])
             clips = self.database.get_clips(side for lease in leases if lease for side in (lease.left, lease.right))
             given = [(at, lease) for at, lease in zip(wanted, leases, strict=True) if lease]
             wanted = []
@@ -93,6 +86,12 @@ class Desk:
             if not wanted:
                 break
         return pairs
+
+    def _is_for_gold(self, token: str) -> bool:
+        """A lot that whoever makes tokens can neither know nor choose. Each process draws its own: a claim that is
+        repeated at another one finds its lease, so that nothing hangs on the second draw."""
+        lot = hashlib.blake2b(token.encode(), digest_size=4, key=self._secret).digest()
+        return int.from_bytes(lot, "big") < GOLD_SHARE * 2**32
 
     def answer(self, given: Given, evidence: Mapping[str, Any]) -> Completion:
         """Stores what was said about the pair, and how. Raises the queue's ConflictError and LeaseLostError."""

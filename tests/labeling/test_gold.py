@@ -1,5 +1,7 @@
 """Gold pairs that an admin marks: asked again of everybody else, once, and never waiting in the queue."""
 
+import hashlib
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -148,18 +150,54 @@ def test_while_the_marked_query_itself_is_open_nobody_is_asked_it_twice(database
     assert answered(queue, "bob", Answer.LEFT, gold=True).query_id != marked.query_id
 
 
+class Listening(QueryQueue):
+    """Gives nothing, and remembers which claims were for gold."""
+
+    def __init__(self, database: ComparisonDatabase) -> None:
+        super().__init__(database.client, database.run_id)
+        self.golds: list[bool] = []
+
+    def claim_all(self, wishes: Sequence[tuple[str, str, bool]]) -> list[Lease | None]:
+        self.golds += [gold for _, _, gold in wishes]
+        return [None] * len(wishes)
+
+
+def drawn(database: ComparisonDatabase, tokens: Sequence[str]) -> list[bool]:
+    """Which of the tokens a new desk takes for gold."""
+    queue = Listening(database)
+    Desk(queue, database).claim_all([("ann", token) for token in tokens])
+    return queue.golds
+
+
 def test_one_claim_in_twenty_is_for_gold(database: ComparisonDatabase) -> None:
-    class Listening(QueryQueue):
-        golds: list[bool]
+    golds = drawn(database, [f"token-{number:026}" for number in range(4000)])
+    assert sum(golds) / len(golds) == pytest.approx(GOLD_SHARE, abs=0.02)  # over five deviations
 
-        def claim_all(self, wishes: Sequence[tuple[str, str, bool]]) -> list[Lease | None]:
-            self.golds += [gold for _, _, gold in wishes]
-            return [None] * len(wishes)
 
-    queue = Listening(database.client, database.run_id)
-    queue.golds = []
-    desk = Desk(queue, database)
-    for number in range(4000):
-        desk.claim("ann", f"token-{number:026}")
-    share = sum(queue.golds) / len(queue.golds)
-    assert share == pytest.approx(GOLD_SHARE, abs=0.015)  # over four deviations
+def test_who_makes_the_tokens_cannot_tell_which_are_for_gold(database: ComparisonDatabase) -> None:
+    tokens = [f"token-{number:026}" for number in range(4000)]
+    one, other = drawn(database, tokens), drawn(database, tokens)
+    assert one != other
+    found = [token for token, gold in zip(tokens, one, strict=True) if gold]
+    assert sum(drawn(database, found)) < len(found) / 2  # what one desk takes for gold is for another a draw like any
+
+
+def test_an_id_does_not_tell_that_a_pair_was_marked(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    ids = offer_pairs(database, 1)
+    marked = answered(queue, "boss", Answer.LEFT)
+    queue.mark_gold("boss", marked.query_id)
+    asked = answered(queue, "ann", Answer.LEFT, gold=True)
+    assert re.fullmatch("[0-9a-f]{32}", asked.query_id)
+    assert len(asked.query_id) == len(ids[0])
+
+
+def test_who_answered_a_marked_pair_under_an_id_of_before_is_not_asked_again(
+    database: ComparisonDatabase, queue: QueryQueue
+) -> None:
+    offer_pairs(database, 1)
+    marked = answered(queue, "boss", Answer.LEFT)
+    queue.mark_gold("boss", marked.query_id)
+    before = hashlib.sha1(f"{marked.query_id} ann".encode()).hexdigest()
+    database.client.hset(f"{database.prefix}query:{before}", "by:ann", "label:l1")
+    assert queue.claim("ann", gold=True) is None
+    assert queue.claim("bob", gold=True) is not None
