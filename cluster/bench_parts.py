@@ -65,7 +65,8 @@ def some_comparisons(
         one, other = clips[left], clips[right]
         answer = Answer.LEFT if one.true_return > other.true_return else Answer.RIGHT
         label = Label("", f"l{index}", f"q{index}", "bench", answer, "", 0.0)
-        data.add(Comparison(label, one.segment, other.segment, one.true_return, other.true_return))
+        ids = one.clip_id, other.clip_id
+        data.add(Comparison(label, one.segment, other.segment, one.true_return, other.true_return, ids))
     return data
 
 

@@ -88,13 +88,15 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One row of the paper's database D: both segments, and who said what about them when. `gold` as in Query."""
+    """One row of the paper's database D: both segments, and who said what about them when. `clip_ids` are theirs, left
+    and right; `gold` as in Query."""
 
     label: Label
     left: Segment
     right: Segment
     left_true_return: float
     right_true_return: float
+    clip_ids: tuple[str, str]
     gold: str = ""
 
 

@@ -164,7 +164,8 @@ class ComparisonDatabase:
                     "never dropped: was the server flushed, or is it set to evict keys? Restore its append-only file"
                 )
             returns = left.true_return, right.true_return
-            found.append(Comparison(label, left.segment, right.segment, *returns, golds[label.query_id]))
+            ids = left_id, right_id
+            found.append(Comparison(label, left.segment, right.segment, *returns, ids, golds[label.query_id]))
         return found, cursor
 
     def golds_of(self, query_ids: Iterable[str]) -> dict[str, str]:

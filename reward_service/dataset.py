@@ -8,9 +8,11 @@ gets one count ~ Poisson(1): 0 means held out, the member never trains on it; k 
 
 Why not draw a split and then a sample from the training part, or draw afresh when D grows: a new draw moves
 comparisons across the line, and validation loss then measures memory. Here the count is a pure function of
-(seed, query_id, member): it depends on nothing else in D, not on the order of arrival, and is the same after a
-resume. It is keyed by the query and not by the label, so that an answer given anew after a retraction, and a second
-labeler's answer about the same two clips, stay on their side of the line too.
+(seed, pair of clips, member): it depends on nothing else in D, not on the order of arrival, and is the same after a
+resume. It is keyed by the two clips and not by the label or the query, so that an answer given anew after a retraction,
+another labeler's, and those to a marked pair, of which each labeler has a query of their own (labeling/gold.lua), stay
+on their side of the line too. `split` "query" is for runs that were begun when it was keyed by the query: drawn anew,
+their members would be judged by what they were trained on.
 
 Small data: with few comparisons a member may have none to train on, with probability e^-N. It sits out until one
 arrives (`trainable`); nothing is moved over to it, since that would leak. The same holds for one member.
@@ -28,9 +30,10 @@ from actors.frames import is_stack, kept_shape, stack_depth
 from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
-from reward_service.bootstrap import multiplicities
+from reward_service.bootstrap import Split, multiplicities, split_key
 from reward_service.comparisons import Comparison
 from reward_service.networks import pooled
+from reward_service.row_table import RowTable
 
 _FIRST_CAPACITY = 64
 _SIDES = {"left": 1, "right": -1, "": 0}
@@ -60,8 +63,10 @@ class ComparisonDataset:
         max_labels: int | None = None,
         reliability: float = 0.95,
         pool: int = 1,
+        split: Split = "pair",
     ) -> None:
         self.members, self.seed, self.clip_steps, self.max_labels = members, seed, clip_steps, max_labels
+        self._split: Split = split
         self._depth = stack_depth(observation_shape)
         self._pool = pool
         self._shapes = (
@@ -87,7 +92,7 @@ class ComparisonDataset:
         self._rows: dict[str, int] = {}  # label_id -> row, oldest label first
         self._label_ids: list[str] = []  # row -> label_id
         self._incomparable: set[str] = set()
-        self._tables: tuple[_RowTable, _RowTable] | None = None
+        self._tables: tuple[RowTable, RowTable] | None = None
 
     def __len__(self) -> int:
         return len(self._label_ids)
@@ -123,7 +128,8 @@ class ComparisonDataset:
         columns["true_returns"][row] = torch.tensor(
             (comparison.left_true_return, comparison.right_true_return), dtype=torch.float64
         )
-        columns["counts"][row] = torch.from_numpy(multiplicities(label.query_id, self.members, self.seed))
+        key = split_key(self._split, label.query_id, comparison.clip_ids)
+        columns["counts"][row] = torch.from_numpy(multiplicities(key, self.members, self.seed))
         columns["labelers"][row] = self._labelers.setdefault(label.labeler, len(self._labelers))
         columns["gold"][row] = _SIDES[comparison.gold]
         columns["reliability"][row] = self._believed.get(label.labeler, self._unknown)
@@ -221,9 +227,9 @@ class ComparisonDataset:
         `measurable` they mean nothing."""
         return self._row_tables()[1].draw(generator, batch_size)
 
-    def _row_tables(self) -> tuple[_RowTable, _RowTable]:
+    def _row_tables(self) -> tuple[RowTable, RowTable]:
         if self._tables is None:
-            self._tables = (_RowTable(self.counts), _RowTable(self.counts == 0))
+            self._tables = (RowTable(self.counts), RowTable(self.counts == 0))
         return self._tables
 
     def _check(self, label_id: str, segment: Segment) -> None:
@@ -238,21 +244,3 @@ class ComparisonDataset:
             raise RewardDataError(
                 f"label {label_id} compares a clip with values that are not finite; retract that label"
             )
-
-
-class _RowTable:
-    """Each member's sample written out, one entry per copy, members end to end: a draw is then one look-up."""
-
-    def __init__(self, counts: Tensor) -> None:
-        copies = counts.T.to(torch.int64)  # [E, N]
-        rows = torch.arange(copies.shape[1]).repeat(copies.shape[0])
-        self.rows = rows.repeat_interleave(copies.flatten())
-        self.totals = copies.sum(1)
-        self.offsets = self.totals.cumsum(0) - self.totals
-
-    def draw(self, generator: torch.Generator, batch_size: int) -> Tensor:
-        uniform = torch.rand(len(self.totals), batch_size, generator=generator, dtype=torch.float64)
-        drawn = (uniform * self.totals[:, None]).long()
-        if len(self.rows) == 0:
-            return drawn
-        return self.rows[(drawn + self.offsets[:, None]).clamp_max(len(self.rows) - 1)]

@@ -27,10 +27,7 @@ class ComparisonFeed:
         self, log: ComparisonLog, make_dataset: Callable[[], ComparisonDataset], majority: bool = False
     ) -> None:
         self._log, self._make_dataset, self._majority = log, make_dataset, majority
-        self._begin()
-        self.unpublished = 0
-        self._cursor = START
-        self._items_read = 0
+        self.begin()
 
     @property
     def num_labels(self) -> int:
@@ -41,6 +38,14 @@ class ComparisonFeed:
     def cursor(self) -> str:
         """Up to where the log has been read."""
         return self._cursor
+
+    def begin(self) -> None:
+        """A new dataset with nothing in it, and the log from its start."""
+        self.dataset = self._make_dataset()
+        self._vote = MajorityVote() if self._majority else None
+        self.unpublished = 0
+        self._cursor = START
+        self._items_read = 0
 
     def read(self) -> None:
         """Take in what is new, at most 512 entries of the log. Where the connection is lost nothing has changed."""
@@ -57,7 +62,7 @@ class ComparisonFeed:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Fill a new dataset from the log's first `items_read` entries. Raises RewardDataError for a log that is
         shorter than it was."""
-        self._begin()
+        self.begin()
         cursor, read, num_items = START, 0, state["items_read"]
         while read < num_items:
             before = cursor
@@ -74,10 +79,6 @@ class ComparisonFeed:
         self._cursor = state["cursor"]
         self._items_read = num_items
         self.unpublished = state["unpublished_items"]
-
-    def _begin(self) -> None:
-        self.dataset = self._make_dataset()
-        self._vote = MajorityVote() if self._majority else None
 
     def _apply(self, entry: Comparison | Retraction) -> None:
         for item in self._vote.take(entry) if self._vote else [entry]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.spaces import ActionSpec
+from reward_service.bootstrap import Split
 from reward_service.networks import EnsembleConfig
 
 FORMAT = "twoclips-reward-1"
@@ -26,6 +27,7 @@ class SnapshotHeader:
     config, observation_shape, action_spec   what an ensemble must be to hold it
     num_observed       agent steps of which observations have the mean and deviation that inputs are normalised with; 0:
                        they are the labelled clips'; None: a snapshot of before this was kept
+    split              what the draw of held-out comparisons is for (bootstrap.py); one of before does not say: "query"
     """
 
     version: int
@@ -35,6 +37,7 @@ class SnapshotHeader:
     observation_shape: tuple[int, ...]
     action_spec: ActionSpec
     num_observed: int | None
+    split: Split
 
     def metadata(self) -> dict[str, str]:
         """What stands in the safetensors file beside its tensors."""
@@ -47,6 +50,7 @@ class SnapshotHeader:
             "observation_shape": self.observation_shape,
             "action_spec": asdict(self.action_spec),
             "num_observed": self.num_observed,
+            "split": self.split,
         }
         # One entry: safetensors writes several in an order that changes from call to call, and the same model should
         # give the same bytes. Infinite bounds of an action space become Infinity, which Python's JSON reads back.
@@ -71,6 +75,7 @@ def read_header(payload: bytes) -> SnapshotHeader:
             observation_shape=tuple(header["observation_shape"]),
             action_spec=ActionSpec(**{**spec, "low": tuple(spec["low"]), "high": tuple(spec["high"])}),
             num_observed=None if header.get("num_observed") is None else int(header["num_observed"]),
+            split="pair" if header.get("split", "query") == "pair" else "query",
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise damaged(error) from error

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from actors.spaces import ActionSpec
+from reward_service.bootstrap import Split
 from reward_service.dataset import ComparisonDataset, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.feed import ComparisonFeed, ComparisonLog
@@ -116,8 +117,9 @@ class RewardTrainer:
         ).to(device)
         unknown = 1 - config.error_rate
         pool = self.ensemble.pool
+        self._split: Split = "pair"
         self._feed = ComparisonFeed(
-            database, lambda: ComparisonDataset(*self._data_args, unknown, pool), config.majority
+            database, lambda: ComparisonDataset(*self._data_args, unknown, pool, self._split), config.majority
         )
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
         self.normalisation = Normalisation(self.ensemble, self.recent)
@@ -131,10 +133,12 @@ class RewardTrainer:
         return self._feed.dataset
 
     def adopt(self, snapshot: RewardSnapshot) -> None:
-        """Go on from a published snapshot where there is no checkpoint: from its weights, and the statistics with which
-        they were trained. Raises SnapshotError where it belongs to other networks or spaces."""
+        """Go on from a published snapshot where there is no checkpoint: from its weights, and the statistics and the
+        split with which they were trained. Raises SnapshotError where it belongs to other networks or spaces."""
         snapshot.load_into(self.ensemble)
         self.normalisation.adopt(snapshot)
+        self._split = snapshot.split
+        self._feed.begin()
 
     def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
         """Recent agent data, for the statistics only: observations [T, B, *O] raw, actions [T, B, *A] as executed
@@ -169,6 +173,7 @@ class RewardTrainer:
             "fit": self.fit.state_dict(),
             "recent": self.recent.state_dict(),
             "adopted": self.normalisation.adopted,
+            "split": self._split,
             "generator": self._generator.get_state(),
             "version": self.version,
             **self._feed.state_dict(),
@@ -184,6 +189,7 @@ class RewardTrainer:
                 f"this checkpoint's reward trainer is of another run ({state['identity']}), this one has "
                 f"{self._identity()}; resume with the options that the run was started with"
             )
+        self._split = state.get("split", "query")  # a checkpoint of before it was by pair does not say
         self._feed.load_state_dict(state)
         if "reliability" in state:  # a checkpoint of before it was learned has none
             self.reliability = PoolReliability.from_state(state["reliability"])
@@ -217,7 +223,8 @@ class RewardTrainer:
         self.normalisation.of_outputs(self.dataset)
         for version in (self.version + 1, self._database.snapshot_version() + 1):
             metrics = self._metrics(waiting=False) | {"reward_version": float(version)}
-            snapshot = RewardSnapshot.capture(self.ensemble, version, len(self.dataset), metrics, self.recent.count)
+            made_of = len(self.dataset), metrics, self.recent.count, self._split
+            snapshot = RewardSnapshot.capture(self.ensemble, version, *made_of)
             if self._database.put_snapshot(version, snapshot.to_bytes(), self._feed.cursor):
                 self.version = version
                 self._feed.unpublished = 0

@@ -24,7 +24,7 @@ def comparison(n: int, answer: Answer = Answer.LEFT, query: str = "", labeler: s
         return Segment(np.full((CLIP_STEPS, 2), value, np.float32), np.full((CLIP_STEPS, 1), value, np.float32))
 
     label = Label(f"0-{n + 1}", f"label-{n}", query or f"query-{n}", labeler, answer, "", 0.0)
-    return Comparison(label, segment(n), segment(-n), float(n), float(-n))
+    return Comparison(label, segment(n), segment(-n), float(n), float(-n), (f"left-{n}", f"right-{n}"))
 
 
 def make(members: int = 3, seed: int = 0, max_labels: int | None = None) -> ComparisonDataset:
@@ -95,7 +95,7 @@ def test_training_draws_in_proportion_to_the_counts() -> None:
         assert (share - expected).abs().max() < 0.01
 
 
-def test_membership_depends_on_nothing_but_query_member_and_seed() -> None:
+def test_membership_depends_on_nothing_but_pair_member_and_seed() -> None:
     forward, backward, other = filled(30), make(), filled(30, seed=1)
     for n in reversed(range(30)):
         backward.add(comparison(n))
@@ -106,6 +106,27 @@ def test_membership_depends_on_nothing_but_query_member_and_seed() -> None:
     again = make()
     again.add(replace(comparison(3), label=replace(comparison(3).label, label_id="second thoughts")))
     assert torch.equal(again.counts[0], forward.counts[3])  # the same pair answered anew keeps its side of the line
+
+
+def test_all_answers_about_the_same_two_clips_stay_on_one_side_of_the_line() -> None:
+    """Those to a marked pair, of which each labeler has a query of their own, and those with sides swapped."""
+    for n in range(20):
+        asked, dataset = comparison(n), make()
+        dataset.add(asked)
+        for name in ("ann", "bob"):
+            label = replace(asked.label, label_id=f"of-{name}", query_id=f"{name}s-own", labeler=name)
+            dataset.add(replace(asked, label=label))
+        swapped = replace(asked.label, label_id="swapped", query_id="swapped")
+        dataset.add(replace(asked, label=swapped, left=asked.right, right=asked.left, clip_ids=asked.clip_ids[::-1]))
+        assert len(dataset) == 4
+        assert (dataset.counts == dataset.counts[0]).all()
+
+
+def test_a_run_of_before_goes_on_with_one_draw_for_each_query() -> None:
+    dataset = ComparisonDataset(3, 0, CLIP_STEPS, (2,), SPEC, split="query")
+    for n in range(20):
+        dataset.add(comparison(n))
+        assert dataset.counts[n].tolist() == multiplicities(f"query-{n}", 3, 0).tolist()
 
 
 def test_arrays_hold_what_was_added_and_grow() -> None:
@@ -157,8 +178,8 @@ def test_a_member_with_nothing_to_train_on_sits_out() -> None:
     dataset = make(members=1)
     assert not dataset.trainable.any()
     dataset.train_batch(torch.Generator(), 4)  # nothing there: still no error
-    held_out = next(n for n in range(99) if multiplicities(f"query-{n}", 1, 0)[0] == 0)
-    trained = next(n for n in range(99) if multiplicities(f"query-{n}", 1, 0)[0] > 0)
+    held_out = next(n for n in range(99) if multiplicities(f"left-{n}/right-{n}", 1, 0)[0] == 0)
+    trained = next(n for n in range(99) if multiplicities(f"left-{n}/right-{n}", 1, 0)[0] > 0)
     dataset.add(comparison(held_out))
     assert (dataset.trainable.tolist(), dataset.measurable.tolist()) == ([False], [True])
     dataset.add(comparison(trained))

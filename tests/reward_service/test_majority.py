@@ -11,7 +11,8 @@ ANSWERS = list(Answer)
 
 
 def vote(name: str, answer: Answer, query: str = "q") -> Comparison:
-    return Comparison(Label("0-1", name, query, f"labeler-{name}", answer, "", 0.0), CLIP, CLIP, 1.0, 0.0)
+    label = Label("0-1", name, query, f"labeler-{name}", answer, "", 0.0)
+    return Comparison(label, CLIP, CLIP, 1.0, 0.0, ("left", "right"))
 
 
 def take_back(name: str, query: str = "q") -> Retraction:

@@ -122,7 +122,8 @@ def test_dropout_leaves_out_whole_channels_and_needs_a_generator() -> None:
 def comparison(index: int, left: np.ndarray, right: np.ndarray, answer: Answer) -> Comparison:
     label = Label(str(index), str(index), str(index), "o", answer, "", 0.0)
     actions = np.zeros(CLIP_STEPS, np.int64)
-    return Comparison(label, Segment(left, actions), Segment(right, actions), 0.0, 0.0)
+    ids = f"left-{index}", f"right-{index}"
+    return Comparison(label, Segment(left, actions), Segment(right, actions), 0.0, 0.0, ids)
 
 
 def bright_or_dark(random: np.random.Generator, bright: bool) -> np.ndarray:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
+from reward_service.bootstrap import multiplicities
 from reward_service.comparisons import Answer, Comparison, Label, Retraction
 from reward_service.database import START
-from reward_service.dataset import RewardDataError
+from reward_service.dataset import ComparisonDataset, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.fitting import RewardTrainingError, adapted_l2
 from reward_service.losses import bradley_terry
@@ -84,7 +86,7 @@ def comparisons(num: int, seed: int = 0, start: int = 0) -> list[Comparison | Re
         true = [float(true_reward(side.observations, side.actions).sum()) for side in (left, right)]
         answer = Answer.LEFT if true[0] > true[1] else Answer.RIGHT
         label = Label(f"0-{n + 1}", f"label-{n}", f"query-{n}", "oracle", answer, "", 0.0)
-        made.append(Comparison(label, left, right, *true))
+        made.append(Comparison(label, left, right, *true, (f"left-{n}", f"right-{n}")))
     return made
 
 
@@ -229,9 +231,9 @@ def newest(database: ListDatabase) -> RewardSnapshot:
 
 
 def older(snapshot: RewardSnapshot) -> RewardSnapshot:
-    """As it was written before it said how many steps were observed."""
+    """As it was written before it said how many steps were observed, and how comparisons are split."""
     metadata = json.loads(snapshot.metadata()["twoclips"])
-    del metadata["num_observed"]
+    del metadata["num_observed"], metadata["split"]
     return RewardSnapshot.from_bytes(save(snapshot.tensors, metadata={"twoclips": json.dumps(metadata)}))
 
 
@@ -281,6 +283,35 @@ def test_statistics_of_clips_are_adopted_too_until_the_agent_is_seen() -> None:
     again.observe(*some_steps(np.random.default_rng(3), 20, 4))
     again.step()
     assert torch.allclose(again.ensemble.observation_mean.double(), again.recent.mean)
+
+
+def counts_by(data: ComparisonDataset, key: Callable[[int], str]) -> bool:
+    """Whether the members' draws are those of these keys."""
+    drawn = [multiplicities(key(n), data.members, data.seed) for n in range(len(data))]
+    return np.array_equal(data.counts.numpy(), np.stack(drawn))
+
+
+def test_a_run_begun_before_the_split_was_by_pair_keeps_its_own() -> None:
+    database = ListDatabase()
+    database.log = comparisons(30)
+    trainer = make(database)
+    trainer.step()
+    state, snapshot = trainer.state_dict(), newest(database)
+    resumed, started_anew = make(database), make(database)
+    resumed.load_state_dict(state)
+    started_anew.adopt(snapshot)
+    started_anew.step()
+    for each in (trainer, resumed, started_anew):
+        assert counts_by(each.dataset, lambda n: f"left-{n}/right-{n}")
+    resumed, started_anew = make(database), make(database)
+    resumed.load_state_dict({name: value for name, value in state.items() if name != "split"})
+    started_anew.adopt(older(snapshot))
+    started_anew.step()
+    for each in (resumed, started_anew):
+        assert counts_by(each.dataset, lambda n: f"query-{n}")
+    resumed.adopt(newest(database))  # as that run's next snapshot says, too
+    resumed.step()
+    assert counts_by(resumed.dataset, lambda n: f"query-{n}")
 
 
 def test_a_retraction_takes_the_label_out() -> None:
