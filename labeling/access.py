@@ -1,14 +1,18 @@
 """What every request must be before a route sees it, and what every reply carries: safe by default.
 
 Host must be on the allow-list (DNS rebinding); a POST must come from our own page (Origin), say so in a header that no
-foreign form can send, be JSON and small; each client has a rate. Replies forbid everything that our pages do not need.
-There is no CORS. Written as plain ASGI: a middleware that buffers replies would hold up the live events.
+foreign form can send, be JSON and small; each client has a rate, and each address a greater one. Replies forbid
+everything that our pages do not need. There is no CORS. Written as plain ASGI: a middleware that buffers replies would
+hold up the live events.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +26,9 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_SESSION = re.compile(r"(?:^|; *)twoclips_[0-9a-f]{16}=([A-Za-z0-9_-]{43})(?= *;|$)")
+"""The cookie of a session, as sessions.py names and labelers.py makes it; nothing else in a Cookie header tells people
+apart."""
 _ALWAYS = {
     "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
@@ -41,32 +48,38 @@ class RequestRefusedError(Exception):
 
 
 class Rate:
-    """A token bucket for each client: `burst` requests at once, `per_second` in the long run."""
+    """A token bucket for each client: `burst` requests at once, `per_second` in the long run. Where there are too many
+    clients the one that was quiet for longest is forgotten: its bucket is the likeliest to be full again."""
 
     _MAX_CLIENTS = 10_000
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second, self._burst, self._clock = per_second, burst, clock
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # the latest to ask is the last
 
     def allows(self, client: str) -> bool:
         now = self._clock()
-        left, since = self._buckets.get(client, (self._burst, now))
+        left, since = self._buckets.pop(client, (self._burst, now))
         earned = max(0.0, now - since) * self._per_second  # a clock that jumps back gives nothing
         left = min(self._burst, left + earned)
         allowed = left >= 1.0
-        if len(self._buckets) >= self._MAX_CLIENTS and client not in self._buckets:
-            self._buckets.clear()  # who floods us with identities frees everyone's bucket, and no memory runs out
+        if len(self._buckets) >= self._MAX_CLIENTS:
+            self._buckets.popitem(last=False)
         self._buckets[client] = (left - 1.0 if allowed else left, now)
         return allowed
 
 
 class SafeByDefault:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application. `rate` is for each session, and for all at one address who come
+    without one; `address_rate` for all of an address together, since anybody can make up cookies. A whole crowd may sit
+    behind one address: it is allowed what one server process can serve."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], rate: Rate | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str], rate: Rate | None = None, address_rate: Rate | None = None
+    ) -> None:
         self._app, self._hosts = app, frozenset(host.lower() for host in hosts)
         self._rate = rate or Rate(per_second=60.0, burst=240.0)
+        self._address_rate = address_rate or Rate(per_second=1200.0, burst=4800.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,8 +109,8 @@ class SafeByDefault:
             raise RequestRefusedError(
                 403, "the pages do not answer to this name: use the address that was printed, or set labeling.host"
             )
-        client = f"{(scope.get('client') or ('',))[0]} {headers.get('cookie', '')}"
-        if not self._rate.allows(client):
+        address = (scope.get("client") or ("",))[0]
+        if not (self._address_rate.allows(address) and self._rate.allows(f"{address} {_session(headers)}")):
             raise RequestRefusedError(429, "too many requests; slow down")
         if scope["method"] in ("GET", "HEAD"):
             return
@@ -113,6 +126,12 @@ class SafeByDefault:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             raise RequestRefusedError(413, f"a body may have {MAX_BODY_BYTES} bytes at most")
+
+
+def _session(headers: Headers) -> str:
+    """A short digest of the first cookie that looks like a session of ours; "" without one."""
+    found = _SESSION.search(headers.get("cookie", ""))
+    return hashlib.blake2b(found[1].encode(), digest_size=16).hexdigest() if found else ""
 
 
 def _netloc(address: str) -> str:

@@ -11,7 +11,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from labeling.access import MAX_BODY_BYTES, Rate, SafeByDefault
+from labeling.access import _SESSION, MAX_BODY_BYTES, Rate, SafeByDefault
+from labeling.labelers import LabelerPool
+from labeling.sessions import cookie_name
+from reward_service.database import ComparisonDatabase
 
 OURS = {"x-twoclips": "1", "content-type": "application/json", "origin": "http://localhost:8765"}
 
@@ -103,3 +106,62 @@ def test_the_rate_is_each_clients_own_and_comes_back_with_time() -> None:
     assert not rate.allows("anna")
     now[0] = -99.0
     assert rate.allows("anna")
+
+
+def of_session(number: int, name: str = "twoclips_0123456789abcdef") -> dict[str, str]:
+    return {"cookie": f"other=1; {name}={number:043}; more={number}"}
+
+
+def statuses(client: TestClient, headers: list[dict[str, str]]) -> list[int]:
+    return [client.get("/api/echo", headers=each).status_code for each in headers]
+
+
+def guarded(rate: Rate, address_rate: Rate | None = None) -> TestClient:
+    inner = Starlette(routes=[Route("/api/echo", _echo)])
+    return TestClient(SafeByDefault(inner, ["localhost"], rate, address_rate), base_url="http://localhost")
+
+
+@pytest.mark.redis
+def test_the_cookie_that_tells_people_apart_is_the_one_that_a_session_sets(database: ComparisonDatabase) -> None:
+    pool = LabelerPool(database.client, database.run_id)
+    for _ in range(20):
+        cookie = f"{cookie_name(database.run_id)}={pool.join(pool.invite())}"
+        for header in (cookie, f"a=b; {cookie}", f"{cookie}; a=b", f"a=b;{cookie} ; c"):
+            found = _SESSION.search(header)
+            assert found
+            assert cookie.endswith(f"={found[1]}")
+
+
+def test_each_session_has_a_rate_of_its_own() -> None:
+    with guarded(Rate(0.0, 2.0)) as client:
+        assert statuses(client, [of_session(1), of_session(1), of_session(1), of_session(2)]) == [200, 200, 429, 200]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["x={}", "twoclips_0123456789abcdef=short{}", "nottwoclips_0123456789abcdef={:043}", "twoclips_{0:016}={0:044}"],
+)
+def test_a_cookie_that_is_no_session_makes_nobody_another(header: str) -> None:
+    with guarded(Rate(0.0, 2.0)) as client:
+        sent = [{"cookie": header.format(number)} for number in range(3)]
+        assert statuses(client, sent) == [200, 200, 429]
+        assert statuses(client, [{}]) == [429]
+
+
+def test_invented_sessions_do_not_get_around_the_rate_of_an_address() -> None:
+    with guarded(Rate(0.0, 2.0), Rate(0.0, 5.0)) as client:
+        assert statuses(client, [of_session(number) for number in range(8)]) == [200] * 5 + [429] * 3
+
+
+def test_of_too_many_clients_the_one_that_was_quiet_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rate, "_MAX_CLIENTS", 3)
+    rate = Rate(0.0, 1.0, lambda: 0.0)
+    assert [rate.allows(name) for name in ("anna", "ben", "cleo")] == [True] * 3
+    assert not rate.allows("anna")
+    assert rate.allows("dan")
+    assert [rate.allows(name) for name in ("anna", "cleo", "dan")] == [False] * 3
+    assert rate.allows("ben")
+    assert not rate.allows("cleo")
+    for number in range(100):
+        rate.allows(str(number))
+    assert len(rate._buckets) == 3
