@@ -14,7 +14,7 @@ import random
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,13 +101,16 @@ def measure_answers() -> Answered:
         names = [f"person{index}" for index in range(PEOPLE)]
         cookies = [f"{cookie_name(_RUN)}={pool.join(pool.invite(name))}" for name in names]
         queue = QueryQueue(client, _RUN, lease_s=600.0)
-        with ThreadPoolExecutor(8) as threads:
-            leases = list(threads.map(lambda name: _leases(queue, name), names))
+
+        def claimed() -> list[Iterator[tuple[str, str]]]:
+            with ThreadPoolExecutor(8) as threads:
+                return list(threads.map(lambda name: _leases(queue, name), names))
+
         server = LabelServer(Served(_TASK, url, _RUN), Path(folder), LabelServerConfig(port=0))
         with server as address:
             port = int(address.rstrip("/").rpartition(":")[2])
             people = [Person(port, cookie) for cookie in cookies]
-            measured = asyncio.run(_measure(people, leases, psutil.Process(server.process_id)))
+            measured = asyncio.run(_measure(people, claimed, psutil.Process(server.process_id)))
         if database.num_labels() != rushed + measured.paced:
             raise RuntimeError(
                 f"{rushed + measured.paced} answers were acknowledged, {database.num_labels()} are there"
@@ -121,11 +124,14 @@ def _leases(queue: QueryQueue, name: str) -> Iterator[tuple[str, str]]:
     return iter([(lease.token, lease.query_id) for lease in leases if lease is not None])
 
 
-async def _measure(people: list[Person], leases: list[Iterator[tuple[str, str]]], server: psutil.Process) -> Answered:
+async def _measure(
+    people: list[Person], claimed: Callable[[], list[Iterator[tuple[str, str]]]], server: psutil.Process
+) -> Answered:
     for person in people:
         await person.connect()
     await people[0].post("/", {})  # the server is there, or this waits for it
     paced = await _paced(people)
+    leases = claimed()  # only now: the pages give nobody a pair who holds as many as this
     rates, refusals, rushed, used_s, server_s = [], [], [], 0.0, 0.0
     for _ in range(ROUNDS):
         refusals.append(await _round([_turned_away(person) for person in people]))

@@ -1,5 +1,6 @@
 -- Gives the most wanted query that this labeler neither holds nor has answered, after sweeping back expired leases.
--- ARGV: labeler, lease in seconds, token made by the caller, overlap, '1' for a marked gold pair first, if there is one.
+-- ARGV: labeler, lease in seconds, token made by the caller, overlap, '1' for a marked gold pair first, if there is one,
+-- most leases of this labeler at a time (0: any number).
 -- Returns {query, left, right, deadline}, or nil. The same token again gives the same query again.
 local labeler, lease_s, token, overlap = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local at = now()
@@ -15,10 +16,14 @@ if deadline then
   return answer(query, tonumber(deadline))
 end
 sweep(at, overlap)
+local most = tonumber(ARGV[6])
+if most > 0 and tonumber(redis.call('HGET', HELD, labeler) or '0') >= most then return nil end
 local function lease(query)
   redis.call('HSET', query_key(query), 'by:' .. labeler, token)
   redis.call('HINCRBY', query_key(query), 'leased', 1)
+  redis.call('HINCRBY', HELD, labeler, 1)
   redis.call('HSET', TOKENS, token, query .. ' ' .. labeler)
+  redis.call('ZREM', ENDED, token) -- which may have been good for another lease before
   redis.call('HSET', BEGUN, token, seconds(at))
   redis.call('ZADD', LEASES, seconds(at + lease_s), token)
   settle(query, overlap)

@@ -17,7 +17,7 @@ end
 local held, owner = holder(token)
 if held ~= query or owner ~= labeler then return {'lost', '', '0'} end
 end_lease(token, query, labeler)
-redis.call('HDEL', TOKENS, token)
+forget(token)
 
 local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'left', 'right', 'held', 'by:' .. labeler)
 local state, counted, left, right, by = v[1], tonumber(v[2]), v[3], v[4], v[6]
@@ -25,7 +25,7 @@ local answered = by and string.sub(by, 1, 6) == 'label:'
 local surplus = state == 'withdrawn' or counted >= overlap or answered
 if by and not answered then
   end_lease(by, query, labeler)
-  redis.call('HDEL', TOKENS, by)
+  forget(by)
 end
 if not answered then redis.call('HSET', query_key(query), 'by:' .. labeler, 'label:' .. label) end
 if not surplus then redis.call('HINCRBY', query_key(query), 'counted', 1) end

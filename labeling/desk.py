@@ -26,6 +26,8 @@ MIRRORED = {Answer.LEFT: Answer.RIGHT, Answer.RIGHT: Answer.LEFT}
 """What an answer is called when the clips have changed sides; the others keep their names."""
 GOLD_SHARE = 0.05
 """Share of claims that are for a pair which an admin has marked, as long as the labeler has not seen it."""
+MOST_LEASES = 16
+"""Pairs that one labeler may hold: five tabs of a page that holds three ahead. Else one could hold all that wait."""
 _CLAIM_TRIES = 8  # pairs in a row whose clips are gone; more of them are found at the next claim
 
 
@@ -62,8 +64,8 @@ class Desk:
         self._secret = secrets.token_bytes(16)
 
     def claim(self, labeler: str, token: str) -> Pair | None:
-        """The most wanted pair for this labeler, or None where there is none now. The same token again gives the same
-        pair. A pair whose clips are gone is withdrawn, and the next one taken."""
+        """The most wanted pair for this labeler, or None where there is none now, or they hold MOST_LEASES. The same
+        token again gives the same pair. A pair whose clips are gone is withdrawn, and the next one taken."""
         return self.claim_all([(labeler, token)])[0]
 
     def claim_all(self, several: Sequence[tuple[str, str]]) -> list[Pair | None]:
@@ -71,7 +73,8 @@ class Desk:
         pairs: list[Pair | None] = [None] * len(several)
         wanted = list(range(len(several)))
         for _ in range(_CLAIM_TRIES):
-            leases = self.queue.claim_all([(*several[at], self._is_for_gold(several[at][1])) for at in wanted])
+            wishes = [(*several[at], self._is_for_gold(several[at][1])) for at in wanted]
+            leases = self.queue.claim_all(wishes, MOST_LEASES)
             clips = self.database.get_clips(side for lease in leases if lease for side in (lease.left, lease.right))
             given = [(at, lease) for at, lease in zip(wanted, leases, strict=True) if lease]
             wanted = []

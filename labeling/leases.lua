@@ -1,5 +1,7 @@
 -- Prelude of the queue's scripts, after reward_service/common.lua: leases, and when a query may be asked.
 local LEASES, TOKENS, BEGUN = prefix .. 'leases', prefix .. 'leases:tokens', prefix .. 'leases:begun'
+local HELD, ENDED = prefix .. 'leases:held', prefix .. 'leases:ended'
+local KNOWN_S = 7 * 86400 -- that a token stays known after its lease has ended unanswered: longer nobody is offline
 
 local function field(query, name) return redis.call('HGET', query_key(query), name) end
 
@@ -36,10 +38,13 @@ local function settle(query, overlap)
   end
 end
 
--- Ends a lease if it is still one. The token stays known, for a late answer.
+-- Ends a lease if it is still one. The token stays known for a while, for a late answer.
 local function end_lease(token, query, labeler)
   if redis.call('ZREM', LEASES, token) == 0 then return end
   redis.call('HDEL', BEGUN, token)
+  redis.call('ZADD', ENDED, seconds(now()), token)
+  -- below 0 where a lease began before they were counted
+  if redis.call('HINCRBY', HELD, labeler, -1) <= 0 then redis.call('HDEL', HELD, labeler) end
   redis.call('HINCRBY', query_key(query), 'leased', -1)
   if field(query, 'by:' .. labeler) == token then redis.call('HDEL', query_key(query), 'by:' .. labeler) end
 end
@@ -50,11 +55,19 @@ local function holder(token)
   return string.match(value, '^(%S+) (%S+)$')
 end
 
+local function forget(token)
+  redis.call('HDEL', TOKENS, token)
+  redis.call('ZREM', ENDED, token)
+end
+
 local function sweep(at, overlap)
   for _, token in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', seconds(at), 'LIMIT', 0, 100)) do
     local query, labeler = holder(token)
     end_lease(token, query, labeler)
     count('leases_expired', 1)
     settle(query, overlap)
+  end
+  for _, token in ipairs(redis.call('ZRANGEBYSCORE', ENDED, '-inf', seconds(at - KNOWN_S), 'LIMIT', 0, 100)) do
+    forget(token)
   end
 end

@@ -41,7 +41,7 @@ class Lease:
     """A query in a labeler's hands.
 
     token       proves it; used up by the answer
-    deadline_s  server time, seconds since the epoch, after which others may be asked; a later answer is still kept
+    deadline_s  server time, seconds since the epoch, after which others may be asked; an answer within a week is kept
     """
 
     token: str
@@ -116,20 +116,18 @@ class QueryQueue:
 
         A caller that may have lost the reply passes a token of its own (random, at least 128 bit) and repeats it."""
         token = token or secrets.token_hex(16)
-        reply: Any = self._claim([self.prefix], self._wish(labeler, token, gold))
-        return _lease(labeler, token, reply)
+        return self.claim_all([(labeler, token, gold)])[0]
 
-    def claim_all(self, wishes: Sequence[tuple[str, str, bool]]) -> list[Lease | None]:
-        """Arguments of `claim`, in one round trip; what it would return for each, in order."""
+    def claim_all(self, wishes: Sequence[tuple[str, str, bool]], most_leases: int = 0) -> list[Lease | None]:
+        """Arguments of `claim`, in one round trip; what it would return for each, in order. Who holds `most_leases` is
+        given none (0: any number)."""
         with self._redis.pipeline(transaction=False) as pipe:
-            for wish in wishes:
-                self._claim([self.prefix], self._wish(*wish), pipe)
+            for labeler, token, gold in wishes:
+                ids = checked_id("labeler", labeler), checked_id("token", token)
+                args = [ids[0], repr(self.lease_s), ids[1], self.overlap, str(int(gold)), most_leases]
+                self._claim([self.prefix], args, pipe)
             replies = pipe.execute()
         return [_lease(labeler, token, reply) for (labeler, token, _), reply in zip(wishes, replies, strict=True)]
-
-    def _wish(self, labeler: str, token: str, gold: bool) -> list[Any]:
-        ids = checked_id("labeler", labeler), checked_id("token", token)
-        return [ids[0], repr(self.lease_s), ids[1], self.overlap, str(int(gold))]
 
     def heartbeat(self, lease: Lease) -> Lease | None:
         """The lease with a new deadline, or None when it has run out and was swept."""

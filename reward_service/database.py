@@ -18,7 +18,9 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     queries:open       zset    queries that a labeler may be given -> priority
     queries:pending    set     queries that still lack an answer: open, or in somebody's hands
     leases             zset    token -> deadline, server time
-    leases:tokens      hash    token -> "<query> <labeler>"; outlives the lease, so that a late answer is known
+    leases:tokens      hash    token -> "<query> <labeler>"; outlives the lease by a week, for late answers
+    leases:ended       zset    such a token -> server time at which its lease ended without an answer
+    leases:held        hash    labeler -> leases now
     leases:begun       hash    token -> server time of its claim, while the lease lasts
     labels             hash    label -> JSON {query, labeler, answer, retracts, surplus, cursor, retracted_by}
     log                stream  id, query, labeler, answer, retracts, at, surplus, left, right, evidence (JSON or ""):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from actors.trajectory import Clip, Segment
-from labeling.desk import Desk, Given, is_mirrored
+from labeling.desk import MOST_LEASES, Desk, Given, is_mirrored
 from labeling.queue import LeaseLostError, QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase
@@ -104,6 +104,24 @@ def test_claims_together_are_what_each_would_be_alone(desk: Desk) -> None:
     again = desk.claim_all(several)
     assert [pair and pair.lease.query_id for pair in again] == [pair and pair.lease.query_id for pair in pairs]
     assert desk.claim_all([]) == []
+
+
+def test_nobody_holds_more_pairs_than_a_few_tabs_need(desk: Desk) -> None:
+    database = desk.database
+    database.put_clips([_clip(f"more{index}") for index in range(41)])
+    database.offer([Query(f"m{index}", f"more{index}", f"more{index + 1}", 0.1, 1, 0.0) for index in range(40)])
+    tokens = [secrets.token_hex(16) for _ in range(MOST_LEASES)]
+    held = desk.claim_all([("anna", token) for token in tokens])
+    assert None not in held
+    assert desk.claim("anna", secrets.token_hex(16)) is None
+    assert desk.claim("ben", secrets.token_hex(16)) is not None
+    again = desk.claim("anna", tokens[0])  # the reply was lost
+    assert again is not None
+    desk.answer(_given("anna", tokens[0], again.lease.query_id, Answer.LEFT), {})
+    assert desk.claim("anna", secrets.token_hex(16)) is not None
+    assert desk.claim("anna", secrets.token_hex(16)) is None
+    database.client.zadd(f"{database.prefix}leases", dict.fromkeys(tokens[1:], 1.0))  # they ran out
+    assert desk.claim("anna", secrets.token_hex(16)) is not None
 
 
 def test_a_withdrawn_pair_is_asked_of_nobody_and_only_its_holder_may_withdraw(desk: Desk) -> None:

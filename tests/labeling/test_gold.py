@@ -157,7 +157,7 @@ class Listening(QueryQueue):
         super().__init__(database.client, database.run_id)
         self.golds: list[bool] = []
 
-    def claim_all(self, wishes: Sequence[tuple[str, str, bool]]) -> list[Lease | None]:
+    def claim_all(self, wishes: Sequence[tuple[str, str, bool]], most_leases: int = 0) -> list[Lease | None]:
         self.golds += [gold for _, _, gold in wishes]
         return [None] * len(wishes)
 

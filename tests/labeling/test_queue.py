@@ -153,6 +153,32 @@ def test_a_late_answer_never_overwrites_another(database: ComparisonDatabase) ->
     assert database.counts()["labels_surplus"] == 1
 
 
+def test_a_late_answer_is_known_for_a_week_and_its_token_not_for_ever(database: ComparisonDatabase) -> None:
+    fill(database, 3)
+    queue, ended = queue_of(database), f"{database.prefix}leases:ended"
+    late, later = claimed(queue), claimed(queue)
+    for lease, days in ((late, 6.9), (later, 7.1)):
+        assert queue.give_back(lease)
+        database.client.zadd(ended, {lease.token: database.now_s() - days * 86_400})
+    last = claimed(queue, "bob")  # sweeps
+    with pytest.raises(LeaseLostError):
+        queue.complete(later, Answer.LEFT, "l1")
+    queue.complete(late, Answer.LEFT, "l2")
+    queue.complete(last, Answer.LEFT, "l3")
+    for key in ("leases", "leases:tokens", "leases:ended", "leases:begun", "leases:held"):
+        assert not database.client.exists(f"{database.prefix}{key}"), key
+
+
+def test_leases_that_began_before_they_were_counted_end_well(database: ComparisonDatabase) -> None:
+    fill(database, 4)
+    queue, held = queue_of(database), f"{database.prefix}leases:held"
+    old, new = claimed(queue), claimed(queue)
+    database.client.hset(held, "ann", 1)  # old is of before
+    for lease in (old, new):
+        assert queue.give_back(lease)
+    assert not database.client.exists(held)
+
+
 def test_one_labeler_who_holds_a_query_twice_answers_it_once(database: ComparisonDatabase) -> None:
     fill(database, 1)
     queue = queue_of(database, lease_s=0.05, overlap=2)

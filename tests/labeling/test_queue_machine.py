@@ -60,9 +60,11 @@ class Model:
     """What should be so. `mine`: what a labeler has of a query, the token it holds or the label it gave."""
 
     overlap: int
+    most_leases: int
     queries: dict[str, Asked] = field(default_factory=dict)
     holders: dict[str, tuple[str, str]] = field(default_factory=dict)  # token -> query, labeler; for late answers too
     leases: dict[str, bool] = field(default_factory=dict)  # token -> whether its deadline has passed
+    old: set[str] = field(default_factory=set)  # tokens whose leases ended more than a week ago
     mine: dict[tuple[str, str], str] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     expired: int = 0
@@ -104,6 +106,10 @@ class Model:
         if self.leases.pop(token, None) is not None and self.mine.get(self.holders[token]) == token:
             del self.mine[self.holders[token]]
 
+    def use_up(self, token: str) -> None:
+        del self.holders[token]
+        self.old.discard(token)
+
     def claim(self, labeler: str, token: str) -> str | None:
         if token in self.leases:
             query, owner = self.holders[token]
@@ -111,6 +117,12 @@ class Model:
         for over in [each for each, passed in self.leases.items() if passed]:
             self.end(over)
             self.expired += 1
+        for forgotten in self.old:
+            del self.holders[forgotten]
+        self.old.clear()
+        held = sum(self.holders[each][1] == labeler for each in self.leases)
+        if self.most_leases and held >= self.most_leases:
+            return None
         free = [query for query in self.queries if self.waits(query) and (query, labeler) not in self.mine]
         if not free:
             return None
@@ -128,12 +140,12 @@ class Model:
         if self.holders.get(token) != (query, labeler):
             return "lost"
         self.end(token)
-        del self.holders[token]
+        self.use_up(token)
         before = self.mine.get((query, labeler))
         answered = before is not None and self.entry(before) is not None
         if before is not None and not answered:  # the same labeler holds it again: one answer ends both
             self.end(before)
-            del self.holders[before]
+            self.use_up(before)
         surplus = answered or not self.lacks(query)
         if not answered:
             self.mine[query, labeler] = label
@@ -162,19 +174,20 @@ class QueueMachine(RuleBasedStateMachine):
     tokens: Bundle[str] = Bundle("tokens")
     labels: Bundle[str] = Bundle("labels")
 
-    @initialize(overlap=st.integers(1, 3))
-    def begin(self, overlap: int) -> None:
+    @initialize(overlap=st.integers(1, 3), most_leases=st.sampled_from([0, 0, 1, 2]))
+    def begin(self, overlap: int, most_leases: int) -> None:
         QueueMachine.runs += 1
         run_id = f"{self.shared.run_id}-{QueueMachine.runs}"
         size = len(encode_clip(_clip("c0")))
         self.data = ComparisonDatabase(self.shared.client, run_id, clip_budget_bytes=5 * size)
         self.queue = QueryQueue(self.shared.client, run_id, 600.0, overlap)
-        self.model = Model(overlap)
+        self.model = Model(overlap, most_leases)
         self.ids = 0
         self.seen: list[str] = []
         self.named: set[str] = set()
-        self.store(["c0", "c1"])
+        self.store(["c0", "c1", "c2"])
         self.offer("q0", ("c0", "c1"), 0.5)
+        self.offer("q1", ("c1", "c2"), 0.5)
 
     def new_id(self) -> str:
         self.ids += 1
@@ -211,7 +224,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.take(token, labeler)
 
     def take(self, token: str, labeler: str) -> str | None:
-        lease = self.queue.claim(labeler, token)
+        [lease] = self.queue.claim_all([(labeler, token, False)], self.model.most_leases)
         query = self.model.claim(labeler, token)
         assert (lease and lease.query_id) == query
         if lease is not None:
@@ -225,6 +238,13 @@ class QueueMachine(RuleBasedStateMachine):
             self.data.client.zadd(f"{self.data.prefix}leases", {token: 1.0})
             self.model.leases[token] = True
 
+    @rule(token=tokens)
+    def a_week_goes_by(self, token: str) -> None:
+        """Since its lease ended without an answer: whoever claims next forgets the token."""
+        if token in self.model.holders and token not in self.model.leases:
+            self.data.client.zadd(f"{self.data.prefix}leases:ended", {token: 1.0}, xx=True)
+            self.model.old.add(token)
+
     @rule(target=tokens, labeler=LABELERS, answered=st.sampled_from(["none", "first", "second"]))
     def claim_twice(self, labeler: str, answered: str):
         """The first lease runs out, and the same labeler may hold the same query again, and answer either first."""
@@ -237,6 +257,20 @@ class QueueMachine(RuleBasedStateMachine):
         if answered != "none":
             self.answer(first if answered == "first" else second, None, self.new_id(), Answer.LEFT)
         return multiple(first, second)
+
+    @rule(target=tokens, labeler=LABELERS)
+    def claim_two(self, labeler: str):
+        """The second one where there is one more, and more may be held."""
+        return multiple(*(token for token in (self.new_id(), self.new_id()) if self.take(token, labeler)))
+
+    @rule(target=tokens, labeler=LABELERS)
+    def give_back_and_claim_under_the_same_token(self, labeler: str):
+        token = self.new_id()
+        if self.take(token, labeler) is None:
+            return multiple()
+        self.give_back(token, None)
+        self.take(token, labeler)
+        return token
 
     @rule(target=labels, labeler=LABELERS, answer=ANSWERS)
     def undo_at_once(self, labeler: str, answer: Answer):
@@ -357,12 +391,19 @@ class QueueMachine(RuleBasedStateMachine):
             pipe.zrange(f"{prefix}queries:open", 0, -1)
             pipe.smembers(f"{prefix}queries:pending")
             pipe.zrange(f"{prefix}leases", 0, -1)
+            pipe.hgetall(f"{prefix}leases:held")
+            pipe.hkeys(f"{prefix}leases:tokens")
+            pipe.zrange(f"{prefix}leases:ended", 0, -1)
             for query in model.queries:
                 pipe.hmget(f"{prefix}query:{query}", ["leased", "counted", "kept"])
-            waiting, pending, leases, *numbers = pipe.execute()
+            waiting, pending, leases, held, known, ended, *numbers = pipe.execute()
         assert {query.decode() for query in waiting} == set(filter(model.waits, model.queries))
         assert {query.decode() for query in pending} == set(filter(model.lacks, model.queries))
         assert {token.decode() for token in leases} == set(model.leases)
+        holding = Counter(model.holders[token][1] for token in model.leases)
+        assert {labeler.decode(): int(number) for labeler, number in held.items()} == holding
+        assert {token.decode() for token in known} == set(model.holders)
+        assert {token.decode() for token in ended} == set(model.holders) - set(model.leases)
         for query, fields in zip(model.queries, numbers, strict=True):
             kept = sum(entry.query == query and not entry.retracts for entry in model.log)
             assert list(map(int, fields)) == [model.leased(query), model.counted(query), kept]
