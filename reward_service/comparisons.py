@@ -89,7 +89,7 @@ class Label:
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """One row of the paper's database D: both segments, and who said what about them when. `clip_ids` are theirs, left
-    and right; `gold` as in Query."""
+    and right; `gold` as in Query; `is_marked` where an admin's mark says so, or said so: it may be taken back."""
 
     label: Label
     left: Segment
@@ -98,6 +98,7 @@ class Comparison:
     right_true_return: float
     clip_ids: tuple[str, str]
     gold: str = ""
+    is_marked: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
                                counted  labels that count     kept    all labels, surplus and retracted ones included
                                leased   leases now            held    1 while its clips must stay
                                by:<labeler>  a token while the labeler holds it, "label:<label>" once answered
-                               only     the one labeler whom it asks about a marked pair again (labeling/gold.lua)
+                               only     the one labeler whom it asks about a marked pair again (labeling/gold.lua);
+                                        its `gold` is that of when it was asked: what stands is in golds.py
     gold               hash    query whose pair an admin has marked -> the label that says which side is better
     queries:open       zset    queries that a labeler may be given -> priority
     queries:pending    set     queries that still lack an answer: open, or in somebody's hands
@@ -50,6 +51,7 @@ from actors.trajectory import Clip
 from reward_service.client import DatabaseError, check_writable, connect
 from reward_service.codec import decode_clip, encode_clip
 from reward_service.comparisons import Answer, Comparison, Label, Query, Retraction
+from reward_service.golds import Golds, Marks
 from reward_service.keys import checked_id, load_script, run_prefix, text
 
 __all__ = ["START", "ComparisonDatabase", "DatabaseError", "check_writable", "connect"]
@@ -72,6 +74,7 @@ class ComparisonDatabase:
         self.run_id = run_id
         self.prefix = run_prefix(run_id)
         self.clip_budget_bytes = clip_budget_bytes
+        self._golds = Golds(client, self.prefix)
         self._put_clip = load_script(client, _LUA / "put_clip.lua")
         self._offer = load_script(client, _LUA / "offer.lua")
         self._import_label = load_script(client, _LUA / "import_label.lua")
@@ -153,7 +156,7 @@ class ComparisonDatabase:
         entries, cursor = self._log_since(cursor, limit)
         entries = [entry for entry in entries if not entry[0].surplus]
         clips = self.get_clips(clip for label, *sides in entries if not label.retracts for clip in sides)
-        golds = self.golds_of(label.query_id for label, _, _ in entries)
+        golds = self._golds.of(label.query_id for label, _, _ in entries)
         found: list[Comparison | Retraction] = []
         for label, left_id, right_id in entries:
             if label.retracts:
@@ -166,17 +169,17 @@ class ComparisonDatabase:
                     "never dropped: was the server flushed, or is it set to evict keys? Restore its append-only file"
                 )
             returns = left.true_return, right.true_return
-            ids = left_id, right_id
-            found.append(Comparison(label, left.segment, right.segment, *returns, ids, golds[label.query_id]))
+            ids, gold = (left_id, right_id), golds[label.query_id]
+            found.append(Comparison(label, left.segment, right.segment, *returns, ids, gold.side, gold.is_marked))
         return found, cursor
 
     def golds_of(self, query_ids: Iterable[str]) -> dict[str, str]:
         """The side of each query that is known to be better; "" for a query that is not gold, or not known."""
-        ids = list(dict.fromkeys(query_ids))
-        with self._redis.pipeline(transaction=False) as pipe:
-            for query_id in ids:
-                pipe.hget(f"{self.prefix}query:{checked_id('query id', query_id)}", "gold")
-            return {query_id: text(gold) for query_id, gold in zip(ids, pipe.execute(), strict=True)}
+        return {query_id: gold.side for query_id, gold in self._golds.of(query_ids).items()}
+
+    def gold_marks(self) -> Marks:
+        """The pairs that admins have marked as gold, as long as that stands."""
+        return self._golds.marks()
 
     def sides_of(self, query_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         """The two clip ids of each query that is known; for exports."""

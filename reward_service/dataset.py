@@ -91,6 +91,7 @@ class ComparisonDataset:
         self._unknown, self._believed = reliability, dict[str, float]()
         self._rows: dict[str, int] = {}  # label_id -> row, oldest label first
         self._label_ids: list[str] = []  # row -> label_id
+        self._marked: dict[str, tuple[str, str]] = {}  # label_id -> clips of a pair that an admin had marked
         self._incomparable: set[str] = set()
         self._tables: tuple[RowTable, RowTable] | None = None
 
@@ -132,6 +133,8 @@ class ComparisonDataset:
         columns["counts"][row] = torch.from_numpy(multiplicities(key, self.members, self.seed))
         columns["labelers"][row] = self._labelers.setdefault(label.labeler, len(self._labelers))
         columns["gold"][row] = _SIDES[comparison.gold]
+        if comparison.is_marked:
+            self._marked[label.label_id] = comparison.clip_ids
         columns["reliability"][row] = self._believed.get(label.labeler, self._unknown)
         self._rows[label.label_id] = row
         self._label_ids.append(label.label_id)
@@ -146,6 +149,7 @@ class ComparisonDataset:
             return True
         if label_id not in self._rows:
             return False
+        self._marked.pop(label_id, None)
         row, last = self._rows.pop(label_id), len(self) - 1
         moved = self._label_ids.pop()
         if row != last:
@@ -160,6 +164,16 @@ class ComparisonDataset:
         self._believed = dict(reliability)
         values = [self._believed.get(name, self._unknown) for name in self._labelers]
         self.reliability.copy_(torch.tensor(values, dtype=torch.float64)[self.labelers])
+
+    @property
+    def num_marked(self) -> int:
+        """Comparisons that are gold, or were, since an admin had marked their pair."""
+        return len(self._marked)
+
+    def mark(self, marks: Mapping[tuple[str, str], str]) -> None:
+        """Which of the marked pairs are gold from now on, by their clips, and which side is better; no others are."""
+        for label_id, clip_ids in self._marked.items():
+            self.gold[self._rows[label_id]] = _SIDES[marks.get(clip_ids, "")]
 
     @property
     def labeler_names(self) -> list[str]:

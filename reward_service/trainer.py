@@ -20,6 +20,7 @@ from reward_service.dataset import ComparisonDataset, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
+from reward_service.golds import Marks
 from reward_service.networks import Torso
 from reward_service.normalisation import Normalisation
 from reward_service.recent import RecentSteps
@@ -35,6 +36,8 @@ class RewardDatabase(ComparisonLog, Protocol):
     def snapshot_version(self) -> int: ...
 
     def set_status(self, component: str, status: dict[str, Any]) -> None: ...
+
+    def gold_marks(self) -> Marks: ...
 
 
 @dataclass(frozen=True)
@@ -204,8 +207,11 @@ class RewardTrainer:
 
     def _estimate_reliability(self) -> None:
         """By gold queries and by the members that hold a query out. A single labeler only by gold: the members have
-        learned from nobody else, and would find fault with what that labeler taught them."""
+        learned from nobody else, and would find fault with what that labeler taught them. Marks are asked for anew: one
+        that was taken back must not speak against those whom it had measured."""
         data = self.dataset
+        if data.num_marked:
+            data.mark(self._database.gold_marks())
         labelers = data.labelers.numpy()
         alone = len(np.unique(labelers)) < 2
         differences = np.full(len(data), np.nan) if alone else self.fit.held_out_differences(data).numpy()

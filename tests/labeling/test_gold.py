@@ -10,6 +10,7 @@ import pytest
 
 from labeling.desk import GOLD_SHARE, Desk
 from labeling.queue import Lease, QueryQueue, QueueError
+from reward_service.comparison_rows import rows_of
 from reward_service.comparisons import Answer, Comparison
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.pool import offer_pairs
@@ -125,6 +126,34 @@ def test_what_was_taken_back_or_unmarked_is_gold_no_longer(database: ComparisonD
     assert lease is not None
     assert lease.query_id == first.query_id  # asked again as any other
     assert queue.claim("bob", gold=True) is None
+
+
+def test_a_mark_that_is_taken_back_leaves_nobodys_answer_gold(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    """The pair was asked of two as gold; then the admin unmarks it, marks it again, and takes the own answer back."""
+    offer_pairs(database, 1)
+    marked = answered(queue, "boss", Answer.LEFT, "l1")
+    queue.mark_gold("boss", marked.query_id)
+    pairs = {(marked.left, marked.right): "left"}
+    for labeler in ("ann", "bob"):
+        answered(queue, labeler, Answer.RIGHT, gold=True)
+    stands = [("boss", "", False), ("ann", "left", True), ("bob", "left", True)]
+    fell = [("boss", "", False), ("ann", "", True), ("bob", "", True)]
+
+    def read() -> list[tuple[str, str, bool]]:
+        items = database.comparisons_since(START)[0]
+        return [(c.label.labeler, c.gold, c.is_marked) for c in items if isinstance(c, Comparison)]
+
+    assert (read(), database.gold_marks()) == (stands, pairs)
+    queue.mark_gold("boss", marked.query_id, marked=False)
+    assert (read(), database.gold_marks()) == (fell, {})
+    assert {row.gold for row in rows_of(database)} == {""}
+    queue.mark_gold("boss", marked.query_id)
+    assert (read(), database.gold_marks()) == (stands, pairs)
+    queue.retract("boss", "l1", "r1")
+    assert (read(), database.gold_marks()) == (fell, {})
+    assert answered(queue, "boss", Answer.RIGHT, "l2").query_id == marked.query_id
+    queue.mark_gold("boss", marked.query_id)
+    assert [side for _, side, _ in read()] == ["", "right", "right", ""]
 
 
 def test_only_an_own_answer_that_names_a_side_can_be_marked(database: ComparisonDatabase, queue: QueryQueue) -> None:

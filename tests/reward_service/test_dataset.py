@@ -213,3 +213,19 @@ def test_each_row_follows_how_far_its_labeler_is_believed() -> None:
     assert dataset.reliability.tolist() == [0.1, 0.95, 0.99, 0.1]
     dataset.believe({})
     assert dataset.reliability.tolist() == [0.95] * 4
+
+
+def test_marked_pairs_are_gold_as_long_as_their_marks_stand() -> None:
+    dataset, marked = make(), {}
+    for n in range(6):
+        each = replace(comparison(n), gold="left" if n < 4 else "", is_marked=n in (1, 2, 3))
+        dataset.add(each)
+        marked[n] = each.clip_ids
+    assert dataset.num_marked == 3
+    dataset.retract("label-1")
+    dataset.mark({marked[2]: "right", marked[4]: "left"})  # 3 is marked no longer; 4 was asked before it was marked
+    sides = {label_id: int(dataset.gold[row]) for row, label_id in enumerate(dataset._label_ids)}
+    assert sides == {"label-0": 1, "label-5": 0, "label-2": -1, "label-3": 0, "label-4": 0}
+    dataset.mark({marked[3]: "left"})
+    sides = {label_id: int(dataset.gold[row]) for row, label_id in enumerate(dataset._label_ids)}
+    assert sides == {"label-0": 1, "label-5": 0, "label-2": 0, "label-3": 1, "label-4": 0}

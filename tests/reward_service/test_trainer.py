@@ -41,6 +41,7 @@ class ListDatabase:
         self.log: list[Comparison | Retraction] = []
         self.newest: tuple[int, bytes] | None = None
         self.told: dict[str, dict[str, Any]] = {}
+        self.marks: dict[tuple[str, str], str] = {}
         self.covered = START  # up to where the newest saw the log
 
     def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
@@ -63,6 +64,9 @@ class ListDatabase:
 
     def set_status(self, component: str, status: dict[str, Any]) -> None:
         self.told[component] = status
+
+    def gold_marks(self) -> dict[tuple[str, str], str]:
+        return self.marks
 
     def retract(self, label_id: str) -> None:
         label = Label(f"0-{len(self.log) + 1}", f"un-{label_id}", "q", "oracle", None, label_id, 0.0)
@@ -457,6 +461,39 @@ def test_of_a_single_labeler_only_gold_can_tell() -> None:
     ]
     make(database, POOL).step()
     assert database.told["reliability"]["labelers"]["oracle"]["high"] < 0.5
+
+
+def test_a_mark_that_was_taken_back_no_longer_speaks_against_anybody_also_after_a_resume() -> None:
+    """An admin is wrong about twelve pairs, and both labelers answer them rightly."""
+    database = ListDatabase()
+    for n, item in enumerate(comparisons(12)):
+        assert isinstance(item, Comparison)
+        wrong = "left" if item.label.answer is Answer.RIGHT else "right"
+        database.marks[item.clip_ids] = wrong
+        for name in ("ann", "bob"):
+            label = replace(item.label, label_id=f"{name}-{n}", query_id=f"{name}s-own-{n}", labeler=name)
+            database.log.append(replace(item, label=label, gold=wrong, is_marked=True))
+    wrongly_marked = dict(database.marks)
+    trainer = make(database, POOL)
+
+    def told(one: RewardTrainer) -> tuple[int, int, bool]:
+        one.step()
+        ann = one.reliability.labelers["ann"]
+        return ann.gold_right, ann.gold_asked, ann.mean < 0.5
+
+    assert told(trainer) == (0, 12, True)
+    state = trainer.state_dict()
+    database.marks = dict(list(wrongly_marked.items())[:3])
+    assert told(trainer)[:2] == (0, 3)
+    database.marks = {}
+    assert told(trainer) == (0, 0, False)
+    database.marks = {pair: "left" if side == "right" else "right" for pair, side in wrongly_marked.items()}
+    assert told(trainer)[:2] == (12, 12)  # marked anew, rightly
+    database.marks = {}
+    resumed = make(database, POOL)
+    resumed.load_state_dict(state)
+    assert resumed.reliability.labelers["ann"].gold_asked == 12
+    assert told(resumed) == (0, 0, False)
 
 
 def test_labelers_weigh_the_same_until_they_are_estimated_and_in_the_ablation_on_returns() -> None:
