@@ -165,6 +165,11 @@ class Segment:
         return len(self.observations) - len(self.actions) + 1
 
     @property
+    def is_finite(self) -> bool:
+        """Whether all values are. Refused only by who cannot use others: rollouts hold none, files may."""
+        return bool(np.isfinite(self.observations).all() and np.isfinite(self.actions).all())
+
+    @property
     def stacks(self) -> Array:
         """[L, *O], a view."""
         return stacked(self.observations, self.depth)

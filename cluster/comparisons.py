@@ -81,7 +81,7 @@ def import_comparisons(file: Path, database: ComparisonDatabase, task: Task | No
 
 def check_rows(file: Path, task: Task | None = None) -> None:
     """Raises ComparisonsError for a damaged file, one without rows, and one whose clips do not fit the task or one
-    another."""
+    another, or hold values that are not finite."""
     expected = None
     if task is not None:
         steps = task.preset.clip_steps
@@ -96,6 +96,11 @@ def check_rows(file: Path, task: Task | None = None) -> None:
                     f"a clip of label {row.label.label_id} in {file} has observations and actions of shapes "
                     f"{shapes[0]} and {shapes[1]}, where {expected[0]} and {expected[1]} are expected; use "
                     "comparisons of the same task, and the same --clip-steps"
+                )
+            if not clip.segment.is_finite:
+                raise ComparisonsError(
+                    f"clip {clip.clip_id} of label {row.label.label_id} in {file} holds values that are not finite, "
+                    "from which nothing can be learned; take the rows of that clip out of the file"
                 )
     if expected is None:
         raise ComparisonsError(f"{file} holds no comparisons; export them from a run that has some")

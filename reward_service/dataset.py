@@ -43,6 +43,10 @@ class RewardDataError(ValueError):
     """What the reward service was given to learn from cannot be used."""
 
 
+class NotFiniteError(RewardDataError):
+    """A label compares a clip with values that are not finite: that one can be left out."""
+
+
 class ComparisonDataset:
     """N comparisons in contiguous arrays; row order has no meaning, but is the same for the same calls.
 
@@ -105,7 +109,7 @@ class ComparisonDataset:
 
     def add(self, comparison: Comparison) -> bool:
         """Take in one comparison; False if it was not stored: incomparable, or a label that is here already.
-        Raises RewardDataError for segments of other shapes, or with values that are not finite."""
+        Raises RewardDataError for segments of other shapes, NotFiniteError for values that are not finite."""
         label = comparison.label
         if label.answer is None or label.label_id in self._rows:
             return False
@@ -254,7 +258,5 @@ class ComparisonDataset:
                 f"{self._shapes[0]} and {self._shapes[1]}; use labels "
                 f"only with the task and clip length that they were given for"
             )
-        if not (np.isfinite(segment.observations).all() and np.isfinite(segment.actions).all()):
-            raise RewardDataError(
-                f"label {label_id} compares a clip with values that are not finite; retract that label"
-            )
+        if not segment.is_finite:
+            raise NotFiniteError(f"label {label_id} compares a clip with values that are not finite")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from reward_service.comparisons import Comparison, Retraction
 from reward_service.database import START
-from reward_service.dataset import ComparisonDataset, RewardDataError
+from reward_service.dataset import ComparisonDataset, NotFiniteError, RewardDataError
 from reward_service.majority import MajorityVote
 
 _READ_AT_ONCE = 512
@@ -35,6 +35,12 @@ class ComparisonFeed:
         return self._vote.num_votes if self._vote else len(self.dataset)
 
     @property
+    def num_left_out(self) -> int:
+        """Labels of clips with values that are not finite. Nothing can be learned from them, nor may they keep what
+        comes after them in the log from being read."""
+        return len(self._left_out)
+
+    @property
     def cursor(self) -> str:
         """Up to where the log has been read."""
         return self._cursor
@@ -43,6 +49,7 @@ class ComparisonFeed:
         """A new dataset with nothing in it, and the log from its start."""
         self.dataset = self._make_dataset()
         self._vote = MajorityVote() if self._majority else None
+        self._left_out: set[str] = set()
         self.unpublished = 0
         self._cursor = START
         self._items_read = 0
@@ -84,5 +91,9 @@ class ComparisonFeed:
         for item in self._vote.take(entry) if self._vote else [entry]:
             if item.label.retracts:
                 self.dataset.retract(item.label.retracts)
+                self._left_out.discard(item.label.retracts)
             if isinstance(item, Comparison):
-                self.dataset.add(item)
+                try:
+                    self.dataset.add(item)
+                except NotFiniteError:
+                    self._left_out.add(item.label.label_id)

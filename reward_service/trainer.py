@@ -238,12 +238,14 @@ class RewardTrainer:
                 return
 
     def _metrics(self, waiting: bool) -> dict[str, float]:
-        """num_labels: answers trained on or held out; num_incomparable: stored nowhere but counted."""
-        num_labels = self._feed.num_labels
+        """num_labels: answers trained on or held out; num_incomparable: of no use for that, but counted, since whoever
+        waits for so many answers waits for these too; num_left_out: those of them whose clips are not finite."""
+        num_labels, left_out = self._feed.num_labels, self._feed.num_left_out
         return self.fit.metrics() | {
             "waiting": float(waiting),
             "num_labels": float(num_labels),
-            "num_incomparable": float(self.dataset.num_incomparable),
+            "num_incomparable": float(self.dataset.num_incomparable + left_out),
+            "num_left_out": float(left_out),
             "reward_version": float(self.version),
             "gradient_steps": float(self.fit.gradient_steps),
             "gradient_steps_per_label": self.fit.gradient_steps / num_labels if num_labels else math.nan,

@@ -223,6 +223,24 @@ def test_comparisons_of_another_task_are_refused(database: ComparisonDatabase, t
         check_rows(tmp_path / "rows.jsonl", make_task("reacher"))
 
 
+@pytest.mark.parametrize("name", ["observations", "actions"])
+def test_a_file_with_values_that_are_not_finite_is_refused_whole(tmp_path: Path, name: str):
+    good, values = clip(0), np.full((10, 4), 0.5, np.float32)
+    values[3, 1] = np.nan if name == "observations" else np.inf
+    steps = dataclasses.replace(good.segment, actions=np.zeros((10, 4), np.float32))
+    bad = dataclasses.replace(clip(1), segment=dataclasses.replace(steps, **{name: values}))
+    fine = dataclasses.replace(good, segment=steps)
+    rows = [
+        Row(Label("", f"l{n}", f"q{n}", "ann", Answer.LEFT, "", 0.0), fine, other)
+        for n, other in enumerate((dataclasses.replace(fine, clip_id="other"), bad))
+    ]
+    write_rows(tmp_path / "rows.jsonl", "jsonl", rows)
+    with open_database(tmp_path / "new") as database:
+        with pytest.raises(ComparisonsError, match=r"clip1 of label l1 in .* not finite"):
+            import_comparisons(tmp_path / "rows.jsonl", database)
+        assert database.num_labels() == 0
+
+
 def test_a_file_that_cannot_be_written_leaves_nothing(database: ComparisonDatabase, tmp_path: Path):
     fill(database)
     (tmp_path / "taken").write_text("")

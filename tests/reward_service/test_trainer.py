@@ -575,6 +575,27 @@ def test_values_that_are_not_finite_are_refused_with_a_sentence() -> None:
         trainer.step()
 
 
+@pytest.mark.parametrize("majority", [False, True])
+def test_a_label_of_a_clip_that_is_not_finite_is_left_out_and_counted(majority: bool) -> None:
+    """It may have come by an import of before such were refused; what follows it in the log must be read."""
+    database = ListDatabase()
+    database.log = comparisons(12)
+    bad = database.log[3]
+    assert isinstance(bad, Comparison)
+    observations = bad.right.observations.copy()
+    observations[2, 0] = np.nan
+    database.log[3] = replace(bad, right=Segment(observations, bad.right.actions))
+    trainer = make(database, replace(SMALL, majority=majority))
+    metrics = trainer.step()
+    assert (len(trainer.dataset), metrics["num_left_out"], metrics["num_incomparable"]) == (11, 1, 1)
+    resumed = make(database, replace(SMALL, majority=majority))
+    resumed.load_state_dict(trainer.state_dict())
+    assert resumed.step()["num_left_out"] == 1
+    database.log.append(Retraction(replace(bad.label, label_id="undo", answer=None, retracts="label-3")))
+    metrics = trainer.step()
+    assert (len(trainer.dataset), metrics["num_left_out"], metrics["num_incomparable"]) == (11, 0, 0)
+
+
 def test_a_broken_connection_leaves_the_trainer_as_it_was() -> None:
     class Broken(ListDatabase):
         down = True
