@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from labeling.labelers import InviteError
 from labeling.queue import ConflictError, LeaseLostError
-from labeling.sessions import NotAdminError, NotInvitedError
+from labeling.sessions import MisdirectedError, NotAdminError, NotInvitedError
 
 
 class Refusal(BaseModel):
@@ -39,6 +39,7 @@ ALWAYS = _described(
         405: "only GET and POST are served",
         413: "the body is too large",
         415: "the body is not JSON",
+        421: "the page was loaded for another run or another labeler: X-Twoclips-Scope says which; reload it",
         429: "too many requests; Retry-After says when to come back",
         503: "the database does not answer; send it again, as Retry-After says",
     }
@@ -77,6 +78,10 @@ def add_refusals(app: FastAPI) -> None:
     @app.exception_handler(NotInvitedError)
     def uninvited(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 401)
+
+    @app.exception_handler(MisdirectedError)
+    def misdirected(_: Request, error: MisdirectedError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 421)
 
     @app.exception_handler(NotAdminError)
     def not_admin(_: Request, error: NotAdminError) -> JSONResponse:

@@ -5,6 +5,10 @@
 
 Who comes without a session is the local person, labeler and admin in one. That is for the loopback address alone: where
 only invited people get in there is no such person.
+
+A page outlives what it was loaded for: the next run takes the same port, and another person's invite replaces the
+cookie of all tabs. So a page says in the header SCOPE for whom it was loaded, and what is not meant for here is refused
+before anything happens. Who does not send it, as scripts, is taken as before.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from labeling.bodies import JoinBody
 from labeling.labelers import ABSOLUTE_S, LabelerPool, Person, Role
 from labeling.together import Together
 
+SCOPE = "x-twoclips-scope"
+"""`<run> <labeler>`: for whom a page was loaded."""
 LOCAL_LABELER = "local"
 _LOCAL = Person(LOCAL_LABELER, Role.ADMIN)
 _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
@@ -25,6 +31,10 @@ _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 class NotInvitedError(RuntimeError):
     """The request comes without a session that counts."""
+
+
+class MisdirectedError(RuntimeError):
+    """The request comes from a page that was loaded for another run, or another labeler. (HTTP: 421.)"""
 
 
 class NotAdminError(RuntimeError):
@@ -41,6 +51,7 @@ class Sessions:
 
     def __init__(self, pool: LabelerPool, run_id: str, invited_only: bool) -> None:
         self.pool = pool
+        self._run_id = run_id
         self._cookie = cookie_name(run_id)
         self._invited_only = invited_only
         self._known = Together(pool.whois_all)
@@ -56,12 +67,22 @@ class Sessions:
         return found
 
     async def labeler(self, request: Request) -> str:
-        """The name under which this person's answers are kept. Raises NotInvitedError."""
-        return (await self.person(request)).labeler
+        """The name under which this person's answers are kept. Raises NotInvitedError and MisdirectedError."""
+        return (await self._addressed(request)).labeler
+
+    async def _addressed(self, request: Request) -> Person:
+        """The person, if the page that asks was loaded for them."""
+        run_id, _, labeler = request.headers.get(SCOPE, "").partition(" ")
+        if run_id and run_id != self._run_id:
+            raise MisdirectedError("this page was loaded for another run than is served here now: reload it")
+        person = await self.person(request)
+        if labeler and labeler != person.labeler:
+            raise MisdirectedError("this page was loaded for another labeler than is signed in now: reload it")
+        return person
 
     async def admin(self, request: Request) -> str:
-        """The admin's name. Raises NotInvitedError and NotAdminError."""
-        person = await self.person(request)
+        """The admin's name. Raises NotInvitedError, MisdirectedError and NotAdminError."""
+        person = await self._addressed(request)
         if person.role is not Role.ADMIN:
             raise NotAdminError("this is for admins only: ask for an admin's invite")
         return person.labeler

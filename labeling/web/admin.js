@@ -2,7 +2,7 @@
  * The admin page: how the pool of labelers is doing, asked for every two seconds, and what steers it.
  * `document.documentElement.dataset.state` is loading, live, lost or shut.
  */
-import { get, post } from "./api.js";
+import { get, post, scopeOf } from "./api.js";
 import { keepAsking, shut, signIn, write, writeFigure } from "./board.js";
 import { confirmed } from "./confirm.js";
 import { byId } from "./face.js";
@@ -20,15 +20,19 @@ class Admin {
   });
   #askNow = () => {};
   #isPaused = false;
+  #scope = "";
 
   async start() {
     const session = await signIn();
     if (!session) return;
+    this.#scope = scopeOf(session);
     if (session.role !== "admin") {
       shut("This page is for admins", "Ask whoever runs this for an admin’s invite.");
       return;
     }
-    this.#askNow = keepAsking(EVERY_MS, async () => this.#write(await get("/api/admin/overview")));
+    this.#askNow = keepAsking(EVERY_MS, async () => {
+      this.#write(await get("/api/admin/overview", this.#scope));
+    });
     byId("pause-all").addEventListener("click", () => this.#pause(EVERYBODY, !this.#isPaused));
     byId("invite").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -95,7 +99,7 @@ class Admin {
 
   async #do(path, body, said) {
     try {
-      const reply = await post(`/api/admin/${path}`, body);
+      const reply = await post(`/api/admin/${path}`, body, this.#scope);
       write("notice", said);
       this.#askNow();
       return reply;

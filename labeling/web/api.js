@@ -11,6 +11,9 @@ export class ApiError extends Error {
   }
 }
 
+/** For whom a page was loaded, as the server is told: it may have become another run's, or another labeler's. */
+export const scopeOf = ({ run, labeler }) => `${run} ${labeler}`;
+
 /** 16 random bytes in hex: tokens of claims, ids of labels and of retractions. */
 export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -31,11 +34,14 @@ async function request(path, options = {}, read = (response) => response.json())
   throw new ApiError(response.ok ? 0 : response.status, sentence, Number.isFinite(retryAfterS) ? retryAfterS : null);
 }
 
-export const get = (path) => request(path);
+const scoped = (scope) => (scope ? { "X-Twoclips-Scope": scope } : {});
+
+/** scope: see `scopeOf`. A page that is out of date by then is told so with a 421. */
+export const get = (path, scope = "") => request(path, { headers: scoped(scope) });
 export const getBlob = (path) => request(path, {}, (response) => response.blob());
 
 /** keepalive: a request on its way survives the page. */
-export function post(path, body) {
-  const headers = { "Content-Type": "application/json", "X-Twoclips": "1" };
+export function post(path, body, scope = "") {
+  const headers = { "Content-Type": "application/json", "X-Twoclips": "1", ...scoped(scope) };
   return request(path, { method: "POST", headers, body: JSON.stringify(body), keepalive: true });
 }

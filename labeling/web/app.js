@@ -3,7 +3,7 @@
  * state (loading, practice, labeling, waiting, paused, error), query (id of the pair on screen), saved (answers not yet
  * sent), shows (world, which can be turned, or pictures).
  */
-import { get } from "./api.js";
+import { get, scopeOf } from "./api.js";
 import { Evidence } from "./evidence.js";
 import {
   byId, cover, floorColors, say, spoken, stacked, writeClock, writeKeys, writeProgress, writeSides,
@@ -49,6 +49,7 @@ class App {
   #waitingSince = 0;
   #hasFeedback = false;
   #isInviteOver = false;
+  #isLeaving = false;
 
   async start() {
     const scene = await this.#load();
@@ -68,8 +69,9 @@ class App {
       return this.#fail("This browser cannot draw the clips", reason);
     }
     status.shows = scene.camera ? "world" : "pictures";
-    this.#outbox = new Outbox(storage, `${this.#session.run} ${this.#session.labeler}`);
-    this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s);
+    const scope = scopeOf(this.#session);
+    this.#outbox = new Outbox(storage, scope);
+    this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s, scope);
     this.#practice = new Practice(storage, this.#session.task);
     this.#help = new Help(keys, () => this.#outbox.history, () => writeKeys(keys), () => this.#practise(true));
     byId("admin-link").hidden = this.#session.role !== "admin";
@@ -95,6 +97,7 @@ class App {
         trouble = (await useInvite()) || trouble;
         const [session, scene] = await Promise.all([get("/api/session"), get("/api/scene")]);
         this.#session = session;
+        status.state = "loading";
         this.#isInviteOver = trouble !== ""; // whoever is signed in already, or needs no session, gets in all the same
         return scene;
       } catch (error) {
@@ -118,10 +121,9 @@ class App {
     this.#stage.addEventListener("failed", ({ detail }) => this.#skipUndrawable(detail));
     this.#pairs.addEventListener("ready", () => status.state === "waiting" && this.#showNext());
     this.#pairs.addEventListener("dry", () => this.#writeWaiting());
-    this.#pairs.addEventListener("trouble", ({ detail }) => {
-      if (detail.status === 401) this.#shut(detail.message);
-      else if (status.state === "waiting") byId("cover-text").textContent = `${detail.message} Trying again.`;
-    });
+    for (const part of [this.#pairs, this.#outbox]) {
+      part.addEventListener("trouble", ({ detail }) => this.#suffer(detail));
+    }
     this.#pairs.addEventListener("lost", () => {
       if (status.state !== "labeling") return;
       this.#showNext();
@@ -138,11 +140,14 @@ class App {
       if (status.state === "waiting" && progress.latest.open > 0) this.#pairs.fill();
     });
     progress.addEventListener("paused", () => {
+      if (status.state === "error") return;
       if (progress.isPaused) this.#pairs.rest();
       else this.#pairs.wake();
-      if (status.state !== "practice" && status.state !== "error") this.#showNext();
+      if (status.state !== "practice") this.#showNext();
     });
-    addEventListener("beforeunload", (event) => this.#outbox.waiting && event.preventDefault());
+    addEventListener("beforeunload", (event) => {
+      if (this.#outbox.waiting && !this.#isLeaving) event.preventDefault();
+    });
     setInterval(() => {
       saved.write(this.#outbox);
       if (status.state === "waiting") this.#writeWaiting();
@@ -225,7 +230,7 @@ class App {
   async #markGold() {
     if (this.#session.role !== "admin") return;
     const last = this.#undoable.at(-1);
-    say(await toggleGold(last, this.#stateOf(last)));
+    say(await toggleGold(last, this.#stateOf(last), scopeOf(this.#session)));
   }
 
   #stateOf(answered) {
@@ -276,6 +281,25 @@ class App {
     this.#showNothing("paused");
     say("");
     cover("Paused", "Labeling rests for the moment. It goes on here by itself; you need do nothing.");
+  }
+
+  #suffer(error) {
+    if (error.status === 421) this.#leave(error.message);
+    else if (error.status === 401) this.#shut(error.message);
+    else if (status.state === "waiting") byId("cover-text").textContent = `${error.message} Trying again.`;
+  }
+
+  /** The page has become another run's, or another labeler's: what waits in the outbox stays there, for its own. */
+  #leave(reason) {
+    this.#pairs.rest();
+    this.#showNothing("error");
+    if (this.#outbox.isVolatile && this.#outbox.waiting) {
+      const remedy = "leave the tab open until its run, or its labeler, is back.";
+      return cover("This page is out of date", `Its answers could not be stored in this browser: ${remedy}`);
+    }
+    cover("This page is out of date", reason);
+    this.#isLeaving = true;
+    return location.reload();
   }
 
   /** The session has ended: what waits in the outbox stays there, for the next one. */

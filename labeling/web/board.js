@@ -68,7 +68,7 @@ export function sayLive(isLive, reason = "") {
 
 /**
  * Calls `ask` at once and then every so often, not while the page is hidden, and never twice at a time. What fails is
- * said and tried again. Returns a function that asks now.
+ * said and tried again; a page that has become another run's is loaded anew. Returns a function that asks now.
  */
 export function keepAsking(everyMs, ask) {
   let timer = 0;
@@ -81,7 +81,8 @@ export function keepAsking(everyMs, ask) {
       await ask();
       sayLive(true);
     } catch (error) {
-      if (error.status === 401) shut("You are not signed in", error.message);
+      if (error.status === 421) location.reload();
+      else if (error.status === 401) shut("You are not signed in", error.message);
       else if (error.status === 403) shut("This page is for admins", error.message);
       else if (error.status === undefined) throw error;
       else sayLive(false, error.message);

@@ -2,7 +2,7 @@
  * The question of the demo, in the labeling pages' own parts: two paths on a stage, answered by keys, buttons or swipes.
  * As long as a synthetic labeler answers it shows the pairs that it was asked about, and what it said.
  */
-import { get } from "./api.js";
+import { get, scopeOf } from "./api.js";
 import { write } from "./board.js";
 import { Evidence } from "./evidence.js";
 import { byId, floorColors, spoken, stacked } from "./face.js";
@@ -79,10 +79,10 @@ export class Ask {
     if (this.#pairs) return this.#pairs.wake();
     const session = await get("/api/session");
     if (run !== this.#run || !this.#isMine) return; // begun anew meanwhile
-    const outbox = new Outbox(this.#storage, `${session.run} ${session.labeler}`);
+    const outbox = new Outbox(this.#storage, scopeOf(session));
     this.#outbox = outbox;
-    outbox.addEventListener("change", () => (status.saved = String(outbox.waiting)));
-    const pairs = new Pairs(0, session.lease_s);
+    outbox.addEventListener("change", () => outbox === this.#outbox && (status.saved = String(outbox.waiting)));
+    const pairs = new Pairs(0, session.lease_s, scopeOf(session));
     this.#pairs = pairs;
     pairs.addEventListener("ready", () => pairs === this.#pairs && this.#isMine && !this.#shown && this.#showNext());
     pairs.addEventListener("lost", () => pairs === this.#pairs && this.#showNext());

@@ -2,7 +2,8 @@
  * Answers and retractions on their way to the server. Each has a key of its own in storage, under the id that the
  * server knows it by: tabs never overwrite each other's, and what two tabs send twice counts once.
  *
- * Events: "change", whenever `waiting` or `history` may differ; "sent" with the server's reply; "refused".
+ * Events: "change", whenever `waiting` or `history` may differ; "sent" with the server's reply; "refused"; "trouble" with
+ * the ApiError for which an entry has to wait.
  */
 import { ApiError, newId, post } from "./api.js";
 
@@ -26,7 +27,7 @@ export class Outbox extends EventTarget {
   history = [];
   trouble = "";
 
-  /** `scope` names run and labeler: runs served in turn on one port share a browser's storage, but no answers. */
+  /** `scope`: see `scopeOf`. Runs served in turn on one port share a browser's storage, but no answers. */
   constructor(storage, scope) {
     super();
     this.#storage = storage;
@@ -96,7 +97,8 @@ export class Outbox extends EventTarget {
     entry.attempts += 1;
     this.#storage.set(PREFIX + entry.id, entry);
     try {
-      const reply = await post(entry.kind === "answer" ? "/api/answers" : "/api/retractions", entry.body);
+      const path = entry.kind === "answer" ? "/api/answers" : "/api/retractions";
+      const reply = await post(path, entry.body, entry.scope);
       this.#failures = 0;
       this.trouble = "";
       this.#storage.remove(PREFIX + entry.id);
@@ -106,6 +108,7 @@ export class Outbox extends EventTarget {
       if (!(error instanceof ApiError)) throw error;
       if (!FINAL.has(error.status)) {
         this.trouble = error.message;
+        this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
         const pauseMs = Math.min(MAX_PAUSE_MS, 500 * 2 ** this.#failures++) * (0.75 + Math.random() / 2);
         return Math.max(pauseMs, (error.retryAfterS ?? 0) * 1000);
       }

@@ -11,19 +11,20 @@ const AHEAD = 3;
 const ASK_AGAIN_MS = 2_000;
 const MAX_PAUSE_MS = 15_000;
 const MARGIN_MS = 1_500; // a lease that ends sooner is not worth showing
-const KEPT = "twoclips.leases";
+const KEPT = "twoclips.leases.";
 const AWAY_AFTER_MS = 180_000; // who has done nothing for so long lets others label
 
 export class Pairs extends EventTarget {
   #numGeoms;
   #leaseMs;
+  #scope;
   #ready = [];
   #token = "";
   #isClaiming = false;
   #failures = 0;
   #timer = 0;
   #activeAt = Date.now();
-  #kept = takeKept();
+  #kept;
 
   shown = null;
   /** The last claim found nothing. */
@@ -33,17 +34,20 @@ export class Pairs extends EventTarget {
   /** Nothing is claimed and no lease is held on to. */
   isResting = false;
 
-  constructor(numGeoms, leaseS) {
+  /** `scope`: see `scopeOf`. What is claimed for it is nobody else's to withdraw or to hold. */
+  constructor(numGeoms, leaseS, scope) {
     super();
     this.#numGeoms = numGeoms;
     this.#leaseMs = leaseS * 1000;
+    this.#scope = scope;
+    this.#kept = takeKept(scope);
     setInterval(() => this.#heartbeat(), Math.max(1_000, Math.min(20_000, this.#leaseMs / 3)));
     document.addEventListener("visibilitychange", () => document.hidden || this.noteActivity());
     addEventListener("online", () => this.fill());
     // also what is claimed just now: its reply may come too late for this page
     addEventListener("pagehide", () =>
-      keep([...this.#held().map((pair) => pair.token), ...(this.#token ? [this.#token] : []), ...this.#kept]));
-    addEventListener("pageshow", (event) => event.persisted && takeKept());
+      keep(scope, [...this.#held().map((pair) => pair.token), ...(this.#token ? [this.#token] : []), ...this.#kept]));
+    addEventListener("pageshow", (event) => event.persisted && takeKept(scope));
   }
 
   /** Makes the next pair the shown one; null when there is none yet. */
@@ -111,7 +115,7 @@ export class Pairs extends EventTarget {
     this.#token ||= this.#kept.shift() ?? newId();
     let pair;
     try {
-      ({ pair } = await post("/api/claims", { token: this.#token }));
+      ({ pair } = await post("/api/claims", { token: this.#token }, this.#scope));
       if (pair) {
         const endsAt = Date.now() + pair.deadline_s * 1000;
         const clips = await decodePair(pair, this.#numGeoms);
@@ -129,7 +133,7 @@ export class Pairs extends EventTarget {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 410) this.#token = "";
       this.isTroubled = true;
-      this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
+      this.#tell(error);
       const pauseMs = Math.min(MAX_PAUSE_MS, 500 * 2 ** this.#failures++);
       return Math.max(pauseMs, (error.retryAfterS ?? 0) * 1000);
     }
@@ -144,7 +148,12 @@ export class Pairs extends EventTarget {
   }
 
   async #withdraw(token, reason) {
-    await post("/api/withdrawals", { token, reason: reason.slice(0, 500) }).catch(() => {}); // else its lease runs out
+    const body = { token, reason: reason.slice(0, 500) };
+    await post("/api/withdrawals", body, this.#scope).catch(() => {}); // else its lease runs out
+  }
+
+  #tell(error) {
+    this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
   }
 
   #held() {
@@ -154,7 +163,11 @@ export class Pairs extends EventTarget {
   async #heartbeat() {
     const held = this.#held().slice(0, 8);
     if (!held.length || Date.now() - this.#activeAt > AWAY_AFTER_MS) return;
-    const { deadlines } = await post("/api/heartbeats", { tokens: held.map((pair) => pair.token) }).catch(() => ({}));
+    const tokens = held.map((pair) => pair.token);
+    const { deadlines } = await post("/api/heartbeats", { tokens }, this.#scope).catch((error) => {
+      if (error.status === 421) this.#tell(error); // any other trouble the next heartbeat, or the next claim, gets over
+      return {};
+    });
     if (!deadlines) return;
     for (const pair of held) {
       const leftS = deadlines[pair.token];
@@ -170,18 +183,18 @@ export class Pairs extends EventTarget {
 }
 
 /** Leases outlive a reload, for this tab alone: they are taken out at once, so that a copy of the tab finds none. */
-function keep(tokens) {
+function keep(scope, tokens) {
   try {
-    sessionStorage.setItem(KEPT, JSON.stringify(tokens));
+    sessionStorage.setItem(KEPT + scope, JSON.stringify(tokens));
   } catch {
     // they run out by themselves
   }
 }
 
-function takeKept() {
+function takeKept(scope) {
   try {
-    const tokens = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
-    sessionStorage.removeItem(KEPT);
+    const tokens = JSON.parse(sessionStorage.getItem(KEPT + scope) ?? "[]");
+    sessionStorage.removeItem(KEPT + scope);
     return tokens.filter((token) => /^[0-9a-f]{32}$/.test(token));
   } catch {
     return [];

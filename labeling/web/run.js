@@ -2,7 +2,7 @@
  * The run page: figures as they come, curves from the start, and for admins where the reward model has been asked and
  * what it makes of the newest clips. `document.documentElement.dataset.state` is loading, live, lost or shut.
  */
-import { get } from "./api.js";
+import { get, scopeOf } from "./api.js";
 import { keepAsking, signIn, write, writeFigure } from "./board.js";
 import { Belief } from "./belief.js";
 import { Chart } from "./chart.js";
@@ -36,6 +36,7 @@ class Run {
   async start() {
     const session = await signIn();
     if (!session) return;
+    const scope = scopeOf(session);
     const isAdmin = session.role === "admin";
     byId("admin-link").hidden = !isAdmin;
     this.#progress.addEventListener("change", () => this.#write(this.#progress.latest));
@@ -43,7 +44,7 @@ class Run {
     this.#progress.start();
     if (isAdmin) this.#belief = new Belief();
     if (isAdmin && session.drawable) await this.#openGallery();
-    keepAsking(EVERY_MS, () => this.#ask());
+    keepAsking(EVERY_MS, () => this.#ask(scope));
   }
 
   async #openGallery() {
@@ -54,8 +55,8 @@ class Run {
     }
   }
 
-  async #ask() {
-    const columns = await get("/api/history");
+  async #ask(scope) {
+    const columns = await get("/api/history", scope);
     for (const chart of this.#charts) chart.write(columns);
     if (this.#belief?.mayBeDrawn && this.#numAsked % GALLERY_EVERY === 0) await this.#belief.refresh();
     if (this.#gallery && this.#numAsked % GALLERY_EVERY === 0) await this.#gallery.refresh();

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
@@ -30,7 +30,7 @@ def served(database: ComparisonDatabase, task: str) -> Iterator[str]:
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: ASGIApp) -> Iterator[str]:
     """The address of a server of any application."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,0 +1,132 @@
+"""Pages that outlive what they were loaded for: the next run on the same port, and another person in the next tab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from labeling.labelers import LabelerPool
+from labeling.server import PoolConfig, make_app
+from reward_service.database import ComparisonDatabase
+from tests.labeling.browsing import Visit, listening, until
+from tests.labeling.pool import TASK, offer_pairs
+
+pytestmark = [pytest.mark.browser, pytest.mark.redis]
+
+WAITING = """() => Object.keys(localStorage).filter((key) => key.startsWith("twoclips.outbox."))
+  .map((key) => JSON.parse(localStorage.getItem(key)).scope)"""
+
+
+class Port:
+    """One address, at which one run's pages are served after another's."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+def _pages(database: ComparisonDatabase) -> FastAPI:
+    return make_app(PoolConfig(database.run_id, TASK), database.client)
+
+
+def test_a_page_left_open_takes_nothing_from_the_next_run_and_its_answers_wait_for_their_own(
+    browser: Any, database: ComparisonDatabase
+) -> None:
+    following = ComparisonDatabase(database.client, f"{database.run_id}-next")
+    offer_pairs(database, 8)
+    theirs = offer_pairs(following, 8, seed=1)
+    port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
+    with listening(port) as address:
+        page = Visit(context, address).open()
+        context.route("**/api/answers", lambda route: route.abort())
+        query = page.answer("left")
+        page.reach(saved="1")
+        port.app = _pages(following)
+        context.unroute("**/api/answers")
+        page.reach(saved="0", state="labeling")  # it has loaded itself anew
+        until(lambda: page.data("query") in theirs, "a pair of the run that is served now")
+        assert (database.num_labels(), following.num_labels()) == (0, 0)
+        assert following.num_open_queries() == 8
+        assert page.tab.evaluate(WAITING) == [f"{database.run_id} local"]
+        page.answer("right")
+        page.reach(saved="0")
+        assert following.num_labels() == 1
+        port.app = _pages(database)
+        page.answer("right")  # what it claims next tells it
+        until(lambda: database.num_labels() == 1, "the answer that waited for its run")
+        assert [label.query_id for label in database.labels_since("0-0")[0]] == [query]
+    context.close()
+    assert page.errors == []
+
+
+def test_a_page_left_open_that_nobody_touches_finds_out_by_its_heartbeat(
+    browser: Any, database: ComparisonDatabase
+) -> None:
+    following = ComparisonDatabase(database.client, f"{database.run_id}-next")
+    offer_pairs(database, 8)
+    theirs = offer_pairs(following, 8, seed=1)
+    app = make_app(PoolConfig(database.run_id, TASK, lease_s=4.0), database.client)
+    port, context = Port(app), browser.new_context(viewport={"width": 1280, "height": 800})
+    with listening(port) as address:
+        page = Visit(context, address).open()
+        page.tab.evaluate("window.isOld = true")
+        port.app = _pages(following)
+        until(lambda: page.data("query") in theirs, "a pair of the run that is served now")
+        assert page.tab.evaluate("window.isOld") is None, "the page was loaded anew, with what it says of the run"
+    context.close()
+    assert page.errors == []
+
+
+def test_an_answer_never_goes_out_under_the_name_of_who_signed_in_later(
+    browser: Any, database: ComparisonDatabase, address: str
+) -> None:
+    offer_pairs(database, 12)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = Visit(context, address).open()
+    context.route("**/api/answers", lambda route: route.abort())
+    page.answer("left")
+    page.reach(saved="1")
+    invite = LabelerPool(database.client, database.run_id).invite("anna")
+    other = Visit(context, f"{address}#invite={invite}").open()
+    context.unroute("**/api/answers")
+    page.reach(saved="0", state="labeling")
+    assert page.tab.evaluate(WAITING) == [f"{database.run_id} local"]
+    page.tab.bring_to_front()
+    page.answer("right")
+    page.reach(saved="0")
+    assert [label.labeler for label in database.labels_since("0-0")[0]] == ["anna"]
+    context.close()
+    assert page.errors == other.errors == []
+
+
+def test_what_could_not_be_stored_is_not_lost_to_a_reload(browser: Any, database: ComparisonDatabase) -> None:
+    following = ComparisonDatabase(database.client, f"{database.run_id}-next")
+    offer_pairs(database, 4)
+    port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
+    with listening(port) as address:
+        page = Visit(context, address)
+        page.tab.add_init_script("""
+            const store = Storage.prototype.setItem;
+            Storage.prototype.setItem = function (key, value) {
+              if (!key.startsWith("twoclips.practised")) throw new DOMException("full", "QuotaExceededError");
+              store.call(this, key, value);
+            };
+        """)
+        page.open()
+        context.route("**/api/answers", lambda route: route.abort())
+        page.answer("left")
+        page.reach(saved="1")
+        port.app = _pages(following)
+        context.unroute("**/api/answers")
+        page.reach(state="error", saved="1")
+        page.has_said("cover-text", "leave the tab open")
+        port.app = _pages(database)
+        page.reach(saved="0")
+        assert database.num_labels() == 1
+    context.close()
+    assert page.errors == []

@@ -1,0 +1,77 @@
+"""Who a request comes from: for whom its page was loaded, who signs in and out, and what a lost reply leaves behind."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from labeling.server import PoolConfig, make_app
+from labeling.sessions import SCOPE
+from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import TASK, offer_pairs
+
+pytestmark = pytest.mark.redis
+
+HEADERS = {"x-twoclips": "1"}
+
+
+@pytest.fixture
+def client(database: ComparisonDatabase) -> Iterator[TestClient]:
+    offer_pairs(database, 4)
+    app = make_app(PoolConfig(database.run_id, TASK), database.client)
+    with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
+        yield client
+
+
+def _id() -> str:
+    return secrets.token_hex(16)
+
+
+def _claim(client: TestClient) -> dict[str, Any]:
+    return client.post("/api/claims", json={"token": _id()}).json()["pair"]
+
+
+def _answer(pair: dict[str, Any]) -> dict[str, Any]:
+    ids = {"label_id": _id(), "token": pair["token"], "query": pair["query"]}
+    return {**ids, "answer": "left", "evidence": {"response_s": 3.2}}
+
+
+@pytest.mark.parametrize("path", ["claims", "answers", "retractions", "heartbeats", "withdrawals"])
+@pytest.mark.parametrize("other", ["another-run local", "{run} anna", "another-run", "another-run/local"])
+def test_what_a_page_of_another_run_or_labeler_sends_changes_nothing(
+    client: TestClient, database: ComparisonDatabase, path: str, other: str
+) -> None:
+    given, held = _answer(_claim(client)), _claim(client)
+    client.post("/api/answers", json=given)
+    bodies: dict[str, Any] = {
+        "claims": {"token": _id()},
+        "answers": _answer(held),
+        "retractions": {"retraction_id": _id(), "label_id": given["label_id"]},
+        "heartbeats": {"tokens": [held["token"]]},
+        "withdrawals": {"token": held["token"]},
+    }
+    leases = f"{database.prefix}leases"
+    before = database.counts(), database.client.zrange(leases, 0, -1, withscores=True)
+    reply = client.post(f"/api/{path}", json=bodies[path], headers={SCOPE: other.format(run=database.run_id)})
+    assert reply.status_code == 421
+    assert "reload it" in reply.json()["error"]
+    assert (database.counts(), database.client.zrange(leases, 0, -1, withscores=True)) == before
+    assert len(database.labels_since(START)[0]) == 1
+    ours = {SCOPE: f"{database.run_id} local"}
+    assert client.post(f"/api/{path}", json=bodies[path], headers=ours).status_code == 200
+
+
+def test_an_admins_page_of_another_run_steers_nothing(client: TestClient, database: ComparisonDatabase) -> None:
+    for scope, status in (("another-run local", 421), (f"{database.run_id} local", 200)):
+        pause = {"labeler": "*", "paused": True}
+        assert client.post("/api/admin/pauses", json=pause, headers={SCOPE: scope}).status_code == status
+        assert client.get("/api/session").json()["paused"] == (status == 200)
+
+
+def test_whose_page_it_is_is_told_whatever_it_was_loaded_for(client: TestClient) -> None:
+    """Otherwise a page that is out of date could not find out for whom to load anew."""
+    assert client.get("/api/session", headers={SCOPE: "another-run anna"}).json()["labeler"] == "local"
