@@ -69,9 +69,8 @@ class App {
       return this.#fail("This browser cannot draw the clips", reason);
     }
     status.shows = scene.camera ? "world" : "pictures";
-    const scope = scopeOf(this.#session);
-    this.#outbox = new Outbox(storage, scope);
-    this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s, scope);
+    this.#outbox = new Outbox(storage, scopeOf(this.#session));
+    this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s, this.#outbox);
     this.#practice = new Practice(storage, this.#session.task);
     this.#help = new Help(keys, () => this.#outbox.history, () => writeKeys(keys), () => this.#practise(true));
     byId("admin-link").hidden = this.#session.role !== "admin";
@@ -132,7 +131,7 @@ class App {
     this.#outbox.addEventListener("change", () => saved.write(this.#outbox));
     this.#outbox.addEventListener("sent", ({ detail }) => progress.take(detail.progress));
     this.#outbox.addEventListener("refused", ({ detail }) => {
-      if (detail.status === 410) say("Your last answer came too late: the pair had gone to somebody else.");
+      if (detail.status === 410) say("An answer came too late: that pair was in your hands no longer.");
       else say(detail.status === 409 ? `Not taken: ${detail.message}.` : `An answer was refused: ${detail.message}`);
     });
     progress.addEventListener("change", () => {
@@ -230,7 +229,7 @@ class App {
   async #markGold() {
     if (this.#session.role !== "admin") return;
     const last = this.#undoable.at(-1);
-    say(await toggleGold(last, this.#stateOf(last), scopeOf(this.#session)));
+    say(await toggleGold(last, this.#stateOf(last), this.#outbox.scope));
   }
 
   #stateOf(answered) {
@@ -286,7 +285,9 @@ class App {
   #suffer(error) {
     if (error.status === 421) this.#leave(error.message);
     else if (error.status === 401) this.#shut(error.message);
-    else if (status.state === "waiting") byId("cover-text").textContent = `${error.message} Trying again.`;
+    else if (status.state !== "waiting") return;
+    else if (this.#pairs.isHeld) this.#writeWaiting();
+    else byId("cover-text").textContent = `${error.message} Trying again.`;
   }
 
   /** The page has become another run's, or another labeler's: what waits in the outbox stays there, for its own. */
@@ -327,13 +328,16 @@ class App {
     const seconds = Math.floor((Date.now() - this.#waitingSince) / 1000);
     const { labels, due, wanted } = progress.latest ?? { labels: 0, due: 0, wanted: 0 };
     const areIn = due > 0 && labels >= wanted; // nothing is due where the run has told nothing yet
-    const title = this.#pairs.isDry
+    const { isHeld } = this.#pairs;
+    const isDry = this.#pairs.isDry && !isHeld;
+    const title = isDry
       ? areIn ? "All labels are in. Thank you!" : "Thank you. Nothing to label just now."
       : "One moment";
     if (byId("cover-title").textContent !== title) byId("cover-title").textContent = title;
-    if (this.#pairs.isTroubled) return;
+    if (this.#pairs.isTroubled && !isHeld) return;
     const waits = areIn ? "You can close this page." : `waiting for clips: ${seconds} s`;
-    byId("cover-text").textContent = this.#pairs.isDry ? waits : "The clips are on their way.";
+    const comes = isHeld ? `${this.#outbox.trouble} Your answers go out first.` : "The clips are on their way.";
+    byId("cover-text").textContent = isDry ? waits : comes;
   }
 
   async #practise(again) {

@@ -82,10 +82,11 @@ export class Ask {
     const outbox = new Outbox(this.#storage, scopeOf(session));
     this.#outbox = outbox;
     outbox.addEventListener("change", () => outbox === this.#outbox && (status.saved = String(outbox.waiting)));
-    const pairs = new Pairs(0, session.lease_s, scopeOf(session));
+    const pairs = new Pairs(0, session.lease_s, outbox);
     this.#pairs = pairs;
     pairs.addEventListener("ready", () => pairs === this.#pairs && this.#isMine && !this.#shown && this.#showNext());
     pairs.addEventListener("lost", () => pairs === this.#pairs && this.#showNext());
+    outbox.drain();
     pairs.fill();
   }
 

@@ -3,7 +3,7 @@
  * server knows it by: tabs never overwrite each other's, and what two tabs send twice counts once.
  *
  * Events: "change", whenever `waiting` or `history` may differ; "sent" with the server's reply; "refused"; "trouble" with
- * the ApiError for which an entry has to wait.
+ * the ApiError for which an entry has to wait; "caughtUp" when nothing is behind any more.
  */
 import { ApiError, newId, post } from "./api.js";
 
@@ -16,7 +16,6 @@ const FINAL = new Set([400, 404, 403, 405, 409, 410, 413, 415, 422]); // sending
 
 export class Outbox extends EventTarget {
   #storage;
-  #scope;
   #owner;
   #isDraining = false;
   #failures = 0;
@@ -26,13 +25,16 @@ export class Outbox extends EventTarget {
   /** The newest answers first: {id, answer, at, state: waiting | saved | late | refused | undone, note}. */
   history = [];
   trouble = "";
+  /** Something failed, or was left by a page before this one. By now its lease may be over, and its pair free again. */
+  isBehind;
 
   /** `scope`: see `scopeOf`. Runs served in turn on one port share a browser's storage, but no answers. */
   constructor(storage, scope) {
     super();
     this.#storage = storage;
-    this.#scope = scope;
+    this.scope = scope;
     this.#owner = tabId();
+    this.isBehind = this.waiting > 0;
     for (const key of storage.keys(REFUSED_PREFIX)) this.history.push(storage.get(key));
     this.history = this.history.filter((line) => line?.id).sort((a, b) => b.at - a.at).slice(0, MAX_HISTORY);
     addEventListener("online", () => this.drain());
@@ -65,6 +67,7 @@ export class Outbox extends EventTarget {
     this.#mark(id, "undone");
     if (entry && entry.attempts === 0 && isOurs) {
       this.#storage.remove(PREFIX + id);
+      if (!this.waiting) this.#catchUp();
       this.#changed();
       return true;
     }
@@ -83,9 +86,11 @@ export class Outbox extends EventTarget {
       for (let entry = this.#next(); entry; entry = this.#next()) {
         const pauseMs = navigator.onLine ? await this.#send(entry) : MAX_PAUSE_MS;
         if (pauseMs === null) continue;
+        this.isBehind = true;
         this.#retry = setTimeout(() => this.drain(), pauseMs);
-        break;
+        return;
       }
+      this.#catchUp();
     } finally {
       this.#isDraining = false;
       this.#changed();
@@ -118,6 +123,12 @@ export class Outbox extends EventTarget {
     return null;
   }
 
+  #catchUp() {
+    if (!this.isBehind) return;
+    this.isBehind = false;
+    this.dispatchEvent(new Event("caughtUp"));
+  }
+
   #refuse(entry, error) {
     this.#storage.remove(PREFIX + entry.id);
     // A retraction of what never arrived has nothing to do.
@@ -133,7 +144,7 @@ export class Outbox extends EventTarget {
 
   #put(kind, id, body) {
     this.#lastAt = Math.max(Date.now(), this.#lastAt + 1); // the order of one tab's entries is strict
-    const entry = { id, kind, body, scope: this.#scope, owner: this.#owner, at: this.#lastAt, attempts: 0 };
+    const entry = { id, kind, body, scope: this.scope, owner: this.#owner, at: this.#lastAt, attempts: 0 };
     this.#storage.set(PREFIX + id, entry);
     this.#changed();
     this.drain();
@@ -141,7 +152,7 @@ export class Outbox extends EventTarget {
 
   #entries() {
     const entries = this.#storage.keys(PREFIX).map((key) => this.#storage.get(key));
-    return entries.filter((entry) => entry?.scope === this.#scope).sort((a, b) => a.at - b.at);
+    return entries.filter((entry) => entry?.scope === this.scope).sort((a, b) => a.at - b.at);
   }
 
   #next() {

@@ -1,6 +1,7 @@
 /**
  * Pairs of clips in this tab's hands: claimed and decoded ahead of need, kept by heartbeats, dropped when the lease is
- * over. Nothing to label is no error: it asks again, every two seconds, until there is.
+ * over. Nothing to label is no error: it asks again, every two seconds, until there is. Answers that are behind go first:
+ * until the outbox has caught up nothing is claimed, or a pair might come back that has its answer.
  *
  * Events: "ready" when a pair came in; "lost" when the shown pair's lease is over; "trouble" with an ApiError.
  */
@@ -17,7 +18,7 @@ const AWAY_AFTER_MS = 180_000; // who has done nothing for so long lets others l
 export class Pairs extends EventTarget {
   #numGeoms;
   #leaseMs;
-  #scope;
+  #outbox;
   #ready = [];
   #token = "";
   #isClaiming = false;
@@ -34,20 +35,28 @@ export class Pairs extends EventTarget {
   /** Nothing is claimed and no lease is held on to. */
   isResting = false;
 
-  /** `scope`: see `scopeOf`. What is claimed for it is nobody else's to withdraw or to hold. */
-  constructor(numGeoms, leaseS, scope) {
+  /** What is claimed is claimed for the outbox's scope. */
+  constructor(numGeoms, leaseS, outbox) {
     super();
     this.#numGeoms = numGeoms;
     this.#leaseMs = leaseS * 1000;
-    this.#scope = scope;
-    this.#kept = takeKept(scope);
+    this.#outbox = outbox;
+    this.#kept = takeKept(outbox.scope);
+    outbox.addEventListener("caughtUp", () => this.fill());
     setInterval(() => this.#heartbeat(), Math.max(1_000, Math.min(20_000, this.#leaseMs / 3)));
     document.addEventListener("visibilitychange", () => document.hidden || this.noteActivity());
     addEventListener("online", () => this.fill());
     // also what is claimed just now: its reply may come too late for this page
-    addEventListener("pagehide", () =>
-      keep(scope, [...this.#held().map((pair) => pair.token), ...(this.#token ? [this.#token] : []), ...this.#kept]));
-    addEventListener("pageshow", (event) => event.persisted && takeKept(scope));
+    addEventListener("pagehide", () => {
+      const tokens = this.#held().map((pair) => pair.token);
+      keep(outbox.scope, [...tokens, ...(this.#token ? [this.#token] : []), ...this.#kept]);
+    });
+    addEventListener("pageshow", (event) => event.persisted && takeKept(outbox.scope));
+  }
+
+  /** Nothing is claimed until the outbox has caught up. */
+  get isHeld() {
+    return this.#outbox.isBehind;
   }
 
   /** Makes the next pair the shown one; null when there is none yet. */
@@ -97,7 +106,7 @@ export class Pairs extends EventTarget {
     clearTimeout(this.#timer);
     this.#isClaiming = true;
     try {
-      while (this.#ready.length < AHEAD && !this.isResting) {
+      while (this.#ready.length < AHEAD && !this.isResting && !this.isHeld) {
         const pauseMs = await this.#claim();
         if (pauseMs) {
           this.#timer = setTimeout(() => this.fill(), pauseMs);
@@ -115,7 +124,7 @@ export class Pairs extends EventTarget {
     this.#token ||= this.#kept.shift() ?? newId();
     let pair;
     try {
-      ({ pair } = await post("/api/claims", { token: this.#token }, this.#scope));
+      ({ pair } = await post("/api/claims", { token: this.#token }, this.#outbox.scope));
       if (pair) {
         const endsAt = Date.now() + pair.deadline_s * 1000;
         const clips = await decodePair(pair, this.#numGeoms);
@@ -149,7 +158,7 @@ export class Pairs extends EventTarget {
 
   async #withdraw(token, reason) {
     const body = { token, reason: reason.slice(0, 500) };
-    await post("/api/withdrawals", body, this.#scope).catch(() => {}); // else its lease runs out
+    await post("/api/withdrawals", body, this.#outbox.scope).catch(() => {}); // else its lease runs out
   }
 
   #tell(error) {
@@ -164,7 +173,7 @@ export class Pairs extends EventTarget {
     const held = this.#held().slice(0, 8);
     if (!held.length || Date.now() - this.#activeAt > AWAY_AFTER_MS) return;
     const tokens = held.map((pair) => pair.token);
-    const { deadlines } = await post("/api/heartbeats", { tokens }, this.#scope).catch((error) => {
+    const { deadlines } = await post("/api/heartbeats", { tokens }, this.#outbox.scope).catch((error) => {
       if (error.status === 421) this.#tell(error); // any other trouble the next heartbeat, or the next claim, gets over
       return {};
     });

@@ -138,11 +138,39 @@ def test_answers_outlive_the_page_while_the_server_is_away(
     page.reach(saved="2")
     page.tab.on("dialog", lambda dialog: dialog.accept())  # leaving warns
     page.tab.reload()
-    page.reach(state="labeling", saved="2")
+    page.reach(state="waiting", saved="2")
+    page.has_said("cover-text", "Your answers go out first.")
     assert database.num_labels() == 0
     page.context.unroute("**/api/answers")
-    page.reach(saved="0")
+    page.reach(state="labeling", saved="0")
     assert current_answers(database) == expected
+
+
+def test_after_an_outage_longer_than_a_lease_nobody_is_shown_what_they_have_answered(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 12)
+    page = visit().open()
+    page.context.route("**/api/answers", lambda route: route.abort())
+    expected = {}
+    while page.data("state") == "labeling":
+        expected[page.answer("left")] = "left"
+    page.has_said("cover-text", "Your answers go out first.")
+    assert 0 < len(expected) < 12
+    leases = f"{database.prefix}leases"
+    database.client.zadd(leases, dict.fromkeys(database.client.zrange(leases, 0, -1), 1.0))
+    time.sleep(2.5)  # who asks again does so every two seconds
+    assert page.data("state") == "waiting"
+    page.context.unroute("**/api/answers")
+    page.reach(saved="0", state="labeling")
+    while page.data("state") == "labeling":
+        query = page.answer("tie")
+        assert query not in expected
+        expected[query] = "tie"
+    page.reach(saved="0")
+    assert len(expected) == 12
+    assert current_answers(database) == expected
+    assert len(database.labels_since(START)[0]) == 12
 
 
 def test_answers_are_sent_though_the_browsers_storage_is_full(
