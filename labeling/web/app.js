@@ -128,6 +128,11 @@ class App {
       this.#showNext();
       say("That pair went to somebody else while you were away.");
     });
+    this.#pairs.addEventListener("undrawable", () => {
+      this.#showNothing("error");
+      const remedy = "open this page in another browser, or close other tabs and load it anew.";
+      cover("This browser cannot draw the clips", `Three pairs in a row could not be drawn: ${remedy}`);
+    });
     this.#outbox.addEventListener("change", () => saved.write(this.#outbox));
     this.#outbox.addEventListener("sent", ({ detail }) => progress.take(detail.progress));
     this.#outbox.addEventListener("refused", ({ detail }) => {
@@ -236,8 +241,9 @@ class App {
     return this.#outbox.history.find((line) => line.id === answered?.id)?.state;
   }
 
-  /** The next pair, from those that are here already; else the thank-you. */
+  /** The next pair, from those that are here already; else the thank-you. What went wrong stays on screen. */
   #showNext() {
+    if (status.state === "error") return undefined;
     this.#hasFeedback = false;
     if (progress.isPaused) return this.#rest();
     const pair = this.#pairs.next();
@@ -255,6 +261,7 @@ class App {
     this.#allowAnswers(true);
     this.#stage.show([pair.left, pair.right], reducedMotion.matches, () => {
       this.#shown = pair;
+      this.#pairs.noteDrawn();
       byId("cover").hidden = true;
       onShown();
     });
@@ -316,6 +323,7 @@ class App {
     this.#shown = null;
     this.#allowAnswers(false);
     this.#stage.clear();
+    this.#hidePractice();
     writeTimes(null);
   }
 
@@ -381,9 +389,13 @@ class App {
 
   #endPractice() {
     this.#practice.finish();
-    for (const id of ["badge", "skip", "next"]) byId(id).hidden = true;
+    this.#hidePractice();
     this.#showNext();
     say("From here on your answers count.");
+  }
+
+  #hidePractice() {
+    for (const id of ["badge", "skip", "next"]) byId(id).hidden = true;
   }
 
   #writeMine() {

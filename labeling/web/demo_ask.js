@@ -99,6 +99,7 @@ export class Ask {
     if (!pair) return this.#stage.clear();
     this.#stage.show([pair.left, pair.right], reducedMotion.matches, () => {
       this.#shown = pair;
+      this.#pairs.noteDrawn();
       this.#allow(true);
       this.#evidence.start();
       status.query = pair.query;

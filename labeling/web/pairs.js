@@ -3,7 +3,10 @@
  * over. Nothing to label is no error: it asks again, every two seconds, until there is. Answers that are behind go first:
  * until the outbox has caught up nothing is claimed, or a pair might come back that has its answer.
  *
- * Events: "ready" when a pair came in; "lost" when the shown pair's lease is over; "trouble" with an ApiError.
+ * A browser that cannot draw says so of the pair, and after a few in a row claims no more: then it is not the pairs.
+ *
+ * Events: "ready" when a pair came in; "lost" when the shown pair's lease is over; "trouble" with an ApiError;
+ * "undrawable" when nothing is claimed any more.
  */
 import { ApiError, newId, post } from "./api.js";
 import { decodePair } from "./poses.js";
@@ -11,6 +14,7 @@ import { decodePair } from "./poses.js";
 const AHEAD = 3;
 const ASK_AGAIN_MS = 2_000;
 const MAX_PAUSE_MS = 15_000;
+const MAX_UNDRAWN = 3; // in a row
 const MARGIN_MS = 1_500; // a lease that ends sooner is not worth showing
 const KEPT = "twoclips.leases.";
 const AWAY_AFTER_MS = 180_000; // who has done nothing for so long lets others label
@@ -23,6 +27,7 @@ export class Pairs extends EventTarget {
   #token = "";
   #isClaiming = false;
   #failures = 0;
+  #numUndrawn = 0; // since one was drawn
   #timer = 0;
   #activeAt = Date.now();
   #kept;
@@ -74,7 +79,12 @@ export class Pairs extends EventTarget {
     return true;
   }
 
-  /** The shown pair cannot be drawn: nobody else shall be asked. */
+  /** This browser has drawn a pair. */
+  noteDrawn() {
+    this.#numUndrawn = 0;
+  }
+
+  /** The shown pair cannot be drawn: it is given up. */
   async withdraw(pair, reason) {
     if (this.shown === pair) this.shown = null;
     await this.#withdraw(pair.token, reason);
@@ -157,6 +167,12 @@ export class Pairs extends EventTarget {
   }
 
   async #withdraw(token, reason) {
+    this.#numUndrawn += 1;
+    if (this.#numUndrawn >= MAX_UNDRAWN) {
+      this.rest();
+      this.dispatchEvent(new Event("undrawable"));
+      return; // its lease runs out, for somebody who can
+    }
     const body = { token, reason: reason.slice(0, 500) };
     await post("/api/withdrawals", body, this.#outbox.scope).catch(() => {}); // else its lease runs out
   }

@@ -371,6 +371,41 @@ def test_a_pair_that_cannot_be_drawn_is_withdrawn(database: ComparisonDatabase, 
     until(lambda: database.num_open_queries() == 2, "the withdrawal")
 
 
+def test_a_browser_that_can_draw_nothing_stops_after_three_pairs_and_names_a_remedy(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 8)
+    page, claims = visit(), []
+
+    def break_all(route: Any) -> None:
+        reply = route.fetch()
+        body = reply.json()
+        claims.append(body["pair"])
+        body["pair"]["left"]["positions"] = "AAAA"
+        route.fulfill(response=reply, json=body)
+
+    page.context.route("**/api/claims", break_all)
+    page.open(state="error")
+    page.has_said("cover-text", "open this page in another browser")
+    page.tab.wait_for_timeout(1000)
+    assert len(claims) == 3
+    assert database.num_open_queries() == 6
+
+
+def test_a_browser_that_stops_drawing_while_a_pair_is_shown_stops_too(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 8)
+    page = visit().open()
+    page.answer("left")
+    page.reach(saved="0")
+    broken = "WebGL2RenderingContext.prototype.drawElements = () => { throw new Error('out of memory'); }"
+    page.tab.evaluate(f"() => {{ {broken} }}")
+    page.reach(state="error")
+    page.has_said("cover-title", "This browser cannot draw the clips")
+    until(lambda: database.num_open_queries() == 5, "two withdrawals")
+
+
 def test_two_tabs_of_one_person(database: ComparisonDatabase, visit: Callable[..., Visit], address: str) -> None:
     offer_pairs(database, 12)
     first = visit().open()
