@@ -119,8 +119,12 @@ class Desk:
         """Takes an answer of this labeler back."""
         return self.queue.retract(labeler, label_id, retraction_id)
 
+    def set_aside(self, labeler: str, token: str) -> bool:
+        """Gives a pair that this labeler's browser cannot draw to others; False where the lease is over."""
+        return self.queue.set_aside(self._lease(labeler, token))
+
     def withdraw(self, labeler: str, token: str) -> bool:
-        """Stops asking a pair that this labeler holds and cannot be shown; False where the lease is over."""
+        """Stops asking a pair that this labeler holds and nobody can be shown; False where the lease is over."""
         query_id = self.queue.held(labeler, token)
         if query_id is None:
             return False

@@ -2,6 +2,7 @@
 local LEASES, TOKENS, BEGUN = prefix .. 'leases', prefix .. 'leases:tokens', prefix .. 'leases:begun'
 local HELD, ENDED = prefix .. 'leases:held', prefix .. 'leases:ended'
 local KNOWN_S = 7 * 86400 -- that a token stays known after its lease has ended unanswered: longer nobody is offline
+local UNDRAWN = prefix .. 'queries:undrawn'
 
 local function field(query, name) return redis.call('HGET', query_key(query), name) end
 
@@ -38,6 +39,14 @@ local function settle(query, overlap)
   end
 end
 
+-- Stops asking a query; false where it is not asked.
+local function withdraw(query, overlap)
+  if field(query, 'state') ~= 'open' then return false end
+  redis.call('HSET', query_key(query), 'state', 'withdrawn')
+  settle(query, overlap)
+  return true
+end
+
 -- Ends a lease if it is still one. The token stays known for a while, for a late answer.
 local function end_lease(token, query, labeler)
   if redis.call('ZREM', LEASES, token) == 0 then return end
@@ -60,6 +69,8 @@ local function forget(token)
   redis.call('ZREM', ENDED, token)
 end
 
+-- Brings back what lies in nobody's hands any more. What one labeler could not be shown, and no other has answered by
+-- its time or holds, is withdrawn: with one labeler in the pool it would wait, and the run with it, for ever.
 local function sweep(at, overlap)
   for _, token in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', seconds(at), 'LIMIT', 0, 100)) do
     local query, labeler = holder(token)
@@ -69,5 +80,11 @@ local function sweep(at, overlap)
   end
   for _, token in ipairs(redis.call('ZRANGEBYSCORE', ENDED, '-inf', seconds(at - KNOWN_S), 'LIMIT', 0, 100)) do
     forget(token)
+  end
+  for _, query in ipairs(redis.call('ZRANGEBYSCORE', UNDRAWN, '-inf', seconds(at), 'LIMIT', 0, 100)) do
+    if field(query, 'state') ~= 'open' or field(query, 'leased') == '0' then
+      redis.call('ZREM', UNDRAWN, query)
+      withdraw(query, overlap)
+    end
   end
 end

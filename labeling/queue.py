@@ -5,7 +5,8 @@ be repeated after a lost reply: a claim by its token, an answer and a retraction
 claim that finds nothing returns None, and leases that ran out are swept back by whoever claims next.
 
 A labeler is not given again what it holds or has answered. What it let expire, or took back, it may see again: with one
-labeler in the pool the query would otherwise be lost.
+labeler in the pool the query would otherwise be lost. What it cannot be shown it is not given again either: its
+`by:<labeler>` then says "undrawn", and `queries:undrawn` (zset) when it is withdrawn if nobody else answers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import redis
 
 from reward_service.comparisons import Answer
 from reward_service.keys import checked_id, load_script, run_prefix, text
+
+UNDRAWN_S = 600.0
+"""How long a query that somebody cannot be shown waits for others."""
 
 _LUA = Path(__file__).parent
 
@@ -105,6 +109,7 @@ class QueryQueue:
         self._heartbeat = load_script(client, _LUA / "heartbeat.lua", prelude)
         self._complete = load_script(client, _LUA / "complete.lua", prelude)
         self._retract = load_script(client, _LUA / "retract.lua", prelude)
+        self._set_aside = load_script(client, _LUA / "set_aside.lua", prelude)
         self._withdraw = load_script(client, _LUA / "withdraw.lua", prelude)
         self._rerank = load_script(client, _LUA / "rerank.lua", prelude)
         self._give_back = load_script(client, _LUA / "give_back.lua", prelude)
@@ -152,6 +157,13 @@ class QueryQueue:
         """Ends a lease before its time, for others to be asked; False when it is over. A late answer is still kept."""
         args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), self.overlap]
         return self._give_back([self.prefix], args) == 1
+
+    def set_aside(self, lease: Lease) -> bool:
+        """Takes a query away from the labeler who holds it and cannot be shown it; False when the lease is over. Others
+        are still asked: it is withdrawn once a second labeler says so, or when UNDRAWN_S have passed without an answer.
+        Repeated it changes nothing."""
+        args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), repr(UNDRAWN_S), self.overlap]
+        return self._set_aside([self.prefix], args) == 1
 
     def complete(self, lease: Lease, answer: Answer, label_id: str, evidence: str = "") -> Completion:
         """Stores the answer under an id that the caller made, and ends the lease. Stored before it returns.

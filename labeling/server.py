@@ -156,7 +156,7 @@ def _add_labeling(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> N
     @app.post("/api/withdrawals")
     def withdraw(body: WithdrawBody, labeler: str = Depends(sessions.labeler)) -> dict[str, Any]:
         _log.warning("a browser of %s could not draw a pair: %r", labeler, body.reason)
-        return {"withdrawn": desk.withdraw(labeler, body.token)}
+        return {"withdrawn": desk.set_aside(labeler, body.token)}
 
 
 def _add_reading(

@@ -84,7 +84,7 @@ export class Pairs extends EventTarget {
     this.#numUndrawn = 0;
   }
 
-  /** The shown pair cannot be drawn: it is given up. */
+  /** The shown pair cannot be drawn: others may be asked. */
   async withdraw(pair, reason) {
     if (this.shown === pair) this.shown = null;
     await this.#withdraw(pair.token, reason);

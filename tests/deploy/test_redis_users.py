@@ -69,6 +69,7 @@ def test_the_pages_do_their_work_as_pages(address_of: Addresses, denied: Callabl
             ("admin/gold", {"query": given["query"]}),
             ("retractions", {"label_id": given["label_id"], "retraction_id": secrets.token_hex(16)}),
             ("heartbeats", {"tokens": [claim()["token"]]}),
+            ("withdrawals", {"token": claim()["token"]}),
             ("admin/invites", {}),
             ("admin/pauses", {"labeler": "*", "paused": True}),
             ("admin/pauses", {"labeler": "*", "paused": False}),

@@ -251,6 +251,46 @@ def test_a_withdrawn_query_is_not_asked_and_late_answers_are_kept(database: Comp
     assert database.num_open_queries() == 0
 
 
+def test_what_one_labeler_cannot_be_shown_is_asked_of_others_only(database: ComparisonDatabase) -> None:
+    fill(database, 2)
+    queue = queue_of(database)
+    lease = claimed(queue, "ann")
+    assert not queue.set_aside(Lease(lease.token, "", "", "", "bob", 0.0))
+    assert queue.set_aside(lease)
+    assert not queue.set_aside(lease)
+    assert [claimed(queue, "ann").query_id, claimed(queue, "bob").query_id] == ["q1", "q0"]
+    assert queue.claim("ann") is None
+    assert database.num_open_queries() == 2
+
+
+def test_what_two_labelers_cannot_be_shown_is_asked_of_nobody(database: ComparisonDatabase) -> None:
+    fill(database, 1)
+    queue = queue_of(database, overlap=2)
+    first, second = claimed(queue, "ann"), claimed(queue, "bob")
+    assert queue.set_aside(first)
+    assert queue.set_aside(second)
+    assert database.num_open_queries() == 0
+    assert queue.claim("cy") is None
+    assert queue.complete(first, Answer.LEFT, "l1").surplus, "they could see it after all"
+
+
+def test_what_the_only_labeler_cannot_be_shown_does_not_wait_for_ever(database: ComparisonDatabase) -> None:
+    fill(database, 3)
+    queue = queue_of(database)
+    for _ in range(3):
+        assert queue.set_aside(claimed(queue, "ann"))
+    held, answered = claimed(queue, "bob"), claimed(queue, "cy")
+    queue.complete(answered, Answer.LEFT, "l1")
+    undrawn = f"{database.prefix}queries:undrawn"
+    database.client.zadd(undrawn, dict.fromkeys(database.client.zrange(undrawn, 0, -1), 1.0))
+    assert queue.claim("ann") is None  # whoever claims next sweeps
+    assert database.num_open_queries() == 1
+    queue.complete(held, Answer.LEFT, "l2")
+    assert queue.claim("ann") is None
+    assert database.num_labels() == 2
+    assert database.client.zcard(undrawn) == 0
+
+
 def test_double_senders_label_each_query_exactly_once(redis_url: str, database: ComparisonDatabase) -> None:
     """Eight labelers at once; every answer is sent twice, some are abandoned, some arrive late."""
     num_queries = 120

@@ -29,6 +29,7 @@ ANSWERS = st.sampled_from(list(Answer))
 WHO = st.sampled_from([None, None, None, "ann", "bob"])  # None: whose it is
 QUERIES = st.integers(0, 2).map("q{}".format)
 CLIPS = st.integers(0, 7).map("c{}".format)
+UNDRAWN = "undrawn"  # what a labeler has of a query that it could not be shown
 PAIRS = st.tuples(CLIPS, CLIPS).filter(lambda pair: pair[0] != pair[1])
 
 
@@ -57,7 +58,7 @@ class Entry:
 
 @dataclass
 class Model:
-    """What should be so. `mine`: what a labeler has of a query, the token it holds or the label it gave."""
+    """What should be so. `mine`: what a labeler has of a query: the token it holds, the label it gave, or UNDRAWN."""
 
     overlap: int
     most_leases: int
@@ -68,6 +69,7 @@ class Model:
     mine: dict[tuple[str, str], str] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     expired: int = 0
+    undrawn: set[str] = field(default_factory=set)  # queries that a labeler could not be shown
 
     def entry(self, label: str) -> Entry | None:
         return next((entry for entry in self.log if entry.label == label), None)
@@ -143,7 +145,7 @@ class Model:
         self.use_up(token)
         before = self.mine.get((query, labeler))
         answered = before is not None and self.entry(before) is not None
-        if before is not None and not answered:  # the same labeler holds it again: one answer ends both
+        if before is not None and before in self.leases:  # the same labeler holds it again: one answer ends both
             self.end(before)
             self.use_up(before)
         surplus = answered or not self.lacks(query)
@@ -343,6 +345,18 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.give_back(lease) == holds
         if holds:
             self.model.end(token)
+
+    @rule(token=tokens, labeler=WHO)
+    def set_aside(self, token: str, labeler: str | None) -> None:
+        lease = self.lease(token, labeler)
+        holds = token in self.model.leases and self.model.holders[token][1] == lease.labeler
+        assert self.queue.set_aside(lease) == holds
+        if holds:
+            self.model.end(token)
+            self.model.mine[lease.query_id, lease.labeler] = UNDRAWN
+            if lease.query_id in self.model.undrawn and self.model.lacks(lease.query_id):
+                self.model.queries[lease.query_id].withdrawn = True
+            self.model.undrawn.add(lease.query_id)
 
     def lease(self, token: str, labeler: str | None) -> Lease:
         """As its holder would show it, or as `labeler` would who has got hold of the token."""

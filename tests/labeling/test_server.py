@@ -141,19 +141,25 @@ def test_a_heartbeat_tells_what_is_left_of_each_lease(client: TestClient) -> Non
     assert deadlines[unknown] is None
 
 
-def test_a_pair_that_a_browser_cannot_draw_is_withdrawn(client: TestClient, database: ComparisonDatabase) -> None:
+def test_a_pair_that_a_browser_cannot_draw_is_left_for_others_until_a_second_one_cannot(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
     pair = _claim(client)
-    assert client.post("/api/withdrawals", json={"token": pair["token"], "reason": "no WebGL"}).json()["withdrawn"]
+    body = {"token": pair["token"], "reason": "no WebGL"}
+    assert client.post("/api/withdrawals", json=body).json()["withdrawn"]
+    assert not client.post("/api/withdrawals", json=body).json()["withdrawn"]
+    assert database.num_open_queries() == 4
+    assert pair["query"] not in {_claim(client)["query"] for _ in range(3)}
+    client.post("/api/sessions", json={"invite": LabelerPool(database.client, database.run_id).invite("anna")})
+    hers = _claim(client)
+    assert hers["query"] == pair["query"]
+    assert client.post("/api/withdrawals", json={"token": hers["token"]}).json()["withdrawn"]
     assert database.num_open_queries() == 3
-    assert _claim(client)["query"] != pair["query"]
 
 
 def test_a_clip_without_states_is_withdrawn_and_the_next_pair_shown(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    pair = _claim(client)
-    lost = client.post("/api/withdrawals", json={"token": pair["token"]}).json()
-    assert lost["withdrawn"]
     query = database.get_query(_claim(client)["query"])
     assert query is not None
     clip = database.get_clip(query.left)
