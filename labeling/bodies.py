@@ -25,6 +25,9 @@ class _Body(BaseModel):
 
 
 class JoinBody(_Body):
+    """join_id: made by the browser, which sends the same again where it got no reply."""
+
+    join_id: Id | None = None
     invite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 
 

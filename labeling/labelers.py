@@ -31,6 +31,8 @@ from reward_service.keys import checked_id, load_script, run_prefix, text
 INVITE_S = 7 * 86_400.0
 IDLE_S = 12 * 3600.0
 ABSOLUTE_S = 7 * 86_400.0
+REPEAT_S = 600.0
+"""How long a browser that lost the reply to its invite may send it again."""
 
 EVERYBODY = "*"
 """Stands for all labelers where one is paused; no labeler can have that name."""
@@ -79,10 +81,14 @@ class LabelerPool:
         self._invite([self.prefix], [_digest(token), name, repr(expires_s), role.value])
         return token
 
-    def join(self, invite: str) -> str:
-        """Uses an invite up and begins a session; its token. Raises InviteError."""
-        token = secrets.token_urlsafe(32)
-        if not self._join([self.prefix], [_digest(invite), _digest(token)]):
+    def join(self, invite: str, join_id: str = "") -> str:
+        """Uses an invite up and begins a session; its token. Raises InviteError.
+
+        A caller that may have lost the reply passes an id of its own (random, at least 128 bit) and repeats it: the
+        token follows from invite and id, so the same again within REPEAT_S finds the same session. Redis knows neither.
+        """
+        token = _digest(f"{invite} {join_id}") if join_id else secrets.token_urlsafe(32)
+        if not self._join([self.prefix], [_digest(invite), _digest(token), repr(REPEAT_S)]):
             raise InviteError("this invite is unknown, used or expired: ask for a new one")
         return token
 

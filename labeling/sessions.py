@@ -88,11 +88,11 @@ class Sessions:
         return person.labeler
 
     def add_joining(self, app: FastAPI) -> None:
-        """The way in: an invite, once, for a session."""
+        """The way in: an invite, once, for a session; sent again under the same id it is the same session."""
 
         @app.post("/api/sessions")
         def join(body: JoinBody, request: Request, response: Response) -> dict[str, Any]:
-            token = self.pool.join(body.invite)
+            token = self.pool.join(body.invite, body.join_id or "")
             is_tls = request.url.scheme == "https"  # as a proxy before us says, where uvicorn trusts it
             age_s = int(ABSOLUTE_S)
             response.set_cookie(self._cookie, token, age_s, httponly=True, samesite="strict", secure=is_tls)

@@ -32,6 +32,23 @@ def test_every_invite_makes_a_labeler_of_its_own(pool: LabelerPool) -> None:
     assert len(names) == 5
 
 
+def test_who_lost_the_reply_to_an_invite_gets_the_same_session_and_nobody_else_does(
+    pool: LabelerPool, database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invite, mine = pool.invite("anna"), "a" * 32
+    token = pool.join(invite, mine)
+    assert pool.join(invite, mine) == token
+    assert pool.whois(token) == anna()
+    for other in ("b" * 32, ""):
+        with pytest.raises(InviteError):
+            pool.join(invite, other)
+    assert database.client.hlen(f"{pool.prefix}sessions") == 1
+    assert pool.join(pool.invite("ben"), mine) != token, "an id is one browser's, an invite one person's"
+    monkeypatch.setattr(labelers, "REPEAT_S", -1.0)
+    with pytest.raises(InviteError):
+        pool.join(invite, mine)
+
+
 def test_an_expired_invite_and_an_unknown_one_open_nothing(pool: LabelerPool) -> None:
     for invite in (pool.invite("anna", expires_s=-1.0), "no-such-invite"):
         with pytest.raises(InviteError):

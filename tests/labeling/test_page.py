@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from actors.tasks import make_task
+from labeling.labelers import LabelerPool
 from labeling.progress import RUN_STATUS
 from labeling.queue import QueryQueue
 from labeling.show import Show
@@ -289,6 +290,35 @@ def test_whoever_gets_in_without_their_invite_is_told_so(
     page.tab.goto(f"{address}#invite={'x' * 43}")
     page.reach(state="labeling")
     page.has_said("notice", "You label as local.")
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_an_invite_whose_reply_was_lost_lets_its_labeler_in_all_the_same(
+    database: ComparisonDatabase, visit: Callable[..., Visit], address: str, reloads: bool
+) -> None:
+    offer_pairs(database, 1)
+    page, lost = visit(), []
+
+    def lose_reply(route: Any) -> None:
+        if lost and not reloads:
+            route.continue_()
+        else:
+            lost.append(route.fetch())
+            page.context.clear_cookies()  # what the browser has not received it cannot keep
+            route.abort()
+
+    page.context.route("**/api/sessions", lose_reply)
+    page.tab.add_init_script(f"localStorage.setItem('twoclips.practised.{TASK}', 'true')")
+    page.tab.goto(f"{address}#invite={LabelerPool(database.client, database.run_id).invite('anna')}")
+    if reloads:
+        page.reach(state="error")
+        page.context.unroute("**/api/sessions")
+        page.tab.reload()
+    page.reach(state="labeling")
+    page.answer("left")
+    page.reach(saved="0")
+    assert lost[0].status == 200
+    assert [label.labeler for label in database.labels_since(START)[0]] == ["anna"]
 
 
 def test_a_reload_while_a_pair_is_on_its_way_gets_that_pair(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from labeling.labelers import LabelerPool
 from labeling.server import PoolConfig, make_app
 from labeling.sessions import SCOPE
+from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
+from tests.labeling.faulty_proxy import FaultyProxy
 from tests.labeling.pool import TASK, offer_pairs
 
 pytestmark = pytest.mark.redis
@@ -38,6 +42,26 @@ def _claim(client: TestClient) -> dict[str, Any]:
 def _answer(pair: dict[str, Any]) -> dict[str, Any]:
     ids = {"label_id": _id(), "token": pair["token"], "query": pair["query"]}
     return {**ids, "answer": "left", "evidence": {"response_s": 3.2}}
+
+
+def test_an_invite_whose_reply_was_lost_is_sent_again_and_lets_in(
+    redis_url: str, database: ComparisonDatabase, tmp_path: Path
+) -> None:
+    """Redis has used it up and begun the session, and the browser was told to send it again."""
+    pool = LabelerPool(database.client, database.run_id)
+    pool.join(pool.invite("ben"))  # from here on the script is known to Redis
+    invite = pool.invite("anna")
+    with FaultyProxy(tmp_path / "proxy.sock", Path(redis_url.removeprefix("unix://"))) as proxy:
+        app = make_app(PoolConfig(database.run_id, TASK), connect(proxy.url))
+        with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
+            body = {"invite": invite, "join_id": _id()}
+            assert client.get("/api/session").json()["labeler"] == "local"
+            proxy.drop_next()
+            assert client.post("/api/sessions", json=body).status_code == 503
+            assert proxy.dropped == 1
+            assert client.post("/api/sessions", json={**body, "join_id": _id()}).status_code == 401
+            assert client.post("/api/sessions", json=body).json()["labeler"] == "anna"
+            assert client.get("/api/session").json()["labeler"] == "anna"
 
 
 @pytest.mark.parametrize("path", ["claims", "answers", "retractions", "heartbeats", "withdrawals"])
