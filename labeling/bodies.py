@@ -31,6 +31,10 @@ class JoinBody(_Body):
     invite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 
 
+class EndBody(_Body):
+    """Whose session ends its cookie says."""
+
+
 class ClaimBody(_Body):
     token: Id
 

@@ -103,6 +103,14 @@ class LabelerPool:
                 self._whois([self.prefix], [_digest(token), repr(IDLE_S), repr(ABSOLUTE_S)], pipe)
             return [None if found is None else Person(text(found[0]), Role(text(found[1]))) for found in pipe.execute()]
 
+    def has_session(self, token: str) -> bool:
+        """Whether the session is there, though its labeler may be revoked."""
+        return bool(self._redis.hexists(f"{self.prefix}sessions", _digest(token)))
+
+    def end(self, token: str) -> None:
+        """Ends a session: its labeler signs out. May be repeated."""
+        self._redis.hdel(f"{self.prefix}sessions", _digest(token))
+
     def revoke(self, labeler: str) -> None:
         """Ends all sessions of a labeler, present and future. Their labels stay."""
         self._redis.sadd(f"{self.prefix}labelers:revoked", checked_id("labeler", labeler))

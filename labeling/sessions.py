@@ -3,8 +3,8 @@
     def claim(body: ClaimBody, labeler: str = Depends(sessions.labeler)) -> ...
     def revoke(body: RevokeBody, admin: str = Depends(sessions.admin)) -> ...
 
-Who comes without a session is the local person, labeler and admin in one. That is for the loopback address alone: where
-only invited people get in there is no such person.
+Who comes without a session, or with one that is over, is the local person, labeler and admin in one. That is for the
+loopback address alone: where only invited people get in there is no such person. Nor is one who was revoked.
 
 A page outlives what it was loaded for: the next run takes the same port, and another person's invite replaces the
 cookie of all tabs. So a page says in the header SCOPE for whom it was loaded, and what is not meant for here is refused
@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from labeling.bodies import JoinBody
+from labeling.bodies import EndBody, JoinBody
 from labeling.labelers import ABSOLUTE_S, LabelerPool, Person, Role
 from labeling.together import Together
 
@@ -59,12 +60,13 @@ class Sessions:
     async def person(self, request: Request) -> Person:
         """Raises NotInvitedError. A request that a proxy passed on is not the local person's."""
         token = request.cookies.get(self._cookie)
-        if token is None and not self._invited_only and not any(name in request.headers for name in _PASSED_ON):
-            return _LOCAL
         found = await self._known(token) if token else None
-        if found is None:
-            raise NotInvitedError("you are not signed in, or your session has ended: open your invite link")
-        return found
+        if found is not None:
+            return found
+        is_ours = not self._invited_only and not any(name in request.headers for name in _PASSED_ON)
+        if is_ours and not (token and await run_in_threadpool(self.pool.has_session, token)):
+            return _LOCAL
+        raise NotInvitedError("you are not signed in, or your session has ended: open your invite link")
 
     async def labeler(self, request: Request) -> str:
         """The name under which this person's answers are kept. Raises NotInvitedError and MisdirectedError."""
@@ -88,7 +90,8 @@ class Sessions:
         return person.labeler
 
     def add_joining(self, app: FastAPI) -> None:
-        """The way in: an invite, once, for a session; sent again under the same id it is the same session."""
+        """The way in: an invite, once, for a session; sent again under the same id it is the same session. And the way
+        out."""
 
         @app.post("/api/sessions")
         def join(body: JoinBody, request: Request, response: Response) -> dict[str, Any]:
@@ -98,3 +101,9 @@ class Sessions:
             response.set_cookie(self._cookie, token, age_s, httponly=True, samesite="strict", secure=is_tls)
             person = self.pool.whois(token)
             return {"labeler": person.labeler if person else None, "role": person.role if person else None}
+
+        @app.post("/api/sessions/end", dependencies=[Depends(self.labeler)])
+        def end(_: EndBody, request: Request, response: Response) -> dict[str, Any]:
+            self.pool.end(request.cookies.get(self._cookie, ""))
+            response.delete_cookie(self._cookie, httponly=True, samesite="strict")
+            return {"ended": self._cookie in request.cookies}

@@ -19,6 +19,7 @@ import { Pairs } from "./pairs.js";
 import { Practice } from "./practice.js";
 import { Progress } from "./progress.js";
 import { SavedChip } from "./saved.js";
+import { writeSignedIn } from "./signed_in.js";
 import { Stage } from "./stage.js";
 import { Storage } from "./storage.js";
 import { listen } from "./touch.js";
@@ -73,6 +74,7 @@ class App {
     this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s, this.#outbox);
     this.#practice = new Practice(storage, this.#session.task);
     this.#help = new Help(keys, () => this.#outbox.history, () => writeKeys(keys), () => this.#practise(true));
+    writeSignedIn(this.#session, this.#outbox);
     byId("admin-link").hidden = this.#session.role !== "admin";
     this.#listen();
     this.#listenToPerson();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -102,6 +103,35 @@ def test_an_answer_never_goes_out_under_the_name_of_who_signed_in_later(
     assert [label.labeler for label in database.labels_since("0-0")[0]] == ["anna"]
     context.close()
     assert page.errors == other.errors == []
+
+
+def test_who_tries_an_invite_on_their_own_machine_signs_out_and_finds_their_own_answers_sent(
+    database: ComparisonDatabase, visit: Callable[..., Visit], address: str
+) -> None:
+    offer_pairs(database, 12)
+    page = visit().open()
+    assert page.tab.is_hidden("#signed-in")
+    page.context.route("**/api/answers", lambda route: route.abort())
+    query = page.answer("left")
+    page.reach(saved="1")
+    page.tab.on("dialog", lambda dialog: dialog.accept())  # leaving warns
+    page.tab.goto("about:blank")
+    page.tab.goto(f"{address}#invite={LabelerPool(database.client, database.run_id).invite('anna')}")
+    page.reach(state="labeling", saved="0")
+    assert page.text("labeler") == "anna"
+    assert page.tab.is_hidden("#admin-link")
+    page.answer("tie")
+    page.reach(saved="1")
+    page.tab.click("#sign-out")
+    page.has_said("notice", "sign out when they are saved")
+    page.context.unroute("**/api/answers")
+    page.reach(saved="0")
+    page.tab.click("#sign-out")
+    page.tab.wait_for_selector("#admin-link", state="visible")
+    until(lambda: database.num_labels() == 2, "the answer that waited for the local person")
+    log = database.labels_since("0-0")[0]
+    assert [label.labeler for label in log] == ["anna", "local"]
+    assert log[1].query_id == query
 
 
 def test_what_could_not_be_stored_is_not_lost_to_a_reload(browser: Any, database: ComparisonDatabase) -> None:

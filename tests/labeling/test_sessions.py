@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from labeling import labelers
 from labeling.labelers import LabelerPool
 from labeling.server import PoolConfig, make_app
-from labeling.sessions import SCOPE
+from labeling.sessions import SCOPE, cookie_name
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.faulty_proxy import FaultyProxy
@@ -87,6 +88,43 @@ def test_what_a_page_of_another_run_or_labeler_sends_changes_nothing(
     assert len(database.labels_since(START)[0]) == 1
     ours = {SCOPE: f"{database.run_id} local"}
     assert client.post(f"/api/{path}", json=bodies[path], headers=ours).status_code == 200
+
+
+def test_who_signs_out_on_their_own_machine_is_the_local_person_again(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    pool = LabelerPool(database.client, database.run_id)
+    client.post("/api/sessions", json={"invite": pool.invite("anna")})
+    token = client.cookies[cookie_name(database.run_id)]
+    scope = {SCOPE: f"{database.run_id} anna"}
+    assert client.post("/api/sessions/end", json={}, headers={SCOPE: f"{database.run_id} ben"}).status_code == 421
+    assert client.post("/api/sessions/end", json={}, headers=scope).json() == {"ended": True}
+    assert not client.cookies
+    assert pool.whois(token) is None, "a copy of the cookie lets nobody in"
+    told = client.get("/api/session").json()
+    assert (told["labeler"], told["role"]) == ("local", "admin")
+    assert client.post("/api/sessions/end", json={}).json() == {"ended": False}
+
+
+@pytest.mark.parametrize("limit", ["IDLE_S", "ABSOLUTE_S"])
+def test_a_session_that_is_over_does_not_lock_the_local_person_out(
+    client: TestClient, database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    client.post("/api/sessions", json={"invite": LabelerPool(database.client, database.run_id).invite("anna")})
+    assert client.get("/api/session").json()["role"] == "labeler"
+    monkeypatch.setattr(labelers, limit, -1.0)
+    assert client.get("/api/session").json()["role"] == "admin"
+    assert client.get("/api/session", headers={"via": "a proxy"}).status_code == 401
+
+
+def test_where_only_invited_people_label_a_session_that_is_over_lets_nobody_in(database: ComparisonDatabase) -> None:
+    invite = LabelerPool(database.client, database.run_id).invite("anna")
+    app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
+    with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
+        assert client.post("/api/sessions/end", json={}).status_code == 401
+        client.post("/api/sessions", json={"invite": invite})
+        assert client.post("/api/sessions/end", json={}).status_code == 200
+        assert client.get("/api/session").status_code == 401
 
 
 def test_an_admins_page_of_another_run_steers_nothing(client: TestClient, database: ComparisonDatabase) -> None:
