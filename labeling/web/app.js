@@ -351,13 +351,12 @@ class App {
   }
 
   async #practise(again) {
-    const before = this.#pairs.shown;
     if (!(await this.#practice.load(this.#stage.numGeoms, again))) {
       if (!again) return this.#showNext();
       return say("This task has no practice round.");
     }
-    if (before) this.#pairs.putBack(before);
-    this.#pairs.shown = null;
+    if (status.state === "error") return undefined; // meanwhile
+    this.#pairs.setAside();
     this.#showPractice();
     return undefined;
   }

@@ -84,6 +84,12 @@ export class Pairs extends EventTarget {
     this.#numUndrawn = 0;
   }
 
+  /** No pair is shown for now: the one that was comes next. */
+  setAside() {
+    if (this.shown) this.#ready.unshift(this.shown);
+    this.shown = null;
+  }
+
   /** The shown pair cannot be drawn: others may be asked. */
   async withdraw(pair, reason) {
     if (this.shown === pair) this.shown = null;

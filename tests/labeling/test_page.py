@@ -507,6 +507,35 @@ def test_practice_comes_first_gives_feedback_and_is_never_sent(
     page.reach(state="labeling")
 
 
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_after_practising_again_every_pair_comes_once(
+    database: ComparisonDatabase, visit: Callable[..., Visit], is_answered: bool
+) -> None:
+    """Also one that is answered while the practice pairs are still on their way."""
+    offer_pairs(database, 6)
+    show, clips = Show(make_task(TASK)), database.get_clips(["clip-0-0", "clip-0-1"])
+    practice = {"pairs": [{**show.pair(*clips.values()), "better": "left"}]}
+    page, asked = visit().open(), []
+    page.context.route("**/api/practice", lambda route: asked.append(route))
+    page.context.route("**/api/heartbeats", lambda route: route.abort())  # which would find out, some time
+    page.tab.keyboard.press("?")
+    page.tab.click("#practise")
+    until(lambda: page.data("state") == "labeling" and bool(asked), "the request for practice pairs")
+    expected = {page.answer("left"): "left"} if is_answered else {}
+    shown = page.data("query")
+    asked[0].fulfill(json=practice)
+    page.reach(state="practice")
+    page.tab.get_by_role("button", name="Skip practice").click()
+    page.reach(state="labeling", query=shown)
+    while page.data("state") == "labeling":
+        query = page.answer("tie")
+        assert query not in expected
+        expected[query] = "tie"
+    page.reach(state="waiting", saved="0")
+    assert current_answers(database) == expected
+    assert len(database.labels_since(START)[0]) == len(expected) == 6
+
+
 def test_keys_can_be_changed_and_stay_so(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
     offer_pairs(database, 4)
     page = visit().open()
