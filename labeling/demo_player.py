@@ -183,11 +183,12 @@ class Player:
             self._stop.wait(_LOOK_AGAIN_S if not moved else _BREATH_S if self._speed == FULL_SPEED else 1 / 120)
 
     def _slice(self, due: float) -> tuple[bool, float]:
-        """Plays what is due, as far as the slice lasts; whether anything moved, and what is still due."""
+        """Plays what is due, as far as the slice lasts and nobody pauses; whether anything moved, and what is still
+        due."""
         ends_s = time.perf_counter() + _SLICE_S
         full, moved = self._speed == FULL_SPEED, True
         with self._lock:
-            while moved and (full or due >= 1.0) and time.perf_counter() < ends_s:
+            while self._playing and moved and (full or due >= 1.0) and time.perf_counter() < ends_s:
                 moved = self._step()
                 due -= 1.0
                 self._changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +74,18 @@ def test_one_step_at_a_time_and_a_speed(page: TestClient, player: Player):
     stood = steps(player)
     assert post(page, "change", online=False)["worlds"][0]["online"] is False
     assert steps(player) == stood
+
+
+def test_once_a_pause_is_acknowledged_nothing_moves_though_a_slice_was_about_to_begin(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(demo_player, "_SLICE_S", 1.0)
+    with player._lock:  # where the thread that saw it play waits
+        player.play(True, 0)
+        time.sleep(0.1)
+        player.play(False)
+    time.sleep(0.1)
+    assert steps(player) == 0
 
 
 def test_two_worlds_are_played_in_step(page: TestClient, player: Player):
