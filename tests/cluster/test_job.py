@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, run_process
 from tests.cluster.conftest import Done
 from tests.cluster.runs import small_config
+from tests.machine import lives
+from tests.waiting import wait_until
 
 LONG = {"labeler": "none", "steps": 50_000_000, "loop.checkpoint_steps": 50_000_000}
 
@@ -32,7 +33,6 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
 
 def test_it_goes_on_by_itself_is_seen_and_stopped_and_can_go_on(folder: RunFolder) -> None:
     process_id = detach(folder, resume=False)
-    process = psutil.Process(process_id)
     assert os.getsid(process_id) == process_id  # no terminal ends it
     with pytest.raises(RunFolderError, match=r"at work already.*twoclips attach.*twoclips stop"):
         detach(folder, resume=True)
@@ -41,12 +41,11 @@ def test_it_goes_on_by_itself_is_seen_and_stopped_and_can_go_on(folder: RunFolde
     ended: list[str] = []
     watcher = threading.Thread(target=lambda: ended.append(attach(folder)))
     watcher.start()
-    while not read_status(folder)["metrics"].get("agent_steps"):
-        time.sleep(0.05)
+    wait_until(lambda: bool(read_status(folder)["metrics"].get("agent_steps")))
     assert stop(folder).startswith("stopped; go on with `twoclips train pendulum --run")
     watcher.join(20)
     assert ended == ["the run was stopped"]
-    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert not lives(process_id)
     assert len(list(folder.checkpoints.iterdir())) == 1
     assert "stopping: writing a checkpoint" in (folder.path / "train.log").read_text()
 
@@ -94,6 +93,6 @@ def test_the_command_line_says_how_to_see_and_end_it(twoclips: Callable[..., Don
     assert (refused.code, "at work already" in refused.stderr) == (2, True)
     assert RunFolder.open(Path("one")).config.steps == 50_000_000, "its settings were changed under its hands"
     assert twoclips("stop", "one").stdout.startswith("stopped; go on with")
-    assert not psutil.pid_exists(told["process_id"]) or psutil.Process(told["process_id"]).status() == "zombie"
+    assert not lives(told["process_id"])
     refused = twoclips("stop", "one")
     assert (refused.code, "nothing to stop" in refused.stderr) == (1, True)

@@ -25,6 +25,7 @@ from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
+from tests.machine import free_port
 
 RUN = {"run": "r1", "task": "hopper", "algorithm": "ppo", "labeler": "human"}
 METRICS = {"agent_steps": 4096, "steps_per_second": 1250.5, "true_return": math.nan, "labels": 7.0, "labels_due": None}
@@ -33,12 +34,6 @@ METRICS = {"agent_steps": 4096, "steps_per_second": 1250.5, "true_return": math.
 def component(name: str, **changes: object) -> dict[str, object]:
     told = {"name": name, "state": "at work", "silent_s": 0.5, "restarts": 2, "why": "", "memory_bytes": 2e8}
     return told | changes
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def scraped(collector: RunCollector) -> dict[str, dict[tuple[str, ...], float]]:

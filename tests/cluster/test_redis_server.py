@@ -18,18 +18,11 @@ from cluster.redis_server import PrivateRedis, RedisServerError, find_server
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase, connect
+from tests.machine import lives
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 ROOT = Path(__file__).parents[2]
-
-
-def gone(process_id: int, within_s: float = 10.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(process_id) or psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_it_starts_on_a_private_socket_and_leaves_nothing(tmp_path: Path) -> None:
@@ -47,7 +40,7 @@ def test_it_starts_on_a_private_socket_and_leaves_nothing(tmp_path: Path) -> Non
     server.stop()
     server.stop()
     assert server.process_id is None
-    assert gone(process_id)
+    wait_until(lambda: not lives(process_id), 10, "the server to be gone")
     left = {path.name for path in (tmp_path / "redis").iterdir()} - {
         "appendonlydir",
         "appendonly.aof",
@@ -134,7 +127,7 @@ def test_the_server_dies_with_a_process_that_is_killed(tmp_path: Path) -> None:
         assert process.stdout is not None
         process_id = int(process.stdout.readline())
         process.kill()
-    assert gone(process_id)
+    wait_until(lambda: not lives(process_id), 10, "the server to be gone")
     with PrivateRedis(tmp_path) as url, connect(url) as client:  # its leftovers do no harm
         assert client.ping()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import redis
 
 from cluster.redis_server import find_server
 from reward_service.client import connect
+from tests.waiting import wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -37,11 +37,14 @@ def address_of(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     def address(role: str) -> str:
         return f"unix://{role}:{(secrets / f'{role}.password').read_text()}@{socket}"
 
-    for _ in range(200):
+    def answers() -> bool:
         with suppress(redis.ConnectionError), connect(address("admin")) as client:
-            client.ping()
-            break
-        time.sleep(0.02)
-    yield address
-    server.terminate()
-    server.wait()
+            return bool(client.ping())
+        return False
+
+    try:
+        wait_until(answers, 30, "Redis under deploy/redis.conf to answer")
+        yield address
+    finally:
+        server.terminate()
+        server.wait()

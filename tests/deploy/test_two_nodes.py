@@ -21,7 +21,7 @@ import pytest
 from cluster.run_folder import RunFolder
 from reward_service.database import START, ComparisonDatabase, connect
 from tests.deploy.loopback_hosts import missing, networks, run
-from tests.flows.human_run import wait_until
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.slow,

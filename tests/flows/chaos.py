@@ -34,8 +34,9 @@ from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
 from reward_service.snapshot import RewardSnapshot
 from tests.flows.crowd import Crowd
-from tests.flows.human_run import HumanRun, human_run, wait_until
+from tests.flows.human_run import HumanRun, human_run
 from tests.labeling.faulty_proxy import FaultyProxy
+from tests.waiting import wait_until
 
 PEOPLE = 4
 LASTS_S = 5.0

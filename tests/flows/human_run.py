@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +13,9 @@ import psutil
 
 from cluster.label import is_listening
 from cluster.run_folder import RunFolder
-from cluster.run_status import read_status
 from tests.labeling.pool import TASK
+from tests.machine import free_port, process_of
+from tests.waiting import wait_until
 
 
 class HumanRun:
@@ -24,7 +23,7 @@ class HumanRun:
 
     def __init__(self, path: Path, redis_url: str, *options: str) -> None:
         self._path, self._log = path, path.parent / "train.log"
-        port = _free_port()
+        port = free_port()
         self.address = f"http://127.0.0.1:{port}/"
         self._start("--labeler", "human", "--redis", redis_url, "--set", f"labeling.port={port}", *options)
         self.folder = RunFolder.open(path)
@@ -68,15 +67,7 @@ class HumanRun:
 
     def service(self, name: str) -> psutil.Process:
         """The process of "labeling" or of the "reward service"."""
-        found: list[psutil.Process] = []
-
-        def look() -> bool:
-            told = {each["name"]: each.get("process_id") for each in read_status(self.folder)["components"]}
-            found[:] = [child for child in self._children() if child.pid == told.get(name)]
-            return bool(found)
-
-        wait_until(look)
-        return found[0]
+        return process_of(self.folder, name)
 
     def is_learning(self) -> bool:
         return bool(self.folder.read_metrics())
@@ -85,14 +76,11 @@ class HumanRun:
         found: list[psutil.Process] = []
 
         def look() -> bool:
-            found[:] = [child for child in self._children() if is_it(_title(child))]
+            found[:] = [child for child in self.driver().children(recursive=True) if is_it(_title(child))]
             return len(found) == 1
 
         wait_until(look)
         return found[0]
-
-    def _children(self) -> list[psutil.Process]:
-        return self.driver().children(recursive=True)
 
 
 @contextmanager
@@ -104,21 +92,6 @@ def human_run(path: Path, redis_url: str, *options: str) -> Iterator[HumanRun]:
         run.expect_alive()
     finally:
         run.end()
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 180.0) -> float:
-    """Seconds that it took. Raises AssertionError when it does not come to hold."""
-    begin_s = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begin_s < timeout_s, f"not so after {timeout_s:.0f} seconds"
-        time.sleep(0.1)
-    return time.monotonic() - begin_s
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _title(process: psutil.Process) -> list[str]:

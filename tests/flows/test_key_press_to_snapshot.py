@@ -17,7 +17,8 @@ from cluster.simulate import SimulatedPerson
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 from reward_service.snapshot import RewardSnapshot
-from tests.flows.human_run import human_run, wait_until
+from tests.flows.human_run import human_run
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.redis, pytest.mark.ray, pytest.mark.slow]
 

@@ -18,9 +18,9 @@ from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
 from tests.flows.chaos import MATRIX, send, survive, table
 from tests.flows.crowd import Crowd
-from tests.flows.human_run import wait_until
 from tests.labeling.faulty_proxy import FaultyProxy
 from tests.labeling.pool import TASK, offer_pairs
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 

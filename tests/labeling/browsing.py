@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.pool import TASK
+from tests.waiting import wait_until
 
 AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incomparable": "ArrowDown"}
@@ -92,10 +92,8 @@ class Visit:
 
 
 def until(is_so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s:.0f} s for {what}"
-        time.sleep(0.01)
+    """Looks often and gives up soon: what a page does, it does at once."""
+    wait_until(is_so, timeout_s, what, every_s=0.01)
 
 
 def serious(page: Visit) -> list[str]:
