@@ -15,6 +15,11 @@ TASK = "half-cheetah"
 STEPS = 12
 
 
+def run_out(database: ComparisonDatabase, *tokens: str | bytes) -> None:
+    """The deadlines of these leases have passed."""
+    database.client.zadd(f"{database.prefix}leases", dict.fromkeys(tokens, 1.0))
+
+
 def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0) -> list[str]:
     """Stores 2 x count clips of random torques and offers `count` queries; their ids, the most wanted first."""
     simulator = MujocoSimulator(TASK, 2 * count, seed)

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import secrets
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -13,7 +12,7 @@ from labeling.queue import Lease, QueryQueue, QueueError
 from reward_service.comparison_rows import rows_of
 from reward_service.comparisons import Answer, Comparison
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.pool import offer_pairs
+from tests.labeling.pool import offer_pairs, run_out
 
 pytestmark = pytest.mark.redis
 
@@ -82,13 +81,12 @@ def test_one_that_was_not_answered_waits_for_nobody_and_is_asked_again(
 ) -> None:
     offer_pairs(database, 1)
     queue.mark_gold("boss", answered(queue, "boss", Answer.LEFT).query_id)
-    hasty = QueryQueue(database.client, database.run_id, lease_s=0.05 if ending == "expired" else 60.0)
-    lease = hasty.claim("ann", gold=True)
+    lease = queue.claim("ann", gold=True)
     assert lease is not None
     if ending == "given back":
         queue.give_back(lease)
     elif ending == "expired":
-        time.sleep(0.1)
+        run_out(database, lease.token)
     else:
         queue.complete(lease, Answer.LEFT, "l1")
         queue.retract("ann", "l1", "r1")
@@ -102,13 +100,12 @@ def test_one_that_was_not_answered_waits_for_nobody_and_is_asked_again(
     assert len(database.get_clips([again.left, again.right])) == 2
 
 
-def test_a_late_answer_is_kept_and_the_pair_not_asked_again(database: ComparisonDatabase) -> None:
+def test_a_late_answer_is_kept_and_the_pair_not_asked_again(database: ComparisonDatabase, queue: QueryQueue) -> None:
     offer_pairs(database, 1)
-    queue = QueryQueue(database.client, database.run_id, lease_s=0.05)
     queue.mark_gold("boss", answered(queue, "boss", Answer.LEFT).query_id)
     lease = queue.claim("ann", gold=True)
     assert lease is not None
-    time.sleep(0.1)
+    run_out(database, lease.token)
     assert queue.claim("bob") is None
     assert queue.complete(lease, Answer.LEFT, "l1").surplus
     assert queue.claim("ann", gold=True) is None

@@ -9,6 +9,7 @@ from actors.trajectory import Clip, Segment
 from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase, connect
+from tests.labeling.pool import run_out
 
 pytestmark = pytest.mark.redis
 
@@ -90,12 +91,13 @@ def test_a_claim_whose_reply_was_lost_may_be_repeated(database: ComparisonDataba
 
 def test_an_abandoned_query_returns_to_the_pool(database: ComparisonDatabase) -> None:
     fill(database, 1)
-    queue = queue_of(database, lease_s=0.05)
-    claimed(queue, "ann")
+    queue = queue_of(database)
+    first = claimed(queue, "ann")
     assert queue.claim("bob") is None
-    time.sleep(0.1)
-    assert claimed(queue, "bob").query_id == "q0"
-    time.sleep(0.1)
+    run_out(database, first.token)
+    second = claimed(queue, "bob")
+    assert second.query_id == "q0"
+    run_out(database, second.token)
     assert claimed(queue, "ann").query_id == "q0", "with one labeler in the pool it would be lost otherwise"
     assert database.counts()["leases_expired"] == 2
 
@@ -115,25 +117,24 @@ def test_a_labeler_holds_a_query_from_claim_to_answer(database: ComparisonDataba
 
 def test_a_heartbeat_keeps_the_lease(database: ComparisonDatabase) -> None:
     fill(database, 1)
-    short, long = queue_of(database, lease_s=0.05), queue_of(database, lease_s=60.0)
-    lease = claimed(short)
-    longer = long.heartbeat(lease)
+    queue = queue_of(database)
+    lease = claimed(queue)
+    longer = queue_of(database, lease_s=600.0).heartbeat(lease)
     assert longer is not None
-    assert longer.deadline_s > lease.deadline_s + 50
-    time.sleep(0.1)
-    assert short.claim("bob") is None
-    over = short.heartbeat(lease)
-    assert over is not None
-    time.sleep(0.1)
-    claimed(short, "bob")
-    assert short.heartbeat(over) is None
+    assert longer.deadline_s > lease.deadline_s + 500
+    run_out(database, lease.token)
+    assert queue.heartbeat(lease) is not None, "nobody has claimed since"
+    assert queue.claim("bob") is None
+    run_out(database, lease.token)
+    claimed(queue, "bob")
+    assert queue.heartbeat(lease) is None
 
 
 def test_a_late_answer_counts_if_nobody_else_answered(database: ComparisonDatabase) -> None:
     fill(database, 1)
-    queue = queue_of(database, lease_s=0.05)
+    queue = queue_of(database)
     late = claimed(queue, "ann")
-    time.sleep(0.1)
+    run_out(database, late.token)
     second = claimed(queue, "bob")
     assert not queue.complete(late, Answer.LEFT, "l1").surplus
     assert queue.complete(second, Answer.RIGHT, "l2").surplus
@@ -144,9 +145,9 @@ def test_a_late_answer_counts_if_nobody_else_answered(database: ComparisonDataba
 
 def test_a_late_answer_never_overwrites_another(database: ComparisonDatabase) -> None:
     fill(database, 1)
-    queue = queue_of(database, lease_s=0.05)
+    queue = queue_of(database)
     late = claimed(queue, "ann")
-    time.sleep(0.1)
+    run_out(database, late.token)
     queue.complete(claimed(queue, "bob"), Answer.RIGHT, "l1")
     assert queue.complete(late, Answer.LEFT, "l2").surplus
     assert queue.complete(late, Answer.LEFT, "l2").surplus
@@ -181,9 +182,9 @@ def test_leases_that_began_before_they_were_counted_end_well(database: Compariso
 
 def test_one_labeler_who_holds_a_query_twice_answers_it_once(database: ComparisonDatabase) -> None:
     fill(database, 1)
-    queue = queue_of(database, lease_s=0.05, overlap=2)
+    queue = queue_of(database, overlap=2)
     late = claimed(queue)
-    time.sleep(0.1)
+    run_out(database, late.token)
     again = claimed(queue)
     assert not queue.complete(late, Answer.LEFT, "l1").surplus
     with pytest.raises(LeaseLostError):

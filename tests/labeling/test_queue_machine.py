@@ -21,6 +21,7 @@ from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, Que
 from reward_service.codec import encode_clip
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import run_out
 
 pytestmark = pytest.mark.redis
 
@@ -237,7 +238,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(token=tokens)
     def run_out(self, token: str) -> None:
         if token in self.model.leases:
-            self.data.client.zadd(f"{self.data.prefix}leases", {token: 1.0})
+            run_out(self.data, token)
             self.model.leases[token] = True
 
     @rule(token=tokens)
