@@ -15,10 +15,13 @@ import psutil
 import pytest
 import ray
 
+from cluster.comparisons import open_database
 from cluster.launch import connect_ray
 from cluster.run_folder import RunFolder
 from cluster.runner import Interrupted
 from tests.cluster.runs import small_config, train
+from tests.machine import lives, process_of
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.redis,
@@ -34,18 +37,11 @@ def _nothing_is_left_behind() -> Iterator[None]:
     yield
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        left = [c for c in psutil.Process().children(recursive=True) if c.pid not in before and _lives(c)]
+        left = [c for c in psutil.Process().children(recursive=True) if c.pid not in before and lives(c.pid)]
         if not left:
             return
         time.sleep(0.2)
     pytest.fail(f"processes left behind: {left}")
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def find(title: str) -> psutil.Process | None:
@@ -62,19 +58,23 @@ def find(title: str) -> psutil.Process | None:
 def when_steps_reach(path: Path, steps: int, action: Callable[[], None]) -> threading.Thread:
     """Run `action` once metrics.jsonl of the run has reached `steps`."""
 
+    def has_come_so_far() -> bool:
+        rows = RunFolder.open(path).read_metrics() if (path / "config.toml").exists() else []
+        return bool(rows) and rows[-1]["agent_steps"] >= steps
+
     def watch() -> None:
-        deadline = time.monotonic() + 200
-        while time.monotonic() < deadline:
-            if (path / "config.toml").exists():
-                rows = RunFolder.open(path).read_metrics()
-                if rows and rows[-1]["agent_steps"] >= steps:
-                    action()
-                    return
-            time.sleep(0.05)
+        wait_until(has_come_so_far, 200, every_s=0.05)
+        action()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     return thread
+
+
+def press_ctrl_c() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
 
 
 def ray_config(**settings: Any) -> Any:
@@ -96,7 +96,7 @@ def test_the_three_loops_run_at_once(tmp_path: Path) -> None:
     assert summary["policy_lag_max"] == 1
     assert summary["reward_version"] > 1
     rows = RunFolder.open(tmp_path / "run").read_metrics()
-    assert rows[-1]["labels"] > rows[0]["labels"] >= 6
+    assert rows[-1]["labels"] > rows[0]["labels"]
 
 
 def test_a_killed_rollout_worker_is_replaced(tmp_path: Path) -> None:
@@ -117,23 +117,27 @@ def test_a_killed_rollout_worker_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_killed_reward_service_comes_back_and_publishes_on(tmp_path: Path) -> None:
-    versions: list[float] = []
+    """And so does labeling. The run goes on for as long as that takes, and is stopped then."""
+    published: list[int] = []
 
-    def kill() -> None:
-        # Both services are ServiceHosts; each must survive this, so kill both.
-        while (host := find("ServiceHost")) is not None and len(versions) < 2:
-            versions.append(RunFolder.open(tmp_path / "run").read_metrics()[-1]["reward_version"])
-            os.kill(host.pid, signal.SIGKILL)
-            host.wait(5)
+    def kill_both() -> None:
+        folder = RunFolder.open(tmp_path / "run")
+        try:
+            for part in ("labeling", "reward service"):
+                process_of(folder, part).kill()
+            wait_until(lambda: folder.read_metrics()[-1]["services_restarted"] >= 2, 90)
+            with open_database(folder.path) as database:
+                before = database.snapshot_version()
+                wait_until(lambda: database.snapshot_version() > before, 90)
+                published.append(database.snapshot_version())
+        finally:
+            press_ctrl_c()
 
-    watcher = when_steps_reach(tmp_path / "run", 2048, kill)
-    summary = train(tmp_path / "run", ray_config(steps=65536))
+    watcher = when_steps_reach(tmp_path / "run", 2048, kill_both)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", ray_config(steps=50_000_000))
     watcher.join()
-    assert len(versions) == 2
-    assert summary["reward_version"] > versions[-1]
-    rows = RunFolder.open(tmp_path / "run").read_metrics()
-    assert rows[-1]["services_restarted"] >= 2
-    assert summary["labels"] >= 20
+    assert published, "both were started again, and there is a newer snapshot"
 
 
 def test_what_is_alive_and_does_nothing_is_ended_and_started_again(tmp_path: Path) -> None:
@@ -150,7 +154,7 @@ def test_what_is_alive_and_does_nothing_is_ended_and_started_again(tmp_path: Pat
     train(tmp_path / "run", ray_config(steps=100_000, **{"supervision.stuck_s": 2.0, "loop.checkpoint_steps": 200_000}))
     watcher.join()
     assert len(stopped) == 2
-    assert not any(map(_lives, stopped))
+    assert not any(lives(process.pid) for process in stopped)
     last = RunFolder.open(tmp_path / "run").read_metrics()[-1]
     assert last["workers_replaced"] >= 1
     assert last["services_restarted"] >= 1
@@ -165,24 +169,21 @@ def test_a_killed_redis_is_started_again_and_no_label_is_lost(tmp_path: Path) ->
     labels_before: list[float] = []
 
     def kill() -> None:
-        labels_before.append(RunFolder.open(tmp_path / "run").read_metrics()[-1]["labels"])
-        for child in psutil.Process().children(recursive=True):
-            if any(str(tmp_path) in part and "redis.sock" in part for part in child.cmdline()):
-                os.kill(child.pid, signal.SIGKILL)
+        folder = RunFolder.open(tmp_path / "run")
+        labels_before.append(folder.read_metrics()[-1]["labels"])
+        process_of(folder, "Redis").kill()
 
     watcher = when_steps_reach(tmp_path / "run", 2048, kill)
-    summary = train(tmp_path / "run", ray_config())
+    summary = train(tmp_path / "run", ray_config(steps=65536))  # seconds: a shorter one is over before it is back
     watcher.join()
     rows = RunFolder.open(tmp_path / "run").read_metrics()
     assert rows[-1]["redis_failures"] >= 1
-    assert summary["steps"] >= 16384
+    assert summary["steps"] >= 65536
     assert summary["labels"] == 24 > labels_before[0]
 
 
 def test_ctrl_c_checkpoints_and_the_run_resumes(tmp_path: Path) -> None:
-    main = threading.main_thread().ident
-    assert main is not None
-    watcher = when_steps_reach(tmp_path / "run", 2048, lambda: signal.pthread_kill(main, signal.SIGINT))
+    watcher = when_steps_reach(tmp_path / "run", 2048, press_ctrl_c)
     with pytest.raises(Interrupted, match=r"twoclips train pendulum --run .* --resume"):
         train(tmp_path / "run", ray_config(steps=50_000_000))
     watcher.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from cluster import redis_server
 from cluster.redis_care import RedisCare
 from cluster.redis_server import PrivateRedis
 from reward_service.client import connect
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 
@@ -32,13 +34,6 @@ def said() -> list[str]:
     return []
 
 
-def until_well(care: RedisCare) -> None:
-    deadline_s = time.monotonic() + 30
-    while not care.is_well:
-        assert time.monotonic() < deadline_s, "not mended in 30 s"
-        time.sleep(0.01)
-
-
 def kill(process_id: int) -> None:
     os.kill(process_id, signal.SIGKILL)
 
@@ -51,23 +46,24 @@ def freeze(process_id: int) -> None:
 def test_a_private_server_is_started_again_with_all_that_it_acknowledged(
     private: PrivateRedis, said: list[str], monkeypatch: pytest.MonkeyPatch, harm: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(redis_server, "SILENT_S", 1.0)
+    monkeypatch.setattr(redis_server, "SILENT_S", 3.0)  # one that starts more slowly would be started twice
     monkeypatch.setattr("reward_service.client.TIMEOUT_S", 0.5)
     client = connect(private.url)
     client.set("label", "left")
     before = private.process_id
     assert before is not None
     care = RedisCare(private.url, private, lambda _, text: said.append(text))
+    start, has_looked = private.start, threading.Event()
+    monkeypatch.setattr(private, "start", lambda: has_looked.wait(30) and start())
     harm(before)
     with pytest.raises((redis.ConnectionError, redis.TimeoutError)) as lost:
         client.ping()
-    begin_s = time.monotonic()
     care.lost(lost.value)
     care.lost(lost.value)  # and whoever finds the same
-    assert time.monotonic() - begin_s < 0.2  # nobody waits
-    assert not care.is_well
+    assert not care.is_well, "whoever says so does not wait for the mending"
     assert care.told()["state"] == "away"
-    until_well(care)
+    has_looked.set()
+    wait_until(lambda: care.is_well, 30, "Redis to be mended")
     assert client.get("label") == b"left"
     assert private.process_id != before
     told = {"name": "Redis", "state": "at work", "silent_s": 0.0, "restarts": 1, "why": str(lost.value)}
@@ -86,7 +82,7 @@ def test_a_given_server_is_waited_for(private: PrivateRedis, said: list[str]) ->
     time.sleep(0.3)
     assert not care.is_well
     private.start()
-    until_well(care)
+    wait_until(lambda: care.is_well, 30, "Redis to be found again")
     care.close()
 
 

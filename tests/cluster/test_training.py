@@ -10,7 +10,7 @@ import pytest
 import cluster.training as training_module
 from cluster.comparisons import open_database, rows_of
 from cluster.components import RunSpec, build_reward_service
-from cluster.config import save_config
+from cluster.config import load_config
 from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
 from cluster.run_folder import RunFolder
@@ -186,7 +186,8 @@ def test_two_runs_share_a_given_redis_undisturbed(tmp_path: Path, redis_url: str
 
 def test_a_run_can_be_repeated_from_its_config_file(tmp_path: Path) -> None:
     config = small_config(seed=5, steps=512)
-    save_config(config, tmp_path / "config.toml")
-    from cluster.config import load_config
-
-    assert load_config(tmp_path / "config.toml") == config
+    train(tmp_path / "first", config)
+    read = load_config(tmp_path / "first" / "config.toml")
+    assert read == config
+    train(tmp_path / "again", read)
+    assert curve(tmp_path / "again") == curve(tmp_path / "first")
