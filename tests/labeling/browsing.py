@@ -68,10 +68,17 @@ class Visit:
         return self.reach(state=state)
 
     def reach(self, **data: str) -> Visit:
-        """Wait until the document's data are these."""
+        """Wait until the document's data are these, and a pair that is to be shown then is on screen."""
         wanted = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
         self.tab.wait_for_selector(f"html{wanted}", state="attached", timeout=20_000)
+        if data.get("state") in ("labeling", "practice"):
+            self.drawn()
         return self
+
+    def drawn(self) -> None:
+        """Wait until what the page is to show is on screen: it draws with the next frame. For the tab in front, since
+        one that is hidden has no frames."""
+        self.tab.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def data(self, name: str) -> str:
         return self.tab.get_attribute("html", f"data-{name}") or ""

@@ -129,7 +129,7 @@ def test_ten_pairs_are_labeled_by_a_person_one_is_taken_back_and_then_the_oracle
     page.tab.keyboard.press("z")
     until(lambda: world(player)["labels"] == 9, "the answer to be taken back")
     page.tab.click("#more summary")
-    page.tab.uncheck("#mine")
+    page.tab.click("#mine")
     until(lambda: world(player)["labels"] > 15, "the oracle's labels")
     page.has_said("log", "The synthetic oracle answers from here on.")
     leave(page)
@@ -167,7 +167,7 @@ def test_it_is_accessible_and_fits(browser: Any, demo: tuple[str, Player], size:
     page = visit(browser, address, viewport={"width": width, "height": height}, color_scheme=scheme)
     page.tab.click("#more summary")
     if size == "desktop":
-        page.tab.check("#side-by-side")
+        page.tab.click("#side-by-side")
         page.tab.wait_for_selector("body[data-worlds='2']")
     else:
         page.tab.select_option("#speed", "0")

@@ -25,11 +25,11 @@ from tests.labeling import paintings
 from tests.labeling.browsing import AXE, KEYS, Visit, serious, served, until
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import dot_clips, offer_dots
-from tests.labeling.pool import TASK, offer_pairs
+from tests.labeling.pool import TASK, offer_pairs, run_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
-MAX_LATENCY_MS = 100.0
+MEDIAN_MS, P95_MS = 50.0, 100.0
 NOISE = 2.0  # software drawing on a machine that does other things, too
 
 # Milliseconds from a key press to the frame after the one in which the next pair was drawn.
@@ -84,7 +84,8 @@ def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
     label(3)
     page.reach(saved="0")
     until(lambda: database.num_labels() == 9, "the labels before the connection is lost")
-    time.sleep(0.5)  # three pairs are preloaded
+    until(lambda: database.counts()["leases"] == 4, "three pairs to be given beside the one on screen")
+    time.sleep(0.5)  # and to arrive
     page.context.set_offline(True)
     label(3)
     page.reach(saved="3")
@@ -113,7 +114,8 @@ def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
     assert 0 < evidence["response_s"] < 30
 
 
-def test_the_next_pair_is_on_screen_at_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+def latencies_ms(database: ComparisonDatabase, visit: Callable[..., Visit]) -> tuple[float, float]:
+    """Median and 95th percentile from a key press to the next pair."""
     offer_pairs(database, 34)
     page = visit()
     page.context.add_init_script(LATENCY_PROBE)
@@ -122,11 +124,22 @@ def test_the_next_pair_is_on_screen_at_once(database: ComparisonDatabase, visit:
     for answer in itertools.islice(itertools.cycle(KEYS), 30):
         page.answer(answer)
         time.sleep(0.4)  # nobody is faster
-    latencies_ms = page.tab.evaluate("window.latencies")
-    assert len(latencies_ms) == 30
-    median_ms, slow_ms = np.percentile(latencies_ms, [50, 95])
+    found_ms = page.tab.evaluate("window.latencies")
+    assert len(found_ms) == 30
+    median_ms, slow_ms = np.percentile(found_ms, [50, 95])
     print(f"key press to next pair: p50 {median_ms:.0f} ms, p95 {slow_ms:.0f} ms")
-    assert slow_ms <= MAX_LATENCY_MS * NOISE
+    return median_ms, slow_ms
+
+
+def test_the_next_pair_is_on_screen_at_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    median_ms, _ = latencies_ms(database, visit)
+    assert median_ms <= MEDIAN_MS * NOISE
+
+
+@pytest.mark.slow  # it needs a machine that does nothing else
+def test_the_next_pair_is_hardly_ever_late(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+    _, slow_ms = latencies_ms(database, visit)
+    assert slow_ms <= P95_MS * NOISE
 
 
 def test_answers_outlive_the_page_while_the_server_is_away(
@@ -203,9 +216,9 @@ def test_an_answer_given_after_the_laptop_slept_is_kept_beside_the_one_that_came
 ) -> None:
     offer_pairs(database, 6)
     page = visit().open()
-    query, leases = page.data("query"), f"{database.prefix}leases"
-    tokens = database.client.zrange(leases, 0, -1)
-    database.client.zadd(leases, dict.fromkeys(tokens, 1.0))  # all that it holds ran out while it slept
+    query = page.data("query")
+    held = database.client.zrange(f"{database.prefix}leases", 0, -1)
+    run_out(database, *held)  # while it slept
     queue = QueryQueue(database.client, database.run_id)
     lease = queue.claim("anna")
     assert lease is not None
@@ -399,7 +412,7 @@ def test_a_pair_that_cannot_be_drawn_is_left_for_others(
 
     page.context.route("**/api/claims", break_first)
     page.open()
-    assert page.data("query") in set(queries) - set(broken)
+    until(lambda: page.data("query") in set(queries) - set(broken), "another pair")
     undrawn = f"{database.prefix}queries:undrawn"
     until(lambda: database.client.zrange(undrawn, 0, -1) == [broken[0].encode()], "the withdrawal")
     page.answer("left")
@@ -477,9 +490,9 @@ def test_an_unsent_answer_of_another_run_stays_for_that_run(
       return key;
     }"""
     key = page.tab.evaluate(move, database.run_id)
-    page.context.unroute("**/api/answers")
     page.tab.reload()
     page.reach(state="labeling", saved="0")
+    page.context.unroute("**/api/answers")  # not before: the page that was left would send it yet
     page.answer("tie")
     until(lambda: database.num_labels() == 1, "the answer of this run")
     assert page.tab.evaluate("key => localStorage.getItem(key)", key) is not None
@@ -498,6 +511,7 @@ def test_practice_comes_first_gives_feedback_and_is_never_sent(
     page.has_said("notice", "Yes: left is better, by the task's own measure.")
     page.tab.keyboard.press("Enter")
     page.has_said("badge", "Practice 2 of 2")
+    page.drawn()
     page.tab.keyboard.press("ArrowRight")
     page.has_said("notice", "Not quite: left is better, by the task's own measure.")
     page.tab.keyboard.press("ArrowRight")
@@ -592,8 +606,6 @@ def test_on_a_phone_the_buttons_say_upper_and_lower_before_the_first_pair_and_in
     offer_pairs(database, 12)
     page = visit(**phone).open("practice")
     top = page.tab.locator("#stage").bounding_box()["y"]
-    until(lambda: not page.tab.locator("#answers button").first.is_disabled(), "the practice pair")
-    page.tab.wait_for_timeout(300)
     page.tab.get_by_role("button", name="Upper is better").tap()
     page.has_said("notice", "er is better, by the task's own measure.")
     assert page.tab.locator("#stage").bounding_box()["y"] == top, "the clips stay where they are"
@@ -657,6 +669,7 @@ def test_screenshots(
     folder.mkdir(parents=True, exist_ok=True)
     offer_pairs(database, 4)
     page = visit(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme).open()
+    assert page.tab.is_hidden("#cover")
     file = folder / f"page-{size[0]}x{size[1]}-{scheme}.png"
     page.tab.screenshot(path=file)
     assert file.stat().st_size > 10_000
@@ -677,7 +690,7 @@ DOT = """canvas => {
 def dots_at(page: Visit, step: int) -> dict[str, float]:
     """Where the dots are on screen at a step, as shares of the canvases' widths."""
     page.tab.eval_on_selector("#scrub", "(it, at) => { it.value = at; it.dispatchEvent(new Event('input')); }", step)
-    page.tab.wait_for_timeout(60)
+    page.drawn()
     return {side: page.tab.eval_on_selector(f"#{side} canvas", DOT) for side in ("left", "right")}
 
 
