@@ -12,12 +12,14 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
                                state    open | done (has its answers) | withdrawn
                                counted  labels that count     kept    all labels, surplus and retracted ones included
                                leased   leases now            held    1 while its clips must stay
-                               by:<labeler>  a token while the labeler holds it, "label:<label>" once answered
+                               by:<labeler>  a token while the labeler holds it, "label:<label>" once answered,
+                                             "undrawn" where it could not be shown (labeling/set_aside.lua)
                                only     the one labeler whom it asks about a marked pair again (labeling/gold.lua);
                                         its `gold` is that of when it was asked: what stands is in golds.py
     gold               hash    query whose pair an admin has marked -> the label that says which side is better
     queries:open       zset    queries that a labeler may be given -> priority
     queries:pending    set     queries that still lack an answer: open, or in somebody's hands
+    queries:undrawn    zset    queries that one labeler could not be shown -> when they are withdrawn, server time
     leases             zset    token -> deadline, server time
     leases:tokens      hash    token -> "<query> <labeler>"; outlives the lease by a week, for late answers
     leases:ended       zset    such a token -> server time at which its lease ended without an answer
