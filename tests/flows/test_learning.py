@@ -12,7 +12,6 @@ import pytest
 
 from actors.tasks import Preset, make_task, register
 from cluster.config import make_config
-from cluster.run_folder import RunFolder
 from tests.cluster.runs import train
 
 pytestmark = pytest.mark.redis
@@ -32,6 +31,17 @@ class Reach(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
         self._x = np.clip(self._x + 0.2 * action, -3, 3)
         return self._x.astype(np.float32), -float(abs(self._x[0])), False, False, {}
+
+
+def at_random() -> float:
+    """Mean return of 200 episodes of 50 random actions: a run's own first episodes are too few to tell."""
+    env = Reach()
+    env.action_space.seed(0)
+    total = 0.0
+    for seed in range(200):
+        env.reset(seed=seed)
+        total += sum(env.step(env.action_space.sample())[1] for _ in range(50))
+    return total / 200
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -54,8 +64,7 @@ def test_a_point_learns_to_stand_from_40_comparisons(tmp_path: Path, seed: int) 
         "reward.hidden": [32],
     }
     summary = train(tmp_path / "run", make_config(make_task("reach"), settings))
-    first = RunFolder.open(tmp_path / "run").read_metrics()[1]["true_return"]  # hardly trained
-    assert first < -45  # about -1 a step
+    assert at_random() < -45  # about -1 a step
     assert summary["true_return"] > -25  # getting there takes 5 steps, and costs about 8 by the best policy
 
 
