@@ -33,6 +33,7 @@ class Demo {
   };
   #source = null;
   #tableAt = 0;
+  #sending = Promise.resolve();
 
   async start() {
     const state = await this.#first();
@@ -201,11 +202,17 @@ class Demo {
   }
 
   async #send(what, body, said) {
+    const before = this.#sending; // one after the other: two on their way at once may arrive the other way round
+    let isSent = () => {};
+    this.#sending = new Promise((resolve) => (isSent = resolve));
+    await before;
     try {
       this.#take(await post(`/api/demo/${what}`, body));
       if (said) this.#say(said);
     } catch (error) {
       this.#say(error.message, true);
+    } finally {
+      isSent();
     }
   }
 

@@ -69,6 +69,28 @@ def test_a_demo_begins_as_the_command_was_given(browser: Any, redis_url: str):
         leave(page)
 
 
+def test_what_is_wanted_last_holds_however_long_the_first_is_on_its_way(browser: Any, demo: tuple[str, Player]):
+    address, player = demo
+    page = visit(browser, address)
+    sent: list[Any] = []
+
+    def hold_the_first(route: Any) -> None:
+        sent.append(route)
+        if len(sent) > 1:
+            route.continue_()
+
+    page.context.route("**/api/demo/play", hold_the_first)
+    page.tab.select_option("#speed", "0")
+    page.tab.keyboard.press("p")
+    page.tab.wait_for_timeout(500)  # time for the second to overtake it
+    sent[0].continue_()
+    page.reach(playing="true")
+    page.tab.wait_for_timeout(300)
+    assert player.state()["playing"]
+    assert player.state()["speed"] == 0
+    leave(page)
+
+
 def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
     address, player = demo
     page = visit(browser, address)
