@@ -297,7 +297,7 @@ def test_an_id_that_was_used_before_is_told(database: ComparisonDatabase, visit:
 def test_whoever_gets_in_without_their_invite_is_told_so(
     database: ComparisonDatabase, visit: Callable[..., Visit], address: str
 ) -> None:
-    offer_pairs(database, 1)
+    offer_pairs(database, 8)  # more than one page holds: the browser may forget its leases on the way
     page = visit().open()
     page.tab.goto("about:blank")
     page.tab.goto(f"{address}#invite={'x' * 43}")
