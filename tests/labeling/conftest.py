@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
 from tests.labeling.browsing import Visit, served
-from tests.labeling.pool import TASK
+from tests.labeling.pool import HEADERS, TASK, offer_pairs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 IN_CI = bool(os.environ.get("CI"))
@@ -57,3 +59,12 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
     for one in visits:
         one.context.close()
         assert one.errors == []
+
+
+@pytest.fixture
+def client(database: ComparisonDatabase) -> Iterator[TestClient]:
+    """A browser's requests to the pages of a run with four pairs, without a browser."""
+    offer_pairs(database, 4)
+    app = make_app(PoolConfig(database.run_id, TASK), database.client)
+    with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
+        yield client

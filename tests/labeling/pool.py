@@ -12,6 +12,7 @@ from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase
 
 TASK = "half-cheetah"
+HEADERS = {"x-twoclips": "1"}
 STEPS = 12
 
 

@@ -8,7 +8,6 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,20 +24,11 @@ from labeling.sessions import cookie_name
 from reward_service.client import connect
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.pool import STEPS, TASK, offer_pairs
+from tests.labeling.pool import HEADERS, STEPS, TASK
 
 pytestmark = pytest.mark.redis
 
-HEADERS = {"x-twoclips": "1"}
 EVIDENCE = {"response_s": 3.2, "plays": 2, "focus_lost": 0, "input": "key"}
-
-
-@pytest.fixture
-def client(database: ComparisonDatabase) -> Iterator[TestClient]:
-    offer_pairs(database, 4)
-    app = make_app(PoolConfig(database.run_id, TASK), database.client)
-    with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
-        yield client
 
 
 def _id() -> str:

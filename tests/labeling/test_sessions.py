@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,9 @@ from labeling.sessions import SCOPE, cookie_name
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.faulty_proxy import FaultyProxy
-from tests.labeling.pool import TASK, offer_pairs
+from tests.labeling.pool import HEADERS, TASK
 
 pytestmark = pytest.mark.redis
-
-HEADERS = {"x-twoclips": "1"}
-
-
-@pytest.fixture
-def client(database: ComparisonDatabase) -> Iterator[TestClient]:
-    offer_pairs(database, 4)
-    app = make_app(PoolConfig(database.run_id, TASK), database.client)
-    with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
-        yield client
 
 
 def _id() -> str:
