@@ -1,7 +1,8 @@
 """ActorCritic: what acts and what judges states, and the flat vector in which it travels.
 
 Observations are normalised inside the policy, with statistics that are part of its weights: whoever holds one
-version of the weights sees the world in the same way (or the reward model and the agent would learn of two worlds).
+version of the weights sees the world in the same way. With statistics of their own, actor and learner would hold two
+policies of one version.
 The critic's output is in units of the learner's value statistics, see `learners.advantages.ValueScale`.
 Pictures need no statistics: their bytes are scaled to 0..1, and actor and critic share one torso that looks at them.
 """

@@ -35,12 +35,17 @@ def _pages(database: ComparisonDatabase) -> FastAPI:
     return make_app(PoolConfig(database.run_id, TASK), database.client)
 
 
+def _two_runs(database: ComparisonDatabase) -> tuple[ComparisonDatabase, list[str]]:
+    """Pairs for this run and for one that is served after it: that, and its queries."""
+    following = ComparisonDatabase(database.client, f"{database.run_id}-next")
+    offer_pairs(database, 8)
+    return following, offer_pairs(following, 8, seed=1)
+
+
 def test_a_page_left_open_takes_nothing_from_the_next_run_and_its_answers_wait_for_their_own(
     browser: Any, database: ComparisonDatabase
 ) -> None:
-    following = ComparisonDatabase(database.client, f"{database.run_id}-next")
-    offer_pairs(database, 8)
-    theirs = offer_pairs(following, 8, seed=1)
+    following, theirs = _two_runs(database)
     port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
     with listening(port) as address:
         page = Visit(context, address).open()
@@ -68,9 +73,7 @@ def test_a_page_left_open_takes_nothing_from_the_next_run_and_its_answers_wait_f
 def test_a_page_left_open_that_nobody_touches_finds_out_by_its_heartbeat(
     browser: Any, database: ComparisonDatabase
 ) -> None:
-    following = ComparisonDatabase(database.client, f"{database.run_id}-next")
-    offer_pairs(database, 8)
-    theirs = offer_pairs(following, 8, seed=1)
+    following, theirs = _two_runs(database)
     app = make_app(PoolConfig(database.run_id, TASK, lease_s=4.0), database.client)
     port, context = Port(app), browser.new_context(viewport={"width": 1280, "height": 800})
     with listening(port) as address:
