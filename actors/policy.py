@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actors.frames import is_stack
+from actors.limits import within
 from actors.networks import PictureTorso, Torso, mlp, pictures
 from actors.spaces import ActionSpec
 
@@ -32,6 +33,9 @@ class PolicyConfig:
     hidden: tuple[int, ...] = (64, 64)
     initial_std: float = 1.0
     torso: Torso = "mnih-2015"
+
+    def __post_init__(self) -> None:
+        within(self, hidden="[1, inf)", initial_std="(0, inf)")
 
 
 @dataclass(frozen=True, eq=False)

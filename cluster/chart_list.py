@@ -35,7 +35,7 @@ _RETURNS = (
 )
 _LOSSES = (_column("train_loss", "training"), _column("validation_loss", "held out", True))
 _ACCURACIES = (_column("train_accuracy", "training"), _column("validation_accuracy", "held out", True))
-_DISAGREEMENTS = (_column("disagreement_asked", "asked"), _column("disagreement_unasked", "all candidates", True))
+_DISAGREEMENTS = (_column("disagreement_asked", "asked"), _column("disagreement_unasked", "not asked", True))
 _TIMES = (
     _share("learn_s", "learning"),
     _share("relabel_s", "relabelling"),
@@ -80,7 +80,7 @@ CHARTS = (
     Chart(
         "disagreement",
         "Disagreement of the ensemble",
-        "Variance over members of the preference: over the pairs that were asked, and over all candidates.",
+        "Variance over members of the preference: over the pairs that were asked, and over the candidates that were not.",
         (Panel("disagreement", _DISAGREEMENTS, low=0.0, of_labels=True),),
     ),
     Chart(

@@ -14,14 +14,13 @@ from actors.policy import ActorCritic
 from actors.rollout import RolloutConfig, RolloutWorker
 from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
-from cluster.config import ConfigError, RunConfig
+from cluster.config import ConfigError, RunConfig, label_schedule
 from cluster.device_memory import device_memory
 from labeling.oracle import SyntheticLabeler
 from labeling.people import SyntheticPool, parse_people
 from labeling.query_actor import QueryActor
 from labeling.queue import QueryQueue
 from labeling.rerank import Reranker
-from labeling.schedule import LabelSchedule
 from learners.a2c import A2C
 from learners.algorithm import Algorithm
 from learners.learner import Learner
@@ -153,7 +152,7 @@ def build_labeling(spec: RunSpec) -> Labeling:
     if is_oracle:  # nobody else to compare it with
         query, overlap = dataclasses.replace(query, gold_fraction=0.0), 1
     queue = QueryQueue(database.client, spec.run_id, overlap=overlap)
-    schedule = LabelSchedule(config.labels, config.steps, query.initial_fraction, query.offline, overlap)
+    schedule = label_schedule(config, overlap)
     reader = build_reader(spec, database, "cpu")
     reranker = None
     if config.labeler == "human" and query.selection == "disagreement":

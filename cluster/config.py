@@ -16,6 +16,7 @@ from typing import Any, Literal
 import tomli_w
 
 from actors.frames import is_stack
+from actors.limits import within
 from actors.policy import PolicyConfig
 from actors.rollout import RolloutConfig
 from actors.tasks import Task, make_task
@@ -26,6 +27,7 @@ from cluster.supervise import SupervisionConfig
 from labeling.oracle import OracleConfig
 from labeling.people import parse_people
 from labeling.query_actor import QueryConfig
+from labeling.schedule import LabelSchedule
 from learners.a2c import A2CConfig
 from learners.learner import LearnerConfig
 from learners.ppo import PPOConfig
@@ -60,6 +62,10 @@ class LoopConfig:
     clip_budget_mib: int = 512
     reward_node: str = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        within(self, warmup_steps="[1, inf)", pretrain_steps="[0, inf)", reward_share="(0, 1]", reward_steps="[1, inf)")
+        within(self, service_updates="[1, inf)", checkpoint_steps="[0, inf)", clip_budget_mib="[1, inf)")
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,7 @@ def validate(config: RunConfig, task: Task) -> None:
     people = parse_people(config.oracle.people) if config.oracle.people else []
     clip_steps, horizon = config.clip_steps or task.preset.clip_steps, task.horizon
     steps = config.rollout.steps * config.rollout.num_envs
+    first_labels = label_schedule(config).initial_labels if config.steps >= 1 and config.labels >= 0 else 0
     rules = [
         (config.steps >= 1, f"--steps must be at least 1, got {config.steps}"),
         (config.workers >= 0, f"--workers must be auto, or at least 1, got {config.workers}"),
@@ -176,22 +183,11 @@ def validate(config: RunConfig, task: Task) -> None:
             "rollout.num_envs and rollout.steps must be at least 1",
         ),
         (config.seed >= 0, f"--seed must be at least 0, got {config.seed}"),
-        (config.policy.initial_std > 0, f"policy.initial_std must be above 0, got {config.policy.initial_std}"),
-        (
-            min(config.ppo.minibatch, config.ppo.epochs, config.trpo.value_minibatch) >= 1,
-            "ppo.minibatch, ppo.epochs and trpo.value_minibatch must be at least 1",
-        ),
         (
             config.learner.precision == "float32" or is_stack(task.observation_shape),
             f"learner.precision={config.learner.precision} is for convolutions, and {task.name} is not seen in "
             "pictures; leave it out",
         ),
-        (
-            0 <= config.query.initial_fraction <= 1,
-            f"query.initial_fraction must be in [0, 1], got {config.query.initial_fraction}",
-        ),
-        (0 < config.learner.gamma <= 1, f"learner.gamma must be in (0, 1], got {config.learner.gamma}"),
-        (0 < config.loop.reward_share <= 1, f"loop.reward_share must be in (0, 1], got {config.loop.reward_share}"),
         (
             config.algorithm != "ppo" or config.ppo.minibatch <= steps,
             f"ppo.minibatch={config.ppo.minibatch} is more than the {steps} steps of an update",
@@ -207,8 +203,8 @@ def validate(config: RunConfig, task: Task) -> None:
             "the cluster with --address auto, or submit it with `ray job submit`",
         ),
         (
-            config.reward.max_labels is None or config.reward.max_labels >= initial_labels(config),
-            f"reward.max_labels={config.reward.max_labels} is fewer than the {initial_labels(config)} labels that are "
+            config.reward.max_labels is None or not config.uses_labels or config.reward.max_labels >= first_labels,
+            f"reward.max_labels={config.reward.max_labels} is fewer than the {first_labels} labels that are "
             "wanted before the first update; raise it, or lower query.initial_fraction",
         ),
         (
@@ -225,21 +221,15 @@ def validate(config: RunConfig, task: Task) -> None:
             config.algorithm != "trpo" or not is_stack(task.observation_shape),
             f"trpo has no gradient through convolutions here, and {task.name} is seen in pictures; use ppo or a2c",
         ),
-        (
-            min(config.loop.service_updates, config.loop.reward_steps) >= 1,
-            "loop.service_updates and loop.reward_steps must be at least 1",
-        ),
-        (config.query.candidates >= 1, f"query.candidates must be at least 1, got {config.query.candidates}"),
-        (config.loop.clip_budget_mib >= 1, "loop.clip_budget_mib must be at least 1"),
     ]
     for holds, message in rules:
         if not holds:
             raise ConfigError(message)
 
 
-def initial_labels(config: RunConfig) -> int:
-    """Labels wanted from the untrained policy."""
-    return config.labels if config.query.offline else round(config.query.initial_fraction * config.labels)
+def label_schedule(config: RunConfig, overlap: int = 1) -> LabelSchedule:
+    """How many labels the run wants by when."""
+    return LabelSchedule(config.labels, config.steps, config.query.initial_fraction, config.query.offline, overlap)
 
 
 def save_config(config: RunConfig, path: Path) -> None:

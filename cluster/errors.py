@@ -31,6 +31,7 @@ _FAILURES = {
     "MetricsError",
     "RedisServerError",
     "RewardDataError",
+    "RewardTrainingError",
     "SnapshotError",
     "StoreError",
 }

@@ -10,7 +10,7 @@ uses what was collected before, so the policy lag is at most 1 by construction.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,17 @@ import psutil
 import redis
 
 from cluster.components import RunSpec, build_database, build_learner, build_relabeler
-from cluster.config import initial_labels
+from cluster.config import label_schedule
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool, Services
 from cluster.interrupts import undisturbed
 from cluster.metrics import EpisodeLog, segment_correlation
 from cluster.redis_care import RedisCare
 from cluster.run_folder import RunFolder, as_json
-from learners.checkpoint import save_checkpoint
+from learners.checkpoint import CheckpointError, save_checkpoint
+from learners.learner import LearnerFailure
+
+_FOREIGN = "put the run's own checkpoints back into its folder, or start a new run"
 
 
 class Training:
@@ -202,10 +205,15 @@ class Training:
         config = self._spec.config
         self._despite_redis(self._relabeler.refresh)
         self._show({"phase": "first labels", "environment_steps": self._environment_steps, **self._service_metrics()})
-        metrics = self._relabeler.snapshot_metrics
-        judged = metrics.get("num_labels", 0) + metrics.get("num_incomparable", 0)
-        if judged >= initial_labels(config) and metrics.get("gradient_steps", 0) >= config.loop.pretrain_steps:
+        metrics, wanted = self._relabeler.snapshot_metrics, label_schedule(config).initial_labels
+        if _judged(metrics) >= wanted and metrics.get("gradient_steps", 0) >= config.loop.pretrain_steps:
             return True
+        if _judged(told := self._service_metrics()) >= wanted and told.get("members_trained") == 0:
+            raise LearnerFailure(
+                f'the first {wanted} answers teach nothing: "cannot tell" is not trained on, and each member of the '
+                "reward model holds a third of the others out; start a new run that asks more at first, with --labels "
+                "or --set query.initial_fraction=0.5"
+            )
         is_away = self._redis_care is not None and not self._redis_care.is_well
         if not config.in_process or config.labeler == "human" or is_away:
             time.sleep(0.05)
@@ -235,6 +243,7 @@ class Training:
             self._folder.checkpoints,
             self.agent_steps,
             {
+                "run": self._spec.run_id,
                 "learner": self._learner.state_dict(),
                 "services": self._services.state_dict() if self._services else {},
                 "episodes": self._episodes.state_dict(),
@@ -250,8 +259,13 @@ class Training:
         self._saved()
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's state."""
-        self._learner.load_state_dict(state["learner"])
+        """Go on from a checkpoint's state. Raises CheckpointError where it is not this run's."""
+        if state.get("run", self._spec.run_id) != self._spec.run_id:  # one of before this was noted does not say
+            raise CheckpointError(f"the checkpoint is of another run ({state['run']}); {_FOREIGN}")
+        try:
+            self._learner.load_state_dict(state["learner"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint holds no learner of this run's configuration; {_FOREIGN}") from error
         if self._services:
             self._services.load_state_dict(state["services"])
         self._episodes.load_state_dict(state["episodes"])
@@ -275,3 +289,8 @@ class Training:
 
     def _wall_s(self) -> float:
         return self._spent_s + time.monotonic() - self._started_s
+
+
+def _judged(metrics: Mapping[str, float]) -> float:
+    """Answers that the reward service has taken in, those that say nothing included."""
+    return metrics.get("num_labels", 0) + metrics.get("num_incomparable", 0)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from actors.clips import ClipCutter
+from actors.limits import within
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
 from labeling.rerank import Reranker
@@ -48,8 +49,8 @@ class QueryConfig:
     gold_fraction: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.gold_fraction <= 1.0:
-            raise ValueError(f"gold_fraction must be between 0 and 1, got {self.gold_fraction}")
+        within(self, candidates="[1, inf)", recent_clips="[2, inf)", max_open="[1, inf)")
+        within(self, initial_fraction="[0, 1]", gold_fraction="[0, 1]")
 
 
 class QueryActor:
@@ -132,7 +133,7 @@ class QueryActor:
             self._query(clips[left], clips[right], float(value), place in places)
             for place, ((left, right), value) in enumerate(zip(asked.tolist(), values, strict=True))
         ]
-        self._disagreement = {"asked": float(values.mean()), "unasked": selection.candidate_disagreement}
+        self._disagreement = {"asked": float(values.mean()), "unasked": selection.unasked_disagreement}
         # A gold pair waits where the pair would have that it stands for: its own disagreement would put it last.
         return sum(self._database.offer(queries, selection.disagreement.tolist()))
 

@@ -11,6 +11,9 @@ import math
 from dataclasses import dataclass
 
 
+LEAST_LABELS = 4
+
+
 @dataclass(frozen=True)
 class LabelSchedule:
     """total_labels by total_steps; `offline` wants them all at the start (the paper's ablation). `overlap` labels are
@@ -31,8 +34,11 @@ class LabelSchedule:
 
     @property
     def initial_labels(self) -> int:
-        """Labels wanted before the first update of the policy."""
-        return self.total_labels if self.offline else round(self.initial_fraction * self.total_labels)
+        """Labels wanted before the first update of the policy: never so few that every member may hold them all out, and
+        no reward is learned."""
+        if self.offline:
+            return self.total_labels
+        return min(self.total_labels, max(LEAST_LABELS, round(self.initial_fraction * self.total_labels)))
 
     def due(self, step: int) -> int:
         """Labels wanted by agent step `step`, whole ones; never fewer at a later step."""

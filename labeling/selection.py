@@ -21,11 +21,12 @@ at random a sixth are, if the values are normal; of the ten candidates for one q
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Chosen pairs [K, 2] of clip indices, the disagreement [K] of each, and its mean over all candidates."""
+    """Chosen pairs [K, 2] of clip indices, the disagreement [K] of each, and its mean over the candidates that were not
+    chosen: NaN where there are none, or no reward model yet."""
 
     pairs: Array
     disagreement: Array
-    candidate_disagreement: float
+    unasked_disagreement: float
 
 
 def candidate_pairs(random: np.random.Generator, num_clips: int, count: int) -> Array:
@@ -46,9 +47,8 @@ def select_pairs(
     unique = candidates[np.sort(first_seen)]
     scores = np.full(len(unique), np.nan) if score is None else score(unique)
     order = np.argsort(-scores, kind="stable") if by_disagreement and score is not None else np.arange(len(unique))
-    chosen = order[:count]
-    mean = float(scores.mean()) if score is not None and len(scores) else float("nan")
-    return Selection(unique[chosen], scores[chosen], mean)
+    chosen, unasked = order[:count], scores[order[count:]]
+    return Selection(unique[chosen], scores[chosen], float(unasked.mean()) if len(unasked) else float("nan"))
 
 
 def widest_pairs(candidates: Array, taken: Array, values: Array, count: int) -> Array:

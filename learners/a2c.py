@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from actors.limits import within
 from actors.policy import ActorCritic
 from learners.algorithm import Batch, LossGradient, as_floats, report
 
@@ -31,6 +32,10 @@ class A2CConfig:
     entropy: float = 0.01
     value_coefficient: float = 0.5
     max_gradient_norm: float = 0.5
+
+    def __post_init__(self) -> None:
+        within(self, learning_rate="(0, inf)", final_learning_rate="[0, 1]", alpha="[0, 1)", epsilon="(0, inf)")
+        within(self, entropy="[0, inf)", value_coefficient="[0, inf)", max_gradient_norm="(0, inf)")
 
 
 class A2C:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from actors.devices import to_device
+from actors.limits import within
 from actors.policy import ActorCritic, PolicyWeights
 from actors.trajectory import Rollout
 from learners.advantages import RunningMoments, ValueScale, gae
@@ -37,6 +38,9 @@ class LearnerConfig:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        within(self, gamma="(0, 1]", gae_lambda="[0, 1]")
 
 
 class LearnerFailure(RuntimeError):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from actors.devices import to_device
+from actors.limits import within
 from actors.policy import ActorCritic
 from learners.algorithm import Batch, LossGradient, as_floats, report, standardise
 
@@ -27,6 +28,11 @@ class PPOConfig:
     value_coefficient: float = 0.5
     max_gradient_norm: float = 0.5
     target_kl: float | None = None
+
+    def __post_init__(self) -> None:
+        within(self, learning_rate="(0, inf)", final_learning_rate="[0, 1]", epochs="[1, inf)", minibatch="[1, inf)")
+        within(self, clip="(0, inf)", entropy="[0, inf)", value_coefficient="[0, inf)", max_gradient_norm="(0, inf)")
+        within(self, target_kl="(0, inf)")
 
 
 class PPO:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from actors.devices import to_device
+from actors.limits import within
 from actors.policy import ActorCritic
 from learners.algorithm import Batch, as_floats, report, standardise
 from learners.gradient import FlatParameters, TanhMLP
@@ -32,6 +33,11 @@ class TRPOConfig:
     value_learning_rate: float = 1e-3
     value_epochs: int = 5
     value_minibatch: int = 256
+
+    def __post_init__(self) -> None:
+        within(self, max_kl="(0, inf)", cg_iterations="[1, inf)", cg_damping="[0, inf)", backtracks="[0, inf)")
+        within(self, entropy="[0, inf)", value_learning_rate="(0, inf)", value_epochs="[1, inf)")
+        within(self, value_minibatch="[1, inf)")
 
 
 class TRPO:

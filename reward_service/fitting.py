@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from actors.devices import to_device
+from actors.limits import within
 from reward_service.dataset import ComparisonDataset
 from reward_service.ensemble import RewardEnsemble
 from reward_service.losses import accuracy, bradley_terry, return_regression
@@ -53,16 +54,11 @@ class FitConfig:
     target: Literal["comparisons", "returns"] = "comparisons"
 
     def __post_init__(self) -> None:
-        if self.batch_pairs < 1 or self.learning_rate <= 0.0 or not 0.0 <= self.error_floor < 1.0:
-            raise ValueError(
-                f"reward training needs batch_pairs >= 1, learning_rate > 0 and error_floor in [0, 1), got "
-                f"{self.batch_pairs}, {self.learning_rate} and {self.error_floor}"
-            )
-        if self.l2_initial < 0.0 or self.l2_rate < 1.0 or not 0.0 < self.ratio_low <= self.ratio_high:
-            raise ValueError(
-                f"adaptive L2 needs l2_initial >= 0, l2_rate >= 1 and 0 < ratio_low <= ratio_high, got "
-                f"{self.l2_initial}, {self.l2_rate}, {self.ratio_low} and {self.ratio_high}"
-            )
+        within(self, batch_pairs="[1, inf)", learning_rate="(0, inf)", error_floor="[0, 1)")
+        within(self, l2_initial="[0, inf)", l2_rate="[1, inf)", ratio_low="(0, inf)", ratio_high="(0, inf)")
+        within(self, squared_reward_penalty="[0, inf)")
+        if self.ratio_low > self.ratio_high:
+            raise ValueError(f"ratio_low ({self.ratio_low}) may not be above ratio_high ({self.ratio_high})")
         if self.target not in ("comparisons", "returns"):
             raise ValueError(f"the target of reward training is 'comparisons' or 'returns', not {self.target!r}")
 

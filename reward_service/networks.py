@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from actors.limits import within
+
 OBSERVATION_CLIP = 10.0
 """Normalised observations are clipped to +-10 deviations: one state never seen before cannot blow up a reward."""
 
@@ -59,17 +61,9 @@ class EnsembleConfig:
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.members < 1 or not self.hidden or min(self.hidden) < 1:
-            raise ValueError(
-                f"a reward ensemble needs at least one member and one hidden unit in every layer, "
-                f"got members={self.members}, hidden={self.hidden}"
-            )
-        if self.input_noise < 0.0 or self.leaky_slope < 0.0:
-            raise ValueError(
-                f"input_noise and leaky_slope may not be negative, got {self.input_noise} and {self.leaky_slope}"
-            )
-        if self.torso not in TORSOS or not 0.0 <= self.dropout < 1.0:
-            raise ValueError(
-                f"a reward ensemble's torso is one of {', '.join(TORSOS)} and its dropout in [0, 1), got "
-                f"{self.torso!r} and {self.dropout}"
-            )
+        within(self, members="[1, inf)", hidden="[1, inf)", leaky_slope="[0, inf)", input_noise="[0, inf)")
+        within(self, dropout="[0, 1)")
+        if not self.hidden:
+            raise ValueError("hidden must name at least one layer of a reward network")
+        if self.torso not in TORSOS:
+            raise ValueError(f"a reward ensemble's torso is one of {', '.join(TORSOS)}, got {self.torso!r}")

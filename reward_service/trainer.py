@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actors.limits import within
 from actors.spaces import ActionSpec
 from reward_service.bootstrap import Split
 from reward_service.dataset import ComparisonDataset, RewardDataError
@@ -72,19 +73,11 @@ class RewardTrainerConfig(FitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.gradient_steps_per_step, self.publish_every_steps, self.recent_steps) < 1 or self.reward_std <= 0:
-            raise ValueError(
-                "reward training needs gradient_steps_per_step, publish_every_steps and recent_steps >= 1 and "
-                f"reward_std > 0, got {self.gradient_steps_per_step}, {self.publish_every_steps}, {self.recent_steps} "
-                f"and {self.reward_std}"
-            )
-        if self.max_labels is not None and self.max_labels < 1:
-            raise ValueError(f"max_labels must be at least 1, or None to keep all labels, got {self.max_labels}")
-        if self.reliability not in ("learned", "fixed") or self.reliability_every_steps < 1:
-            raise ValueError(
-                "reliability must be 'learned' or 'fixed' and reliability_every_steps at least 1, got "
-                f"{self.reliability!r} and {self.reliability_every_steps}"
-            )
+        _ = self.networks  # refuses what no ensemble can be
+        within(self, gradient_steps_per_step="[1, inf)", publish_every_steps="[1, inf)", recent_steps="[1, inf)")
+        within(self, reward_std="(0, inf)", max_labels="[1, inf)", reliability_every_steps="[1, inf)")
+        if self.reliability not in ("learned", "fixed"):
+            raise ValueError(f"reliability must be 'learned' or 'fixed', got {self.reliability!r}")
 
     @property
     def learns_reliability(self) -> bool:
@@ -239,13 +232,15 @@ class RewardTrainer:
 
     def _metrics(self, waiting: bool) -> dict[str, float]:
         """num_labels: answers trained on or held out; num_incomparable: of no use for that, but counted, since whoever
-        waits for so many answers waits for these too; num_left_out: those of them whose clips are not finite."""
+        waits for so many answers waits for these too; num_left_out: those of them whose clips are not finite;
+        members_trained: of how many members there is anything to train on."""
         num_labels, left_out = self._feed.num_labels, self._feed.num_left_out
         return self.fit.metrics() | {
             "waiting": float(waiting),
             "num_labels": float(num_labels),
             "num_incomparable": float(self.dataset.num_incomparable + left_out),
             "num_left_out": float(left_out),
+            "members_trained": float(self.dataset.trainable.sum()),
             "reward_version": float(self.version),
             "gradient_steps": float(self.fit.gradient_steps),
             "gradient_steps_per_label": self.fit.gradient_steps / num_labels if num_labels else math.nan,

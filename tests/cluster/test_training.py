@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
 from cluster.run_folder import RunFolder
 from cluster.runner import Interrupted
+from learners.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from learners.learner import LearnerFailure
 from reward_service.database import START
 from reward_service.snapshot import RewardSnapshot
 from tests.cluster.runs import small_config, train
@@ -140,6 +143,44 @@ def test_a_run_stopped_before_its_first_update_resumes_with_its_labels(
     summary = train(tmp_path / "run")
     assert summary["steps"] == 512
     assert summary["labels"] == 24
+
+
+def test_the_fewest_labels_that_there_may_be_are_enough_for_a_run(tmp_path: Path) -> None:
+    summary = train(tmp_path / "run", small_config(labels=4, steps=512, **{"query.initial_fraction": 0.0}))
+    assert (summary["labels"], summary["steps"]) == (4, 512)
+
+
+def test_answers_of_which_none_can_be_trained_on_end_the_run_instead_of_being_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(LearnerFailure, match=r"first 6 answers teach nothing.*initial_fraction"):
+        train(tmp_path / "run", small_config(**{"oracle.skip_rate": 1.0}))
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    for name, seed, hidden in (("own", 3, [64, 64]), ("other", 4, [64, 64]), ("wider", 3, [32])):
+        config = small_config(seed=seed, labeler="none", steps=512, **{"policy.hidden": hidden})
+        train(tmp_path / name, config)
+    before = RunFolder.open(tmp_path / "own").metrics_path.read_bytes()
+    for name, says in (("other", "is of another run"), ("wider", "is of another run")):
+        with_checkpoints_of(tmp_path / "own", tmp_path / name)
+        with pytest.raises(CheckpointError, match=says) as caught:
+            train(tmp_path / "own")
+        assert "start a new run" in str(caught.value)
+    assert RunFolder.open(tmp_path / "own").metrics_path.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_though_it_does_not_say_whose_it_is(tmp_path: Path) -> None:
+    for name, hidden in (("own", [64, 64]), ("wider", [32])):
+        train(tmp_path / name, small_config(labeler="none", steps=512, **{"policy.hidden": hidden}))
+    step, state = load_checkpoint(tmp_path / "wider" / "checkpoints")
+    with_checkpoints_of(tmp_path / "own", tmp_path / "wider")
+    save_checkpoint(tmp_path / "own" / "checkpoints", step, {k: v for k, v in state.items() if k != "run"})
+    with pytest.raises(CheckpointError, match="no learner of this run's configuration"):
+        train(tmp_path / "own")
+
+
+def with_checkpoints_of(run: Path, other: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+    shutil.copytree(other / "checkpoints", run / "checkpoints")
 
 
 def test_input_noise_is_the_trainers_and_the_readers_alike(tmp_path: Path) -> None:

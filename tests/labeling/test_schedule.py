@@ -28,6 +28,12 @@ def test_the_papers_numbers() -> None:
     assert schedule.due(20_000_000) == schedule.due(10**9) == 700
 
 
+@pytest.mark.parametrize(("total", "first"), [(3, 3), (4, 4), (15, 4), (20, 5)])
+def test_the_first_labels_are_never_so_few_that_all_may_be_held_out(total: int, first: int) -> None:
+    assert LabelSchedule(total, 1000).due(0) == first
+    assert LabelSchedule(total, 1000, initial_fraction=0.0).due(0) == min(total, 4)
+
+
 def test_offline_wants_all_at_the_start() -> None:
     assert LabelSchedule(700, 1000, offline=True).due(0) == 700
 

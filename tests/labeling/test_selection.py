@@ -33,13 +33,14 @@ def test_the_greatest_disagreement_is_asked_first() -> None:
     selection = select_pairs(candidates, spread, 2, by_disagreement=True)
     np.testing.assert_array_equal(selection.pairs, [[0, 5], [3, 0]])
     np.testing.assert_array_equal(selection.disagreement, [5, 3])
-    assert selection.candidate_disagreement == (1 + 5 + 2 + 3) / 4
+    assert selection.unasked_disagreement == (1 + 2) / 2
 
 
 def test_random_selection_takes_the_first_and_still_measures() -> None:
     selection = select_pairs(np.array([[0, 1], [0, 5], [2, 4]]), spread, 2, by_disagreement=False)
     np.testing.assert_array_equal(selection.pairs, [[0, 1], [0, 5]])
     np.testing.assert_array_equal(selection.disagreement, [1, 5])
+    assert selection.unasked_disagreement == 2
 
 
 def test_no_pair_is_asked_twice_not_even_mirrored() -> None:
@@ -51,7 +52,7 @@ def test_without_a_reward_model_there_is_no_disagreement_to_tell() -> None:
     selection = select_pairs(np.array([[0, 1], [1, 2]]), None, 1, by_disagreement=True)
     np.testing.assert_array_equal(selection.pairs, [[0, 1]])
     assert np.isnan(selection.disagreement).all()
-    assert np.isnan(selection.candidate_disagreement)
+    assert np.isnan(selection.unasked_disagreement)
 
 
 def test_gold_pairs_are_the_widest_that_are_left() -> None:
