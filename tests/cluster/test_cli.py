@@ -20,6 +20,7 @@ Call = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
 
 COMMANDS = ("tasks", "train", "status", "report", "evaluate", "export", "import", "doctor", "bench")
+COMMANDS += ("label", "demo", "attach", "stop")
 
 
 def ends_with_one_sentence(done: Any, code: int) -> str:
@@ -165,7 +166,13 @@ def test_what_is_given_with_resume_is_changed_and_said(twoclips: Call, finished_
     assert done.code == 0
     assert "changed: steps from 1600 to 2400" in done.stderr
     assert "changed: reward.learning_rate from 0.0003 to 0.0001" in done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["steps"] >= 2400
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["steps"] >= 2400
+    known = {"task": "cart-pole", "algorithm": "ppo", "seed": 1, "labeler": "synthetic", "labels": 20, "run": str(run)}
+    assert known.items() <= told.items()
+    assert told["policy_lag_max"] == 1
+    assert min(told[name] for name in ("steps_per_second", "wall_s", "reward_version")) > 0
+    assert told["true_return"] is told["predicted_return"] is None, "no episode of full length has ended"
     folder = RunFolder.open(run)
     assert (folder.config.steps, folder.config.reward.learning_rate) == (2400, 1e-4)
     assert "changed: steps from 1600 to 2400, reward.learning_rate" in folder.events_path.read_text()

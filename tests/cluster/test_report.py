@@ -36,7 +36,8 @@ def test_one_run_gives_one_file_and_its_charts(finished_run: RunFolder):
     assert "torch 2" in page, "the versions"
     assert not re.search(r'(src|href)="(?!data:)', page), "self-contained"
     names = {path.name for path in (finished_run.path / "charts").iterdir()}
-    assert {"reward-loss.png", "reward-accuracy.png", "throughput.png", "entropy-dark.png"} <= names
+    shown = "reward-loss reward-accuracy segment-correlation disagreement throughput entropy kl"
+    assert {f"{name}{theme}.png" for name in shown.split() for theme in ("", "-dark")} <= names
     assert (finished_run.path / "charts" / "kl.png").read_bytes().startswith(PNG)
 
 
@@ -48,11 +49,12 @@ def test_a_baseline_has_no_charts_of_a_reward_model(baseline_run: RunFolder):
 
 
 def test_runs_that_differ_by_seed_are_one_group_with_a_mean(finished_run: RunFolder, tmp_path: Path):
-    rows = [{"agent_steps": 100 * n, "true_return": 1.0 * n, "wall_s": n} for n in range(1, 9)]
+    rows = [{"agent_steps": 100 * n, "true_return": 1.0 * n, "wall_s": n, "labels": 5 * n} for n in range(1, 9)]
     runs = [copy_of(finished_run, tmp_path / f"s{seed}", rows, seed=seed) for seed in (1, 2)]
     page = write_report(runs, tmp_path / "seeds.html").read_text()
     assert 'class="legend"' not in page
-    assert (tmp_path / "seeds-charts" / "return-by-steps.png").exists()
+    for axis in ("steps", "labels"):
+        assert (tmp_path / "seeds-charts" / f"return-by-{axis}.png").exists()
     other = copy_of(finished_run, tmp_path / "other", rows, algorithm="trpo")
     page = write_report([*runs, other], tmp_path / "seeds.html").read_text()
     assert "algorithm trpo" in page, "a legend that names what differs"

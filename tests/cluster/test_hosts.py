@@ -1,0 +1,96 @@
+"""A service's share of a core is kept by sleeping, and given up while the agent waits for it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from cluster.hosts import ServiceHost
+from tests.waiting import wait_until
+
+WORK_S = 0.02
+
+
+class Busy:
+    """Uses WORK_S of processor time a step, and counts the steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.raises: Exception | None = None
+
+    def step(self) -> dict[str, float]:
+        if self.raises is not None:
+            error, self.raises = self.raises, None
+            raise error
+        begin = time.thread_time()
+        while time.thread_time() - begin < WORK_S:
+            pass
+        self.steps += 1
+        return {"steps": float(self.steps)}
+
+
+@pytest.fixture(autouse=True)
+def _same_niceness_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "nice", lambda _: 0)  # of the process of the tests
+
+
+def host_of(service: Busy, share: float) -> ServiceHost:
+    spec: Any = None
+    return ServiceHost(spec, lambda _: service, share)  # pyright: ignore[reportArgumentType]
+
+
+def used_s(host: ServiceHost, seconds: float) -> float:
+    """Processor seconds that the host's thread uses for each second that goes by."""
+    thread = host._thread.native_id
+
+    def used() -> float:
+        each = next(one for one in psutil.Process().threads() if one.id == thread)
+        return each.user_time + each.system_time
+
+    before, begin = used(), time.monotonic()
+    time.sleep(seconds)
+    return (used() - before) / (time.monotonic() - begin)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_it_uses_its_share_of_a_core_and_no_more(share: float) -> None:
+    service = Busy()
+    host = host_of(service, share)
+    try:
+        wait_until(lambda: service.steps > 0)
+        assert 0 < used_s(host, 2.0) <= 1.3 * share  # a step is a tenth of what is measured
+    finally:
+        host._stop.set()
+
+
+def test_while_the_agent_waits_for_it_it_uses_what_it_can_get() -> None:
+    bounded, hurried = Busy(), Busy()
+    hosts = host_of(bounded, 0.05), host_of(hurried, 0.05)
+    try:
+        hosts[1].hurry(True)
+        wait_until(lambda: hurried.steps > 50)
+        assert hurried.steps > 3 * bounded.steps
+    finally:
+        for host in hosts:
+            host._stop.set()
+
+
+def test_a_lost_connection_is_counted_and_waited_out_and_any_other_error_is_told() -> None:
+    service = Busy()
+    host = host_of(service, 1.0)
+    try:
+        service.raises = redis.ConnectionError("gone")
+        wait_until(lambda: host.status()["disconnects"] == 1)
+        steps = service.steps
+        wait_until(lambda: service.steps > steps)
+        service.raises = KeyError("clip")
+        wait_until(lambda: bool(host.status()["failure"]))
+        assert "KeyError" in host.status()["failure"]
+        assert "--resume" in host.status()["failure"]
+    finally:
+        host._stop.set()
