@@ -10,9 +10,9 @@ from typing import Any
 
 
 def within(record: Any, **intervals: str) -> None:
-    """Raises ValueError for the first of the record's fields that is not in its interval: "[" and "]" include a bound, "("
-    and ")" do not. Of a tuple every element must be; what is not a number never is; None, where a field allows it, is left
-    alone."""
+    """Raises ValueError for the first of the record's fields that is not in its interval: "[" and "]" include a bound,
+    "(" and ")" do not. Of a tuple every element must be; what is not a number never is; None, where a field allows it,
+    is left alone."""
     for name, interval in intervals.items():
         value = getattr(record, name)
         each = value if isinstance(value, tuple) else () if value is None else (value,)

@@ -80,7 +80,7 @@ CHARTS = (
     Chart(
         "disagreement",
         "Disagreement of the ensemble",
-        "Variance over members of the preference: over the pairs that were asked, and over the candidates that were not.",
+        "Variance over members of the preference: of the pairs that were asked, and of the candidates that were not.",
         (Panel("disagreement", _DISAGREEMENTS, low=0.0, of_labels=True),),
     ),
     Chart(

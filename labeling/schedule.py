@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-
 LEAST_LABELS = 4
 
 
@@ -34,8 +33,8 @@ class LabelSchedule:
 
     @property
     def initial_labels(self) -> int:
-        """Labels wanted before the first update of the policy: never so few that every member may hold them all out, and
-        no reward is learned."""
+        """Labels wanted before the first update of the policy: never so few that every member may hold them all out,
+        and no reward is learned."""
         if self.offline:
             return self.total_labels
         return min(self.total_labels, max(LEAST_LABELS, round(self.initial_fraction * self.total_labels)))
