@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import Any
 
@@ -20,7 +21,7 @@ class Busy:
     """Uses WORK_S of processor time a step, and counts the steps."""
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.steps, self.work_s = 0, WORK_S
         self.raises: Exception | None = None
 
     def step(self) -> dict[str, float]:
@@ -28,7 +29,7 @@ class Busy:
             error, self.raises = self.raises, None
             raise error
         begin = time.thread_time()
-        while time.thread_time() - begin < WORK_S:
+        while time.thread_time() - begin < self.work_s:
             pass
         self.steps += 1
         return {"steps": float(self.steps)}
@@ -78,6 +79,30 @@ def test_while_the_agent_waits_for_it_it_uses_what_it_can_get() -> None:
     finally:
         for host in hosts:
             host._stop.set()
+
+
+def test_a_step_that_takes_long_counts_as_work_while_it_uses_the_processor() -> None:
+    service = Busy()
+    service.work_s = 4.0
+    host = host_of(service, 1.0)
+    try:
+        wait_until(lambda: host.status()["done"] >= 2)
+        assert service.steps == 0
+    finally:
+        service.work_s = 0.0
+        host._stop.set()
+
+
+def test_a_step_that_waits_for_ever_does_not() -> None:
+    service, free = Busy(), threading.Event()
+    service.step = lambda: {"steps": float(free.wait(30))}  # pyright: ignore[reportAttributeAccessIssue]
+    host = host_of(service, 1.0)
+    try:
+        time.sleep(1.5)
+        assert host.status()["done"] == 0
+    finally:
+        host._stop.set()
+        free.set()
 
 
 def test_a_lost_connection_is_counted_and_waited_out_and_any_other_error_is_told() -> None:
