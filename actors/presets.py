@@ -139,7 +139,7 @@ NAMED: dict[str, tuple[str, Preset]] = {
 """Environment and preset by the name of the task; the games follow below."""
 
 # One torso for actor and critic that two cores can train, and a reward model of a quarter of the pixels: the paper's
-# networks are `--set policy.torso=mnih-2015 --set reward.torso=paper` (EXPERIMENTS.md, "Pong").
+# networks are `--set policy.torso=mnih-2015 --set reward.torso=paper` (EXPERIMENTS.md, "Atari").
 _ATARI_SETTINGS: dict[str, Any] = {
     "rollout.steps": 128,
     "policy.torso": "mnih-2013",
@@ -160,7 +160,15 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "loop.warmup_steps": 8192,
     "loop.pretrain_steps": 200,
 }
-_ATARI_BY_ALGORITHM = {"a2c": {"rollout.steps": 5, "reward.reward_std": 0.05, "loop.service_updates": 25}}
+_ATARI_BY_ALGORITHM = {
+    "a2c": {
+        "rollout.steps": 5,
+        "learner.gae_lambda": 1.0,  # five-step returns
+        "a2c.final_learning_rate": 0.375,  # to 0 at 80M steps, in a run that ends at 50M
+        "reward.reward_std": 0.05,
+        "loop.service_updates": 25,
+    }
+}
 _ATARI_HORIZON = 27_000  # an agent's life has no ends: the longest that the emulator itself allows a game, half an hour
 
 

@@ -7,6 +7,7 @@ It is written to the run folder as config.toml and read back from there by resum
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,7 +42,9 @@ class LoopConfig:
     """How the three loops share a machine.
 
     warmup_steps        environment steps of the untrained policy before the first update
-    pretrain_steps      gradient steps of the reward model on the first labels before the first update
+    pretrain_steps, pretrain_epochs
+                        gradient steps of the reward model, or passes over the first labels, before the first update:
+                        whichever is more (the paper's games: 200 passes)
     reward_share        share of one core that reward training may use, with Ray
     reward_steps        reward-training steps between two policy updates, with --in-process
     service_updates     policy updates between two turns of labeling and reward training, with --in-process; above 1
@@ -55,6 +58,7 @@ class LoopConfig:
 
     warmup_steps: int = 32_768
     pretrain_steps: int = 300
+    pretrain_epochs: int = 0
     reward_share: float = 0.15
     reward_steps: int = 1
     service_updates: int = 1
@@ -64,8 +68,15 @@ class LoopConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        within(self, warmup_steps="[1, inf)", pretrain_steps="[0, inf)", reward_share="(0, 1]", reward_steps="[1, inf)")
-        within(self, service_updates="[1, inf)", checkpoint_steps="[0, inf)", clip_budget_mib="[1, inf)")
+        within(self, warmup_steps="[1, inf)", pretrain_steps="[0, inf)", pretrain_epochs="[0, inf)")
+        within(
+            self,
+            reward_share="(0, 1]",
+            reward_steps="[1, inf)",
+            service_updates="[1, inf)",
+            checkpoint_steps="[0, inf)",
+            clip_budget_mib="[1, inf)",
+        )
 
 
 @dataclass(frozen=True)
@@ -230,6 +241,13 @@ def validate(config: RunConfig, task: Task) -> None:
 def label_schedule(config: RunConfig, overlap: int = 1) -> LabelSchedule:
     """How many labels the run wants by when."""
     return LabelSchedule(config.labels, config.steps, config.query.initial_fraction, config.query.offline, overlap)
+
+
+def pretraining_steps(config: RunConfig) -> int:
+    """Gradient steps of the reward model before the policy first moves."""
+    first_labels = label_schedule(config).initial_labels
+    passes = math.ceil(config.loop.pretrain_epochs * first_labels / config.reward.batch_pairs)
+    return max(config.loop.pretrain_steps, passes)
 
 
 def save_config(config: RunConfig, path: Path) -> None:

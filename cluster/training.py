@@ -18,7 +18,7 @@ import psutil
 import redis
 
 from cluster.components import RunSpec, build_database, build_learner, build_relabeler
-from cluster.config import label_schedule
+from cluster.config import label_schedule, pretraining_steps
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool, Services
 from cluster.interrupts import undisturbed
@@ -206,7 +206,7 @@ class Training:
         self._despite_redis(self._relabeler.refresh)
         self._show({"phase": "first labels", "environment_steps": self._environment_steps, **self._service_metrics()})
         metrics, wanted = self._relabeler.snapshot_metrics, label_schedule(config).initial_labels
-        if _judged(metrics) >= wanted and metrics.get("gradient_steps", 0) >= config.loop.pretrain_steps:
+        if _judged(metrics) >= wanted and metrics.get("gradient_steps", 0) >= pretraining_steps(config):
             return True
         if _judged(told := self._service_metrics()) >= wanted and told.get("members_trained") == 0:
             raise LearnerFailure(

@@ -1,4 +1,4 @@
-"""A2C: synchronous advantage actor-critic (Mnih et al. 2016, section 4), as the paper used it on Atari.
+"""A2C: synchronous advantage actor-critic (Mnih et al. 2016, section 4), the paper's learner on Atari.
 
 Its settings there, "Adam with alpha 0.99 and epsilon 1e-5", are RMSProp's, so RMSProp it is. One
 gradient step per Batch: it wants small ones (16 environments, n = 5 steps), which whoever composes the run gives it.

@@ -58,8 +58,15 @@ def test_trpo_is_refused_for_pictures() -> None:
 def test_a2c_has_presets_of_its_own() -> None:
     task = make_task("pong")
     assert make_config(task, {}).rollout.steps == 128
-    assert make_config(task, {"algorithm": "a2c"}).rollout.steps == 5
-    assert make_config(task, {"algorithm": "a2c"}).reward.reward_std == 0.05
+    a2c = make_config(task, {"algorithm": "a2c"})
+    assert (a2c.rollout.steps, a2c.rollout.num_envs, a2c.learner.gae_lambda) == (5, 16, 1.0)
+    assert (a2c.a2c.learning_rate, a2c.a2c.entropy, a2c.learner.gamma, a2c.reward.reward_std) == (
+        7e-4,
+        0.01,
+        0.99,
+        0.05,
+    )
+    assert a2c.a2c.final_learning_rate == 1 - 50 / 80  # to 0 at 80M steps, of which 50M are done
     assert make_config(task, {"algorithm": "a2c", "rollout.steps": 7}).rollout.steps == 7
 
 

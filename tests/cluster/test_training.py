@@ -11,7 +11,7 @@ import pytest
 import cluster.training as training_module
 from cluster.comparisons import open_database, rows_of
 from cluster.components import RunSpec, build_reward_service
-from cluster.config import load_config
+from cluster.config import load_config, pretraining_steps
 from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
 from cluster.run_folder import RunFolder
@@ -181,6 +181,17 @@ def test_a_checkpoint_of_another_configuration_is_refused_though_it_does_not_say
 def with_checkpoints_of(run: Path, other: Path) -> None:
     shutil.rmtree(run / "checkpoints")
     shutil.copytree(other / "checkpoints", run / "checkpoints")
+
+
+def test_the_policy_does_not_move_before_the_reward_model_has_seen_the_first_labels_often_enough(
+    tmp_path: Path,
+) -> None:
+    config = small_config(steps=512, **{"loop.pretrain_steps": 1, "loop.pretrain_epochs": 40})
+    assert pretraining_steps(config) == 30  # 40 passes over 6 labels, 8 at a time
+    train(tmp_path / "passes", config)
+    assert RunFolder.open(tmp_path / "passes").read_metrics()[0]["gradient_steps"] >= 30
+    train(tmp_path / "steps", small_config(steps=512, **{"loop.pretrain_steps": 50}))
+    assert RunFolder.open(tmp_path / "steps").read_metrics()[0]["gradient_steps"] >= 50
 
 
 def test_input_noise_is_the_trainers_and_the_readers_alike(tmp_path: Path) -> None:
