@@ -152,7 +152,8 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "reward.dropout": 0.0,
     "reward.hidden": [64],
     "reward.batch_pairs": 8,
-    "reward.gradient_steps_per_step": 5,
+    "reward.gradient_steps_per_step": 1,  # of half a second: with Ray, a new label waits for the one under way
+    "loop.reward_steps": 5,
     "reward.max_labels": 3000,
     "reward.recent_steps": 1024,
     "query.initial_fraction": 0.1,

@@ -69,6 +69,7 @@ class ServiceHost:
     """
 
     IDLE_S = 0.1
+    REST_S = 1.0
 
     def __init__(self, spec: RunSpec, build: Callable[[RunSpec], Service], share: float) -> None:
         torch.set_num_threads(1)
@@ -81,7 +82,9 @@ class ServiceHost:
         self._failure = ""
         self._disconnects = 0
         self._clock: int | None = None  # of the loop's processor time; not every system has one
-        self._done = 0  # rounds of the loop, those included in which Redis was waited for
+        self._done = (
+            0  # rounds of the loop, those included in which Redis was waited for or it rested, and rollouts taken in
+        )
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
 
@@ -106,12 +109,21 @@ class ServiceHost:
             used_s = time.thread_time() - begin
             idle_s = self.IDLE_S if self._metrics.get("waiting") else 0.0
             share = 1.0 if self._hurried else self._share
-            self._stop.wait(max(idle_s, used_s * (1 / share - 1)))
+            self._rest(max(idle_s, used_s * (1 / share - 1)))
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep, and say meanwhile that this is meant: after a long step a small share means a long rest."""
+        until_s = time.monotonic() + seconds
+        while not self._stop.wait(min(self.REST_S, max(0.0, until_s - time.monotonic()))):
+            if self._hurried or time.monotonic() >= until_s:
+                return
+            self._done += 1
 
     def observe(self, agent_steps: int, *collected: tuple[Rollout, Hidden]) -> None:
         with self._lock:
             for rollout, hidden in collected:
                 self._service.observe(rollout, hidden, agent_steps)
+                self._done += 1  # the loop waits meanwhile
 
     def reach(self, agent_steps: int) -> None:
         with self._lock:

@@ -93,6 +93,21 @@ def test_a_step_that_takes_long_counts_as_work_while_it_uses_the_processor() -> 
         host._stop.set()
 
 
+def test_a_long_rest_counts_as_work_and_ends_when_the_agent_waits() -> None:
+    service = Busy()
+    service.work_s = 0.3
+    host = host_of(service, 0.01)  # rests for half a minute
+    try:
+        wait_until(lambda: service.steps == 1)
+        done = host.status()["done"]
+        wait_until(lambda: host.status()["done"] >= done + 2)
+        assert service.steps == 1
+        host.hurry(True)
+        wait_until(lambda: service.steps > 1)
+    finally:
+        host._stop.set()
+
+
 def test_a_step_that_waits_for_ever_does_not() -> None:
     service, free = Busy(), threading.Event()
     service.step = lambda: {"steps": float(free.wait(30))}  # pyright: ignore[reportAttributeAccessIssue]
