@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from cluster.errors import exit_code, sentence
+from cluster.keeper import keeper_process
 from cluster.progress import Progress
 from cluster.report import write_report
 from cluster.run_folder import RunFolder, RunFolderError
@@ -24,6 +25,7 @@ from cluster.run_status import read_status, run_process
 from cluster.runner import Interrupted, run_training
 
 LOG_NAME = "train.log"
+_AT_WORK = ("running", "restarting")
 STOP_TIMEOUT_S = 120.0
 """For a checkpoint on a slow disk, and the end of every process."""
 
@@ -59,11 +61,12 @@ def claimed(folder: RunFolder) -> Iterator[None]:
 
 
 def detach(folder: RunFolder, resume: bool, comparisons: Path | None = None) -> int:
-    """Start the run in a process of its own, which no terminal ends; its process id, once it has said that it is at
-    work. What it prints goes to train.log. Raises JobError where it ended before that."""
+    """Start the run in a session of its own, which no terminal ends, under a `cluster.keeper`; the keeper's process id,
+    once the run has said that it is at work. What it prints goes to train.log. Raises JobError where it ended before
+    that."""
     with claimed(folder):  # a second one is refused here, where somebody reads it
         pass
-    arguments = [sys.executable, "-P", "-m", "cluster.job", str(folder.path.resolve())]
+    arguments = [sys.executable, "-P", "-m", "cluster.keeper", str(folder.path.resolve())]
     arguments += ["--resume"] * resume + ([f"--comparisons={comparisons.resolve()}"] if comparisons else [])
     before = read_status(folder)["updated_at_s"]
     process_id = _spawn(arguments, folder.path / LOG_NAME)
@@ -93,12 +96,12 @@ def _exit_code(process_id: int) -> int | None:
 def attach(folder: RunFolder) -> str:
     """Show the live progress of a run that is at work, until it ends; how it ended. Raises JobError where none is."""
     status = read_status(folder)
-    if status["state"] != "running":
+    if status["state"] not in _AT_WORK:
         raise JobError(
             f"the run in {folder.path} is not at work (it {_ended(status)}); `twoclips status {folder.path}` says more"
         )
     with Progress(folder.config) as progress:
-        while status["state"] == "running":
+        while status["state"] in _AT_WORK:
             if status["metrics"]:
                 progress(status["metrics"])
             time.sleep(0.25)
@@ -109,7 +112,8 @@ def attach(folder: RunFolder) -> str:
 def stop(folder: RunFolder, timeout_s: float = STOP_TIMEOUT_S) -> str:
     """Have a run write a checkpoint and end, as Ctrl-C does; how to go on. Raises JobError where it is not at work here
     or does not end."""
-    process = run_process(folder)
+    keeper, driver = keeper_process(folder.path), run_process(folder)
+    process = keeper or driver  # the keeper tells its driver, and ends with it
     if process is None:
         raise JobError(
             f"the run in {folder.path} is not at work on this machine (it {_ended(read_status(folder))}): there is "
@@ -120,8 +124,8 @@ def stop(folder: RunFolder, timeout_s: float = STOP_TIMEOUT_S) -> str:
         process.wait(timeout_s)
     except psutil.TimeoutExpired:
         raise JobError(
-            f"process {process.pid} has not ended in {timeout_s:.0f} s: look into {folder.path / LOG_NAME}, and end it "
-            f"with `kill -9 {process.pid}`; the newest checkpoint and every label stay"
+            f"the run has not ended in {timeout_s:.0f} s: look into {folder.path / LOG_NAME}, and end it with "
+            f"`kill -9 {(driver or process).pid}`; the newest checkpoint and every label stay"
         ) from None
     if read_status(folder)["state"] == "finished":
         return "the run is finished"
@@ -135,6 +139,7 @@ def _ended(status: dict[str, Any]) -> str:
         "died": "died without a word",
         "unknown": "has not begun",
         "running": "is at work",
+        "restarting": "is about to be started again",
     }[status["state"]]
 
 
@@ -155,7 +160,7 @@ def _stored(folder: RunFolder, say: Callable[[str], None]) -> AbstractContextMan
 
 
 def main(arguments: list[str]) -> int:
-    """The detached process: FOLDER [--resume] [--comparisons=FILE]."""
+    """The driver of a detached run: FOLDER [--resume] [--comparisons=FILE]."""
     folder = RunFolder.open(Path(arguments[0]))
     files = [Path(argument.partition("=")[2]) for argument in arguments if argument.startswith("--comparisons=")]
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from cluster.keeper import keeper_process
 from cluster.run_folder import RunFolder
 from cluster.status import FILE_NAME
 
@@ -16,6 +17,7 @@ _STATES = {
     "finished": "all its steps are done",
     "stopped": "ended before its last step; go on with `twoclips train TASK --run {run} --resume`",
     "died": "its process is gone without a word; go on with `twoclips train TASK --run {run} --resume`",
+    "restarting": "its process is gone without a word, and is about to be started again",
     "unknown": "it has not said anything yet: it is starting, or never did; see events.log",
 }
 _ROWS = (
@@ -54,7 +56,7 @@ def read_status(folder: RunFolder) -> dict[str, Any]:
     elif steps >= folder.config.steps:
         state = "finished"
     else:
-        state = "stopped" if told["state"] == "stopped" else "died"
+        state = "stopped" if told["state"] == "stopped" else "restarting" if keeper_process(folder.path) else "died"
     config = folder.config
     return {
         "run": str(folder.path),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import psutil
 import pytest
 
 from cluster.job import JobError, attach, claimed, detach, main, stop
+from cluster.keeper import keeper_process
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, run_process
 from tests.cluster.conftest import Done
@@ -26,9 +29,9 @@ LONG = {"labeler": "none", "steps": 50_000_000, "loop.checkpoint_steps": 50_000_
 def folder(tmp_path: Path) -> Iterator[RunFolder]:
     folder = RunFolder.create(tmp_path / "run", small_config(**LONG))
     yield folder
-    process = run_process(folder)
-    if process is not None:
-        process.kill()
+    for process in (keeper_process(folder.path), run_process(folder)):
+        if process is not None:
+            process.kill()
 
 
 def test_it_goes_on_by_itself_is_seen_and_stopped_and_can_go_on(folder: RunFolder) -> None:
@@ -57,18 +60,52 @@ def test_one_that_ends_at_its_start_says_why(folder: RunFolder) -> None:
 
 
 def test_one_that_does_not_end_is_said_with_its_number_and_once_killed_it_is_not_at_work(folder: RunFolder) -> None:
-    process = psutil.Process(detach(folder, resume=False))
+    keeper = psutil.Process(detach(folder, resume=False))
+    process = run_process(folder)
+    assert process is not None
     process.suspend()
     with pytest.raises(JobError, match=rf"kill -9 {process.pid}.*every label stay"):
         stop(folder, timeout_s=0.3)
     process.kill()
-    process.wait(10)
+    wait_until(lambda: not lives(keeper.pid))  # it was asked to stop: it starts no other
     with pytest.raises(JobError, match=r"not at work on this machine .it died without a word"):
         stop(folder)
     with pytest.raises(JobError, match=r"not at work .it died without a word.*twoclips status"):
         attach(folder)
     with claimed(folder):  # its claim has gone with it
         pass
+
+
+def test_a_driver_that_is_killed_is_started_again_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", small_config(**LONG | {"loop.checkpoint_steps": 2048}))
+    keeper = detach(folder, resume=False)
+    try:
+        wait_until(lambda: bool(list(folder.checkpoints.glob("*.pt"))))
+        first = run_process(folder)
+        assert first is not None
+        assert first.ppid() == keeper
+        first.kill()
+        ended: list[str] = []
+        watcher = threading.Thread(target=lambda: ended.append(attach(folder)))
+        watcher.start()
+        wait_until(lambda: (again := run_process(folder)) is not None and again.pid != first.pid)
+        assert "SIGKILL ended it" in (folder.path / "train.log").read_text()
+        wait_until(lambda: "resumed" in folder.events_path.read_text())
+        assert stop(folder).startswith("stopped; go on with")
+        watcher.join(20)
+        assert ended == ["the run was stopped"]
+        assert not lives(keeper)
+    finally:
+        for process in (keeper_process(folder.path), run_process(folder)):
+            if process is not None:
+                process.kill()
+
+
+def test_whoever_keeps_a_run_imports_nothing_heavy() -> None:
+    heavy = {"torch", "ray", "numpy", "mujoco"}
+    script = f"import sys, cluster.keeper; print({heavy!r} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_a_short_run_to_its_end(tmp_path: Path) -> None:
