@@ -10,10 +10,11 @@ Deliberately left out: rendering. Rollouts never draw; `states` are enough to dr
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium.envs.mujoco as gymnasium_mujoco
 import mujoco
@@ -153,7 +154,7 @@ MODELS: dict[str, MujocoModel] = {
 
 
 @contextmanager
-def without_deprecation() -> Iterator[None]:
+def without_deprecation() -> Generator[None]:
     """While gymnasium's models are compiled: MuJoCo is silent on an attribute that half_cheetah.xml has and we cannot
     change. It would be printed at every load, and leave a MUJOCO_LOG.TXT behind. Other warnings are printed."""
     before = mujoco.get_mju_user_warning()  # pyright: ignore[reportAttributeAccessIssue] - no stubs
@@ -173,8 +174,8 @@ def _print_warning(message: str) -> None:
     print(f"WARNING: {message}", file=sys.stderr)
 
 
-def load_model(name: str) -> mujoco.MjModel:  # pyright: ignore[reportAttributeAccessIssue] - no stubs
-    """Compile the model that gymnasium ships for this task."""
+def load_model(name: str) -> Any:
+    """Compile the model that gymnasium ships for this task: a mujoco.MjModel."""
     path = Path(gymnasium_mujoco.__file__).parent / "assets" / MODELS[name].xml
     with without_deprecation():
         return mujoco.MjModel.from_xml_path(str(path))  # pyright: ignore[reportAttributeAccessIssue] - no stubs

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -76,7 +77,7 @@ class ActionSpec:
         return bool(np.all(self._half == 1.0) and np.all(self._middle == 0.0))
 
 
-def action_spec(space: spaces.Space) -> ActionSpec:
+def action_spec(space: spaces.Space[Any]) -> ActionSpec:
     """The spec of a gymnasium action space. Raises UnsupportedSpaceError for anything but Box and Discrete."""
     if isinstance(space, spaces.Discrete):
         return ActionSpec(size=0, num_choices=int(space.n))
@@ -93,7 +94,7 @@ def action_spec(space: spaces.Space) -> ActionSpec:
     )
 
 
-def observation_shape(space: spaces.Space) -> tuple[int, ...]:
+def observation_shape(space: spaces.Space[Any]) -> tuple[int, ...]:
     """Shape of one observation. Raises UnsupportedSpaceError for anything but a flat Box."""
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return tuple(space.shape)

@@ -32,11 +32,13 @@ class Sleeping(gymnasium.Env[Any, Any]):
     def __init__(self, step_s: float = STEP_S) -> None:
         self._step_s = step_s
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         return np.zeros(17, np.float32), {}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         time.sleep(self._step_s)
         return np.zeros(17, np.float32), 0.0, False, False, {}
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def measure_writes() -> tuple[float, float]:
         count = CLIENTS * WRITES * ROUNDS
         database.offer([Query(f"q{index}", "clip0", "clip1", 0.0, 0, 0.0) for index in range(count)])
         command = [sys.executable, "-m", "cluster.bench_writes", url]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         clients = [subprocess.Popen([*command, str(index)], **pipes) for index in range(CLIENTS)]
         try:
             for each in clients:

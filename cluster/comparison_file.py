@@ -101,8 +101,8 @@ def _read_parquet(file: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _schema(row: Row) -> pa.Schema:
-    """Columns typed as the arrays of the first row are; those of a run are all alike."""
+def _schema(row: Row) -> Any:
+    """Arrow's schema: columns typed as the arrays of the first row are; those of a run are all alike."""
     kinds = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_(), type(None): pa.string()}
     fields = [(name, kinds[type(value)]) for name, value in scalars(row).items()]
     for name, array in arrays(row):
@@ -113,7 +113,7 @@ def _schema(row: Row) -> pa.Schema:
     return pa.schema(fields)
 
 
-def _leaf(kind: pa.DataType) -> np.dtype:
+def _leaf(kind: Any) -> np.dtype[Any]:
     while pa.types.is_list(kind):
         kind = kind.value_type
     return np.dtype(kind.to_pandas_dtype())

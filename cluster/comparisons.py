@@ -5,7 +5,7 @@ What an import cannot keep is where in the old log a row stood, and how its quer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from reward_service.database import START, ComparisonDatabase, check_writable, c
 
 
 @contextmanager
-def open_database(path: Path, config_redis: str = "") -> Iterator[ComparisonDatabase]:
+def open_database(path: Path, config_redis: str = "") -> Generator[ComparisonDatabase]:
     """The comparisons of the run in `path`, whether it runs (its server is asked) or not (a server of our own reads
     the folder, and is stopped again). Raises RedisServerError, DatabaseError."""
     running = running_url(path)

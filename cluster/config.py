@@ -138,10 +138,11 @@ def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-_KEPT = ("task", "algorithm", "seed", "clip_steps", "in_process", "policy.")
-_KEPT += ("reward.members", "reward.hidden", "reward.torso", "reward.target", "reward.max_labels", "reward.seed")
-_KEPT += ("reward.regularise", "reward.dropout", "reward.input_noise", "reward.reward_std", "reward.recent_steps")
-_KEPT += ("query.offline",)
+_KEPT = (
+    *("task", "algorithm", "seed", "clip_steps", "in_process", "policy.", "query.offline"),
+    *("reward.members", "reward.hidden", "reward.torso", "reward.target", "reward.max_labels", "reward.seed"),
+    *("reward.regularise", "reward.dropout", "reward.input_noise", "reward.reward_std", "reward.recent_steps"),
+)
 """Settings that a run's checkpoints and labels were made with, or sections of them."""
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +30,7 @@ _IN_MEMORY = ("/dev/shm",)  # nothing of a demo is to be kept: why wait for a di
 
 
 @contextmanager
-def demo_redis() -> Iterator[redis.Redis]:
+def demo_redis() -> Generator[redis.Redis]:
     """A client of a server that lasts as long as this block."""
     memory = next((place for place in _IN_MEMORY if os.access(place, os.W_OK)), None)
     with tempfile.TemporaryDirectory(prefix="twoclips-demo-", dir=memory) as folder, PrivateRedis(Path(folder)) as url:

@@ -5,7 +5,7 @@ Only a device refuses memory. Where the machine's own is short the kernel ends a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from operator import attrgetter
 
@@ -26,7 +26,7 @@ class DeviceMemoryError(RuntimeError):
 
 
 @contextmanager
-def device_memory(part: str, config: RunConfig) -> Iterator[None]:
+def device_memory(part: str, config: RunConfig) -> Generator[None]:
     """Around one of those parts. Raises DeviceMemoryError, which names the settings, in place of torch's error."""
     try:
         yield

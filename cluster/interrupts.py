@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -15,7 +15,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Generator[None]:
     """SIGTERM, which cluster managers send, raises KeyboardInterrupt as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -28,7 +28,7 @@ def terminated_like_interrupted() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def undisturbed() -> Generator[None]:
     """What is done here is done to its end; a signal that came meanwhile is heard then. A policy between two steps of
     an update is no policy of any version, and half a checkpoint is none."""
     if threading.current_thread() is not threading.main_thread():

@@ -9,7 +9,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def run_job(folder: RunFolder, resume: bool, comparisons: Path | None = None) ->
 
 
 @contextlib.contextmanager
-def claimed(folder: RunFolder) -> Iterator[None]:
+def claimed(folder: RunFolder) -> Generator[None]:
     """Nobody else runs this folder meanwhile, on this machine. The claim ends with the process, however that ends."""
     descriptor = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

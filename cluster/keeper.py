@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
@@ -42,7 +42,7 @@ def keeper_process(path: Path) -> psutil.Process | None:
 
 
 @contextlib.contextmanager
-def _keeping(path: Path) -> Iterator[None]:
+def _keeping(path: Path) -> Generator[None]:
     """This process is the run's keeper meanwhile, however it ends. Raises BlockingIOError where another is."""
     descriptor = os.open(path / _FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class Serving:
 
 
 @contextmanager
-def serve_labeling(folder: RunFolder, port: int | None = None) -> Iterator[Serving]:
+def serve_labeling(folder: RunFolder, port: int | None = None) -> Generator[Serving]:
     """The pages of a run. A run at work that has them is only found; else a server of our own starts beside its Redis,
     which is started too where the run rests. Raises LabelServerError, RedisServerError."""
     config = folder.config

@@ -198,7 +198,7 @@ class LabelServer:
                     asked_s = time.monotonic()
                 silent_s = time.monotonic() - max(self._answered_s, begun_s)
                 patience_s = self.STUCK_S if self._answered_s > begun_s else self.STARTING_S
-                if self.process_id is None or silent_s < patience_s:
+                if silent_s < patience_s or not self.process_id:
                     continue
                 self._why = f"it had not answered for {silent_s:.0f} s"
                 assert self._process is not None

@@ -8,7 +8,7 @@ out.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, NamedTuple
@@ -143,7 +143,7 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(config: MetricsConfig, collector: RunCollector) -> Iterator[str]:
+def served(config: MetricsConfig, collector: RunCollector) -> Generator[str]:
     """Serve them on a thread; the address, or "" where they are not wanted. Raises MetricsError."""
     if not config.port:
         yield ""

@@ -59,7 +59,7 @@ class StatusFile:
     def _write(self, state: str) -> None:
         self._written_s = time.monotonic()
         process = psutil.Process()
-        status = {
+        status: dict[str, Any] = {
             "state": state,
             "process_id": os.getpid(),
             "process_started_s": process.create_time(),

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,7 @@ class Mirror:
 
 
 @contextmanager
-def mirrored(uri: str, folder: RunFolder, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+def mirrored(uri: str, folder: RunFolder, say: Callable[[str], None]) -> Generator[Callable[[], None]]:
     """Keeps a run's folder stored below `uri` until the end, and then once more; yields what to call whenever there is
     something new. Raises StoreError at once where another run is there."""
     store = RunStore(place(uri, folder.path), folder.run_id)

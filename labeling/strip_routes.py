@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Annotated
 
@@ -26,7 +26,7 @@ def drawing_ahead(desk: Desk, show: Show) -> Callable[[FastAPI], AbstractAsyncCo
     """A server's lifespan: where the task is shown as pictures, the most wanted are drawn while it is up."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         if show.strips is None:
             yield
             return

@@ -67,13 +67,15 @@ def read_header(payload: bytes) -> SnapshotHeader:
         )
     try:
         spec, config = header["action_spec"], header["config"]
+        networks: dict[str, Any] = {**config, "hidden": tuple(config["hidden"])}
+        actions: dict[str, Any] = {**spec, "low": tuple(spec["low"]), "high": tuple(spec["high"])}
         return SnapshotHeader(
             version=int(header["version"]),
             num_labels=int(header["num_labels"]),
             metrics={name: math.nan if v is None else float(v) for name, v in header["metrics"].items()},
-            config=EnsembleConfig(**{**config, "hidden": tuple(config["hidden"])}),
+            config=EnsembleConfig(**networks),
             observation_shape=tuple(header["observation_shape"]),
-            action_spec=ActionSpec(**{**spec, "low": tuple(spec["low"]), "high": tuple(spec["high"])}),
+            action_spec=ActionSpec(**actions),
             num_observed=None if header.get("num_observed") is None else int(header["num_observed"]),
             split="pair" if header.get("split", "query") == "pair" else "query",
         )
