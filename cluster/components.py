@@ -18,6 +18,7 @@ from cluster.config import ConfigError, RunConfig, label_schedule
 from cluster.device_memory import device_memory
 from labeling.oracle import SyntheticLabeler
 from labeling.people import SyntheticPool, parse_people
+from labeling.practice import Practice
 from labeling.query_actor import QueryActor
 from labeling.queue import QueryQueue
 from labeling.rerank import Reranker
@@ -154,10 +155,12 @@ def build_labeling(spec: RunSpec) -> Labeling:
     queue = QueryQueue(database.client, spec.run_id, overlap=overlap)
     schedule = label_schedule(config, overlap)
     reader = build_reader(spec, database, "cpu")
-    reranker = None
-    if config.labeler == "human" and query.selection == "disagreement":
-        reranker = Reranker(queue, database)
-    query_actor = QueryActor(query, task, schedule, database, reader, config.seed, reranker)
+    reranker = practice = None
+    if config.labeler == "human":
+        practice = Practice(database.client, spec.run_id)
+        if query.selection == "disagreement":
+            reranker = Reranker(queue, database)
+    query_actor = QueryActor(query, task, schedule, database, reader, config.seed, reranker, practice)
     if config.labeler == "human":
         return Labeling(query_actor, None, overlap)
     if is_oracle:

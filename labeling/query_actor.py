@@ -23,6 +23,7 @@ from actors.clips import ClipCutter
 from actors.limits import within
 from actors.tasks import Task
 from actors.trajectory import Clip, Hidden, Rollout
+from labeling.practice import Practice
 from labeling.rerank import Reranker
 from labeling.schedule import LabelSchedule
 from labeling.selection import candidate_pairs, select_pairs, widest_pairs
@@ -55,7 +56,8 @@ class QueryConfig:
 
 class QueryActor:
     """Turns recent rollouts into queries. `reader` keeps `ensemble` at the newest snapshot; a `reranker` goes over
-    what waits whenever that is newer, where queries wait at all: people are slow, a synthetic labeler is not."""
+    what waits whenever that is newer, where queries wait at all: people are slow, a synthetic labeler is not. With
+    `practice` the run keeps some clips for people to practise on, about which nobody is asked."""
 
     def __init__(
         self,
@@ -66,9 +68,11 @@ class QueryActor:
         reader: SnapshotReader,
         seed: int,
         reranker: Reranker | None = None,
+        practice: Practice | None = None,
     ) -> None:
         self._config, self._task, self._schedule = config, task, schedule
-        self._database, self._reader, self._reranker = database, reader, reranker
+        self._database, self._reader, self._reranker, self._practice = database, reader, reranker, practice
+        self._kept_for_practice: frozenset[str] = frozenset()
         self._cutter = ClipCutter(task.preset.clip_steps, task.action)
         self._clips: deque[Clip] = deque(maxlen=config.recent_clips)
         self._random = np.random.default_rng(seed)
@@ -77,7 +81,8 @@ class QueryActor:
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         """Take in the current policy's latest behaviour. The oldest clips are forgotten first."""
-        self._clips.extend(self._cutter.cut(rollout, hidden))
+        cut = self._cutter.cut(rollout, hidden)
+        self._clips.extend(clip for clip in cut if clip.clip_id not in self._kept_for_practice)
         self.reach(agent_steps)
 
     def reach(self, agent_steps: int) -> None:
@@ -93,6 +98,7 @@ class QueryActor:
         """Rank anew what waits, then offer what is wanted now, in place of what was withdrawn too. Clips are stored
         before the query that names them is offered."""
         reranked = self._rerank()
+        self._keep_for_practice()
         waiting = self._database.num_open_queries()
         answered = self._database.num_labels()
         due = self._schedule.due(self._agent_steps)
@@ -115,6 +121,16 @@ class QueryActor:
         if self._reader.version:
             self._reranker.step(self._reader.version, self._clips, self._scorer)
         return self._reranker.metrics()
+
+    def _keep_for_practice(self) -> None:
+        """Once, and before anything is asked about the same clips. An actor that takes another's place finds what that
+        kept, and a run that begins anew may act the same clips once more."""
+        if self._practice is None or self._kept_for_practice or not self._clips:
+            return
+        self._kept_for_practice = self._practice.keep(self._database, self._clips)
+        others = [clip for clip in self._clips if clip.clip_id not in self._kept_for_practice]
+        self._clips.clear()
+        self._clips.extend(others)
 
     def _ask(self, wanted: int) -> int:
         self._reader.refresh()

@@ -29,7 +29,7 @@ from labeling.admin import add_admin
 from labeling.bodies import AnswerBody, ClaimBody, HeartbeatBody, RetractBody, WithdrawBody
 from labeling.desk import Desk, Given, Pair
 from labeling.labelers import LabelerPool, Person
-from labeling.practice import practice_pairs
+from labeling.practice import Practice
 from labeling.progress import Progress, read_progress
 from labeling.queue import Completion, QueryQueue
 from labeling.refusals import ALWAYS, OF_ANSWERS, add_refusals
@@ -163,6 +163,7 @@ def _add_reading(
     app: FastAPI, sessions: Sessions, config: PoolConfig, task: Task, database: ComparisonDatabase, show: Show
 ) -> None:
     """Routes that only tell."""
+    practice = Practice(database.client, config.run_id)
 
     @app.get("/api/session")
     def session(person: Person = Depends(sessions.person)) -> dict[str, Any]:
@@ -183,9 +184,9 @@ def _add_reading(
         return show.description()
 
     @app.get("/api/practice", dependencies=[Depends(sessions.labeler)])
-    def practice() -> dict[str, Any]:
+    def practise() -> dict[str, Any]:
         shown: list[dict[str, Any]] = []
-        for pair in practice_pairs(database, secrets.randbits(32)):
+        for pair in practice.pairs(database, secrets.randbits(32)):
             with suppress(ValueError):  # one that cannot be drawn is left out
                 shown.append({**show.pair(pair.left, pair.right), "better": pair.better})
         return {"pairs": shown}

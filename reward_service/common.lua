@@ -6,6 +6,7 @@ local CLIPS, DROPPABLE, REFS = prefix .. 'clips', prefix .. 'clips:droppable', p
 local OPEN, PENDING = prefix .. 'queries:open', prefix .. 'queries:pending'
 local LABELS, LOG, COUNTERS = prefix .. 'labels', prefix .. 'log', prefix .. 'counters'
 local SNAPSHOT, SNAPSHOTS, STATUS = prefix .. 'snapshot', prefix .. 'snapshots', prefix .. 'status'
+local PRACTICE = prefix .. 'practice'
 
 local function clip_key(id) return prefix .. 'clip:' .. id end
 local function query_key(id) return prefix .. 'query:' .. id end
@@ -20,7 +21,7 @@ end
 local function count(name, by) return redis.call('HINCRBY', COUNTERS, name, by) end
 local function counter(name) return tonumber(redis.call('HGET', COUNTERS, name) or '0') end
 
--- A query names the clip: it can no longer be dropped.
+-- A query names the clip, or the practice does: it can no longer be dropped.
 local function hold(clip)
   redis.call('HINCRBY', REFS, clip, 1)
   if redis.call('ZREM', DROPPABLE, clip) == 1 then

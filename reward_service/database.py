@@ -4,8 +4,10 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
 
     clip:<clip>        string  the encoded clip (codec.py)
     clips              zset    clip -> order of arrival
-    clips:droppable    zset    the same, for those that no query names: the oldest go first when the budget is full
-    clips:refs         hash    clip -> number of queries that name it
+    clips:droppable    zset    the same, for those that nothing names: the oldest go first when the budget is full
+    clips:refs         hash    clip -> number of queries that name it; 1 for a clip of the practice
+    practice           list    the six clips that every labeler may see without a lease: of each pair the better, then
+                               the worse; kept for good, and named by no query (labeling/practice.lua)
     query:<query>      hash    left, right, disagreement, reward_version, priority, asked_at_s,
                                gold     "left" or "right" where that side is known to be better, else ""
                                asked_version  reward_version when it was asked, once a newer one has scored it

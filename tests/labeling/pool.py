@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
 from actors.mujoco import MujocoSimulator
 from actors.trajectory import Clip, Segment
+from labeling.practice import Practice
 from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase
 
@@ -18,27 +20,33 @@ STEPS = 12
 
 def run_out(database: ComparisonDatabase, *tokens: str | bytes) -> None:
     """The deadlines of these leases have passed."""
-    database.client.zadd(f"{database.prefix}leases", dict.fromkeys(tokens, 1.0))
+    deadlines: Any = dict.fromkeys(tokens, 1.0)  # redis-py's own type for a name of either kind is narrower
+    database.client.zadd(f"{database.prefix}leases", deadlines)
 
 
-def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0) -> list[str]:
-    """Stores 2 x count clips of random torques and offers `count` queries; their ids, the most wanted first."""
-    simulator = MujocoSimulator(TASK, 2 * count, seed)
-    simulator.reset(np.arange(2 * count))
+def clips_of(count: int, seed: int) -> list[Clip]:
+    """Clips of random torques."""
+    simulator = MujocoSimulator(TASK, count, seed)
+    simulator.reset(np.arange(count))
     random = np.random.default_rng(seed)
     observations, actions, states, rewards = [], [], [], []
     for _ in range(STEPS):
-        action = random.uniform(-1, 1, (2 * count, 6)).astype(np.float32)
+        action = random.uniform(-1, 1, (count, 6)).astype(np.float32)
         observations.append(simulator.observe().astype(np.float32))
         states.append(simulator.states().astype(np.float32))
         actions.append(action)
         rewards.append(simulator.step(action))
     columns = [np.stack(part, 1) for part in (observations, actions, states, rewards)]
-    clips = [
+    return [
         Clip(f"clip-{seed}-{index}", Segment(columns[0][index], columns[1][index]), columns[2][index],
              float(columns[3][index].sum()), 0)
-        for index in range(2 * count)
+        for index in range(count)
     ]  # fmt: skip
+
+
+def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0) -> list[str]:
+    """Stores 2 x count clips and offers `count` queries about them; their ids, the most wanted first."""
+    clips = clips_of(2 * count, seed)
     database.put_clips(clips)
     pairs = [(clips[2 * index].clip_id, clips[2 * index + 1].clip_id) for index in range(count)]
     queries = [
@@ -47,3 +55,10 @@ def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0) -> list
     ]
     assert all(database.offer(queries))
     return [query.query_id for query in queries]
+
+
+def keep_practice(database: ComparisonDatabase, clips: list[Clip]) -> frozenset[str]:
+    """The run has practice pairs, as its query actor would keep them; the ids of their clips."""
+    kept = Practice(database.client, database.run_id).keep(database, clips)
+    assert len(kept) == 6
+    return kept

@@ -18,7 +18,7 @@ from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from reward_service.reliability import STATUS
 from tests.labeling.browsing import AXE, Visit, serious, until
-from tests.labeling.pool import offer_pairs
+from tests.labeling.pool import clips_of, keep_practice, offer_pairs
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
@@ -54,6 +54,7 @@ class People:
 @pytest.fixture
 def people(database: ComparisonDatabase, address: str) -> Iterator[People]:
     offer_pairs(database, 60)
+    keep_practice(database, clips_of(16, seed=1))
     people = People(database, address)
     yield people
     for person in people.people.values():

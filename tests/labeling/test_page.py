@@ -25,7 +25,7 @@ from tests.labeling import paintings
 from tests.labeling.browsing import AXE, KEYS, Visit, serious, served, until
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import dot_clips, offer_dots
-from tests.labeling.pool import TASK, offer_pairs, run_out
+from tests.labeling.pool import TASK, clips_of, keep_practice, offer_pairs, run_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
@@ -603,7 +603,8 @@ def test_on_a_phone_the_buttons_say_upper_and_lower_before_the_first_pair_and_in
 ) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     assert visit(**phone).open("waiting").tab.get_by_role("button", name="Upper is better").is_visible()
-    offer_pairs(database, 12)
+    offer_pairs(database, 4)
+    keep_practice(database, clips_of(12, seed=1))
     page = visit(**phone).open("practice")
     top = page.tab.locator("#stage").bounding_box()["y"]
     page.tab.get_by_role("button", name="Upper is better").tap()
@@ -788,7 +789,7 @@ def test_a_frame_shows_nothing_of_its_neighbour_in_the_strip(
 
 def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, database: ComparisonDatabase) -> None:
     offer_dots(database, 4)
-    database.put_clips(dot_clips(rollouts=5, seed=3))
+    keep_practice(database, dot_clips(rollouts=5, seed=3))
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     with served(database, PICTURES) as address:
         page = Visit(context, address).open("practice")

@@ -15,6 +15,7 @@ from actors.tasks import Task, make_task
 from actors.trajectory import Hidden, Rollout
 from labeling.oracle import OracleConfig, SyntheticLabeler
 from labeling.people import SyntheticPool
+from labeling.practice import Practice
 from labeling.query_actor import QueryActor, QueryConfig
 from labeling.queue import QueryQueue
 from labeling.schedule import LabelSchedule
@@ -192,3 +193,33 @@ def test_queries_that_several_answer_are_asked_less_often(
     queue = QueryQueue(database.client, database.run_id, overlap=3)
     assert SyntheticPool(["perfect"] * 4, queue, database, seed=0).step() == 12
     assert actor.step()["queries_asked"] == 0
+
+
+def test_nobody_is_asked_about_what_is_kept_for_practice(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    """Not by the actor that kept it, nor by one that takes its place and is shown the same behaviour once more."""
+    practice, kept = Practice(database.client, database.run_id), frozenset[str]()
+    for turn in range(2):
+        reader = SnapshotReader(database, ensemble_of(task))
+        config = QueryConfig(selection="random")
+        actor = QueryActor(config, task, SCHEDULE, database, reader, turn, practice=practice)
+        for _ in range(2):
+            actor.observe(*block, agent_steps=0)
+            actor.reach(5_000 * (turn + 1))
+            actor.step()
+        kept = kept or practice.keep(database, [])
+        assert practice.keep(database, []) == kept
+    asked = {clip for query in queries_of(database) for clip in (query.left, query.right)}
+    assert len(kept) == 6
+    assert len(asked) > 6
+    assert not asked & kept
+
+
+def test_without_people_nothing_is_kept_for_practice(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    actor = actor_on(database, task)
+    actor.observe(*block, agent_steps=0)
+    actor.step()
+    assert Practice(database.client, database.run_id).keep(database, []) == frozenset()

@@ -22,6 +22,7 @@ from labeling.server import PoolConfig, make_app
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.paintings import CLIP_STEPS, TASK, dot_clips, dot_task, offer_dots
+from tests.labeling.pool import keep_practice
 
 pytestmark = pytest.mark.redis
 
@@ -142,7 +143,7 @@ def test_where_nothing_can_be_drawn_pairs_wait_and_nothing_is_withdrawn(database
 
 
 def test_practice_brings_its_pictures_with_it(client: TestClient, database: ComparisonDatabase) -> None:
-    database.put_clips(dot_clips(rollouts=5, seed=3))
+    keep_practice(database, dot_clips(rollouts=5, seed=3))
     pairs = client.get("/api/practice").json()["pairs"]
     assert len(pairs) == 3
     for pair in pairs:
