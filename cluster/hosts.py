@@ -62,7 +62,7 @@ class Seat:
 
 
 class ServiceHost:
-    """Runs one service's `step` for ever on a thread of its own, using at most `share` of one core.
+    """Runs one service's `step` on a thread of its own, from `begin` on for ever, using at most `share` of one core.
 
     A lost connection to Redis is waited out and counted; any other error ends the loop and is reported by `status`.
     A step that had nothing to do (`waiting`) is followed by a short sleep.
@@ -77,18 +77,20 @@ class ServiceHost:
         os.nice(5)  # acting comes first where cores are few
         self._service, self._share, self._hurried = _built(spec, build), share, False
         self._lock = threading.Lock()
+        self._begun = threading.Event()
         self._stop = threading.Event()
         self._metrics: dict[str, float] = {}
         self._failure = ""
         self._disconnects = 0
         self._clock: int | None = None  # of the loop's processor time; not every system has one
-        self._done = (
-            0  # rounds of the loop, those included in which Redis was waited for or it rested, and rollouts taken in
-        )
+        # Rounds of the loop, those included in which it rested, or waited for Redis or the beginning; rollouts taken in
+        self._done = 0
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
 
     def _loop(self) -> None:
+        while not self._begun.wait(self.REST_S):
+            self._done += 1
         if hasattr(time, "pthread_getcpuclockid"):
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
         while not self._stop.is_set():
@@ -118,6 +120,10 @@ class ServiceHost:
             if self._hurried or time.monotonic() >= until_s:
                 return
             self._done += 1
+
+    def begin(self) -> None:
+        """Those that it works with are there."""
+        self._begun.set()
 
     def observe(self, agent_steps: int, *collected: tuple[Rollout, Hidden]) -> None:
         with self._lock:

@@ -112,8 +112,9 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
     share = spec.config.loop.reward_share
     services = RayServices(
         {
-            "labeling": lambda: service.options(**light).remote(spec, build_labeling, 1.0),
+            # first: to be built takes it longest, since an optimiser imports the compiler of torch
             "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, share),
+            "labeling": lambda: service.options(**light).remote(spec, build_labeling, 1.0),
         },
         {"labeling": life("labeling"), "reward_service": life("reward service")},
         pool.gathered,

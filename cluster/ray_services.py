@@ -19,6 +19,9 @@ class RayServices:
     """The service hosts: one that dies or is stuck is started again, one whose service failed ends the run. A
     `Services`.
 
+    They begin to work once all of them are built: nothing is asked before there is a reward service that learns from
+    the answers. Until then they take in what they are shown; one that is started again later does not wait.
+
     Nothing here waits for a host. Once the agent learns, an observation a second is enough for statistics and for
     clips; more are dropped, and so is one that comes while the one before is still being taken in."""
 
@@ -36,6 +39,7 @@ class RayServices:
         self._asked_s = time.monotonic()
         self._observed_s = -math.inf
         self._hurried = False
+        self._has_begun = False
         for name in start:
             self._begin(name)
 
@@ -44,6 +48,8 @@ class RayServices:
 
     def observe(self, collected: Collected, agent_steps: int) -> None:
         del collected  # the hosts fetch the same rollouts from the object store themselves
+        if not self._has_begun:
+            self.advance()  # while the untrained policy acts nobody else asks whether they are built
         if not self._hurried and time.monotonic() - self._observed_s < self.OBSERVE_EVERY_S:
             return
         self._observed_s = time.monotonic()
@@ -90,6 +96,10 @@ class RayServices:
             self._lost(name, reason_of(error))
             return
         self._status[name] = status
+        if not self._has_begun and self._status.keys() == self._start.keys():
+            self._has_begun = True
+            for host in self._hosts.values():
+                host.begin.remote()
         if status["failure"]:
             raise ComponentFailure(f"the {name} stopped: {status['failure']}")
         self._lives[name].heard(status["done"])
@@ -122,6 +132,8 @@ class RayServices:
         self._observing[name] = None
         self._ask(name)
         self._lives[name].started()
+        if self._has_begun:
+            self._hosts[name].begin.remote()
         if self._hurried:
             self._hosts[name].hurry.remote(True)
 

@@ -42,7 +42,9 @@ def _same_niceness_after(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def host_of(service: Busy, share: float) -> ServiceHost:
     spec: Any = None
-    return ServiceHost(spec, lambda _: service, share)  # pyright: ignore[reportArgumentType]
+    host = ServiceHost(spec, lambda _: service, share)  # pyright: ignore[reportArgumentType]
+    host.begin()
+    return host
 
 
 def used_s(host: ServiceHost, seconds: float) -> float:
@@ -118,6 +120,18 @@ def test_a_step_that_waits_for_ever_does_not() -> None:
     finally:
         host._stop.set()
         free.set()
+
+
+def test_it_works_when_it_is_told_to_begin_and_says_until_then_that_it_waits() -> None:
+    service, spec = Busy(), None
+    host = ServiceHost(spec, lambda _: service, 1.0)  # pyright: ignore[reportArgumentType]
+    try:
+        wait_until(lambda: host.status()["done"] >= 2)
+        assert service.steps == 0
+        host.begin()
+        wait_until(lambda: service.steps > 0)
+    finally:
+        host._stop.set()
 
 
 def test_a_lost_connection_is_counted_and_waited_out_and_any_other_error_is_told() -> None:

@@ -26,7 +26,7 @@ class FakeHost:
     """Does something all the time, until it is told to stand still; it answers all the same."""
 
     def __init__(self) -> None:
-        self._done, self._stands = 0, False
+        self._done, self._stands, self._has_begun = 0, False, False
         threading.Thread(target=self._loop, daemon=True).start()
 
     def _loop(self) -> None:
@@ -34,14 +34,33 @@ class FakeHost:
             time.sleep(0.05)
             self._done += not self._stands
 
+    def begin(self) -> None:
+        self._has_begun = True
+
+    def observe(self, agent_steps: int) -> None: ...
+
     def forget(self) -> None:
         self._stands = True
 
     def load_state_dict(self, state: Any) -> None:
         raise ValueError("this is the log of another run")
 
+    def end(self) -> None:
+        os._exit(1)
+
     def status(self) -> dict[str, Any]:
-        return {"metrics": {}, "failure": "", "done": self._done, "process": (process_space(), os.getpid())}
+        metrics, process = {"begun": float(self._has_begun)}, (process_space(), os.getpid())
+        return {"metrics": metrics, "failure": "", "done": self._done, "process": process}
+
+
+class SlowHost(FakeHost):
+    """It takes a while to build."""
+
+    BUILDING_S = 2.0
+
+    def __init__(self) -> None:
+        time.sleep(self.BUILDING_S)
+        super().__init__()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,3 +121,35 @@ def test_one_that_answers_and_does_nothing_is_started_again_however_seldom_it_is
 def test_what_a_service_refuses_is_told_as_it_said_it(services: RayServices) -> None:
     with pytest.raises(ValueError, match=r"^this is the log of another run$"):
         services.load_state_dict({"reward_service": {}})
+
+
+def test_services_begin_together_once_all_are_built_and_one_that_is_started_again_at_once() -> None:
+    """Shown rollouts, while the untrained policy acts, is all that happens to them by then."""
+    remote: Any = ray.remote
+    started: dict[str, list[Any]] = {"quick": [], "slow": []}
+
+    def starter(name: str, kind: type[FakeHost]) -> Any:
+        def start() -> Any:
+            started[name].append(remote(num_cpus=0, max_concurrency=4)(kind).remote())
+            return started[name][-1]
+
+        return start
+
+    def begun(host: Any) -> bool:
+        told: Any = ray.get(host.status.remote())
+        return bool(told["metrics"]["begun"])
+
+    lives = {name: Life(name, SupervisionConfig(STUCK_S, starting_s=60.0), lambda *_: None) for name in started}
+    starts = {"quick": starter("quick", FakeHost), "slow": starter("slow", SlowHost)}
+    services = RayServices(starts, lives, Gathered(1))
+    (quick,), (slow,) = started["quick"], started["slow"]
+    wait_until(lambda: (services.observe([], 0), lives["quick"].process_id is not None)[1], 60)
+    assert not begun(quick)
+    wait_until(lambda: (services.observe([], 0), lives["slow"].process_id is not None)[1], 60)
+    assert begun(quick)
+    assert begun(slow)
+    quick.end.remote()
+    wait_until(lambda: (services.advance(), len(started["quick"]) == 2)[1], 60)
+    assert begun(started["quick"][1])
+    for host in (started["quick"][1], slow):
+        ray.kill(host)

@@ -1,5 +1,6 @@
-"""How long after an answer was sent the first reward model is there that was fitted to it: a run at work, its acting,
-learning and reward training on the cores that there are, and people who answer every few seconds."""
+"""How long after an answer was sent the first reward model is there that was fitted to it: a run from its start, its
+acting, learning and reward training on the cores that there are, and people who answer every few seconds. The labels
+that the untrained policy waits for, and those that come once it learns, have a figure each."""
 
 from __future__ import annotations
 
@@ -29,19 +30,18 @@ BAR_S = 3.0
 
 
 class TimedPerson(SimulatedPerson):
-    """Remembers when each answer was sent; hurries until the run learns, then answers at the pace of people."""
+    """Remembers when each answer was sent."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # pyright: ignore[reportArgumentType]
         self.sent_s: dict[str, float] = {}
-        self.pace_s = (0.0, 0.1)
 
     def _deliver(self, body: dict[str, object], stop: threading.Event) -> bool:
         self.sent_s[str(body["label_id"])] = time.monotonic()
         return super()._deliver(body, stop)
 
     def work(self, stop: threading.Event) -> None:
-        while not stop.wait(self._random.uniform(*self.pace_s)):
+        while not stop.wait(self._random.uniform(*PACE_S)):
             self.label(stop)
 
 
@@ -76,10 +76,7 @@ def test_a_label_is_in_the_reward_model_within_three_seconds(tmp_path: Path) -> 
         for thread in threads:
             thread.start()
         try:
-            wait_until(run.is_learning)
-            for person in people:
-                person.pace_s = PACE_S
-            time.sleep(PACE_S[1])
+            wait_until(run.is_learning, 300.0)
             first = database.num_labels()
             wait_until(lambda: database.num_labels() >= first + ANSWERS, 600.0)
             wait_until(lambda: bool(seen) and seen[-1][1] >= first + ANSWERS)
@@ -93,8 +90,10 @@ def test_a_label_is_in_the_reward_model_within_three_seconds(tmp_path: Path) -> 
     taken_s = [
         next(at for at, labels in seen if labels >= place) - sent_s[label.label_id]
         for place, label in enumerate(counted[: first + ANSWERS], 1)
-        if place > first
     ]
-    p95 = quantiles(taken_s, n=20)[-1]
-    print(f"{len(taken_s)} answers: median {median(taken_s):.2f} s, p95 {p95:.2f} s, {rate:,.0f} steps per second")
-    assert p95 <= BAR_S
+    print(f"{rate:,.0f} steps per second")
+    parts = {"before the run learns": taken_s[:first], "once it learns": taken_s[first:]}
+    p95 = {when: quantiles(part, n=20)[-1] for when, part in parts.items()}
+    for when, part in parts.items():
+        print(f"{len(part)} answers {when}: median {median(part):.2f} s, p95 {p95[when]:.2f} s")
+    assert max(p95.values()) <= BAR_S
