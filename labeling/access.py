@@ -1,23 +1,26 @@
 """What every request must be before a route sees it, and what every reply carries: safe by default.
 
 Host must be on the allow-list (DNS rebinding); a POST must come from our own page (Origin), say so in a header that no
-foreign form can send, be JSON and small; each client has a rate, and each address a greater one. Replies forbid
-everything that our pages do not need. There is no CORS. Written as plain ASGI: a middleware that buffers replies would
-hold up the live events.
+foreign form can send, be JSON and small; each client has a rate, and each address (of IPv6 each /64) a greater one.
+Replies forbid everything that our pages do not need. There is no CORS. Written as plain ASGI: a middleware that buffers
+replies would hold up the live events.
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "x-twoclips"
@@ -100,7 +103,29 @@ class SafeByDefault:
         except RequestRefusedError as refusal:
             await _refuse(refusal, send_safely)
             return
-        await self._app(scope, _bounded(receive), send_safely)
+        await self._bounded(scope, receive, send_safely)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A body without a declared length is bounded while it arrives. The application sees its client go; unless it
+        has begun to reply, what it says to that is not sent."""
+        seen, has_begun = 0, False
+
+        async def bounded() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            return {"type": "http.disconnect"} if seen > MAX_BODY_BYTES else message
+
+        async def unless_too_large(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = has_begun or seen <= MAX_BODY_BYTES
+            if has_begun:
+                await send(message)
+
+        with suppress(ClientDisconnect):
+            await self._app(scope, bounded, unless_too_large)
+        if not has_begun and seen > MAX_BODY_BYTES:
+            await _refuse(_too_large(), send)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -109,7 +134,7 @@ class SafeByDefault:
             raise RequestRefusedError(
                 403, "the pages do not answer to this name: use the address that was printed, or set labeling.host"
             )
-        address = (scope.get("client") or ("",))[0]
+        address = _household((scope.get("client") or ("",))[0])
         if not (self._address_rate.allows(address) and self._rate.allows(f"{address} {_session(headers)}")):
             raise RequestRefusedError(429, "too many requests; slow down")
         if scope["method"] in ("GET", "HEAD"):
@@ -125,7 +150,23 @@ class SafeByDefault:
             raise RequestRefusedError(415, "a POST must be application/json")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            raise RequestRefusedError(413, f"a body may have {MAX_BODY_BYTES} bytes at most")
+            raise _too_large()
+
+
+def _too_large() -> RequestRefusedError:
+    return RequestRefusedError(413, f"a body may have {MAX_BODY_BYTES} bytes at most")
+
+
+def _household(address: str) -> str:
+    """Whoever may come from this address: of an IPv6 one its /64, since whoever has one address of that has them all.
+    What is no address stands for itself."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])  # a zone may follow it
+    except ValueError:
+        return address
+    if parsed.version == 4 or parsed.ipv4_mapped:
+        return str(parsed if parsed.version == 4 else parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _session(headers: Headers) -> str:
@@ -146,21 +187,6 @@ def _host_name(address: str) -> str:
         return (urlsplit(address).hostname or "").lower()
     except ValueError:  # e.g. an open bracket
         return ""
-
-
-def _bounded(receive: Receive) -> Receive:
-    """A body without a declared length is bounded while it arrives."""
-    seen = 0
-
-    async def bounded() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > MAX_BODY_BYTES:
-            return {"type": "http.disconnect"}
-        return message
-
-    return bounded
 
 
 async def _refuse(refusal: RequestRefusedError, send: Send) -> None:

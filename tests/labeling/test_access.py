@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from labeling.access import _SESSION, MAX_BODY_BYTES, Rate, SafeByDefault
 from labeling.labelers import LabelerPool
@@ -72,8 +73,24 @@ def test_a_body_without_a_length_is_bounded_while_it_arrives(client: TestClient)
         for _ in range(4):
             yield b"x" * MAX_BODY_BYTES
 
-    with pytest.raises(ClientDisconnect):  # the connection is cut: no body of that size is ever held
-        client.post("/api/echo", content=endless(), headers=OURS)
+    reply = client.post("/api/echo", content=endless(), headers=OURS)  # no body of that size is ever held
+    assert reply.status_code == 413
+    assert list(reply.json()) == ["error"]
+
+
+def test_a_reply_that_has_begun_ends_where_the_body_goes_on_too_long() -> None:
+    """Nothing can be refused any more."""
+
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.body", "body": b", ended"})
+
+    client = TestClient(SafeByDefault(early, ["localhost"]), base_url="http://localhost:8765")
+    content = iter([b"x" * MAX_BODY_BYTES] * 2)
+    assert client.request("GET", "/", content=content).text == "begun, ended"
 
 
 def test_every_reply_forbids_what_our_pages_do_not_need(client: TestClient) -> None:
@@ -152,6 +169,26 @@ def test_a_cookie_that_is_no_session_makes_nobody_another(header: str) -> None:
 def test_invented_sessions_do_not_get_around_the_rate_of_an_address() -> None:
     with guarded(Rate(0.0, 2.0), Rate(0.0, 5.0)) as client:
         assert statuses(client, [of_session(number) for number in range(8)]) == [200] * 5 + [429] * 3
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "are_one"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+    ],
+)
+def test_whoever_has_many_addresses_of_one_network_has_one_rate(first: str, second: str, are_one: bool) -> None:
+    app = SafeByDefault(Starlette(routes=[Route("/api/echo", _echo)]), ["localhost"], None, Rate(0.0, 1.0))
+    found = [
+        TestClient(app, base_url="http://localhost", client=(address, 50_000)).get("/api/echo").status_code
+        for address in (first, second)
+    ]
+    assert found == [200, 429 if are_one else 200]
 
 
 def test_of_too_many_clients_the_one_that_was_quiet_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
