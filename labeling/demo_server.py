@@ -71,7 +71,7 @@ def make_demo_app(player: Player, client: redis.Redis, hosts: tuple[str, ...] = 
     def refused(_: Request, error: DemoError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 400)
 
-    @app.get("/")
+    @app.api_route("/", methods=["GET", "HEAD"])
     def page() -> FileResponse:
         return FileResponse(_PAGE)
 

@@ -91,7 +91,7 @@ def make_app(config: PoolConfig, client: redis.Redis, task: Task | None = None) 
     add_admin(app, sessions, desk.queue, database)
     add_run_page(app, sessions, task, database, show)
     for path, page in _PAGES.items():
-        app.add_api_route(path, _file(_WEB / page), include_in_schema=False)
+        app.add_api_route(path, _file(_WEB / page), methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_WEB), name="static")
     return app
 

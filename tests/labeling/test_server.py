@@ -391,3 +391,11 @@ def test_answers_of_many_at_once_are_each_stored_and_each_told_their_own_fate(
     for reply, body in zip(replies, bodies, strict=True):
         assert reply.status_code != 200 or reply.json()["label_id"] == body["label_id"]
     assert database.num_labels() == 3
+
+
+@pytest.mark.parametrize("path", ["/", "/admin", "/run"])
+def test_a_page_may_be_asked_for_without_its_body(client: TestClient, path: str) -> None:
+    reply = client.head(path)
+    assert reply.status_code == 200
+    assert int(reply.headers["content-length"]) == len(client.get(path).content)
+    assert reply.content == b""
