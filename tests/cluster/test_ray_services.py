@@ -139,17 +139,15 @@ def test_services_begin_together_once_all_are_built_and_one_that_is_started_agai
         told: Any = ray.get(host.status.remote())
         return bool(told["metrics"]["begun"])
 
-    lives = {name: Life(name, SupervisionConfig(STUCK_S, starting_s=60.0), lambda *_: None) for name in started}
+    lives = {name: Life(name, SupervisionConfig(), lambda *_: None) for name in started}
     starts = {"quick": starter("quick", FakeHost), "slow": starter("slow", SlowHost)}
     services = RayServices(starts, lives, Gathered(1))
     (quick,), (slow,) = started["quick"], started["slow"]
-    wait_until(lambda: (services.observe([], 0), lives["quick"].process_id is not None)[1], 60)
+    wait_until(lambda: (services.observe([], 0), lives["quick"].process_id is not None)[1], 120)
     assert not begun(quick)
-    wait_until(lambda: (services.observe([], 0), lives["slow"].process_id is not None)[1], 60)
-    assert begun(quick)
-    assert begun(slow)
+    wait_until(lambda: (services.observe([], 0), begun(quick) and begun(slow))[1], 120)
     quick.end.remote()
-    wait_until(lambda: (services.advance(), len(started["quick"]) == 2)[1], 60)
-    assert begun(started["quick"][1])
+    wait_until(lambda: (services.advance(), len(started["quick"]) == 2)[1], 120)
+    wait_until(lambda: begun(started["quick"][1]), 120)
     for host in (started["quick"][1], slow):
         ray.kill(host)
