@@ -1,7 +1,7 @@
 """Atari 2600 games, seen and stepped as the paper did: four frames to a step, the brighter of the last two, in grey, on
 84 x 84; up to 30 frames of nothing after each start; and no ends, no lives and no score in sight.
 
-`Console` is an emulator, `AtariSimulator` B of them, a `Simulator` of `actors.environments`; `replayed` plays a clip
+`Console` is an emulator, `AtariSimulator` B of them, a `Simulator` of `actors.simulators`; `replayed` plays a clip
 again, for people, in colour. How a screen becomes what is seen: `actors.sights`.
 
 A game is started again behind the agent's back from a state kept at the beginning, not by the emulator's own reset:
@@ -102,7 +102,7 @@ class Console:
 
 
 class AtariSimulator:
-    """B consoles of one game on one thread.
+    """B consoles of one game on one thread; an `Emulator`, too.
 
     true rewards  points scored, or what `scripted_judge` says in their place, less `end_penalty` for each life that is
                   lost, or for the end of a game that has no lives
@@ -119,11 +119,13 @@ class AtariSimulator:
         seed: int,
         colour: bool = False,
         scripted_judge: ScriptedJudge | None = None,
+        first: int = 0,
     ) -> None:
+        """`first`: the number of the first of these worlds among all of the seed."""
         self.num_envs = num_envs
         self._consoles = [Console(rom, colour) for _ in range(num_envs)]
         self._penalty, self._scripted_judge = end_penalty, scripted_judge
-        self._random = [np.random.default_rng((seed, index)) for index in range(num_envs)]
+        self._random = [np.random.default_rng((seed, first + index)) for index in range(num_envs)]
         self._sights = Sights(self._consoles[0].screens.shape[1:], boxes)
         self._sums, self._points, self._scored = np.zeros((3, num_envs))
         self._begun = np.full(num_envs, -1, np.int64)

@@ -8,7 +8,8 @@ environments of one worker are never all in the same phase of an episode.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -17,31 +18,14 @@ from actors.atari import AtariSimulator, rom_path
 from actors.atari_games import BOXES, GAMES
 from actors.frames import kept_dtype
 from actors.mujoco import MujocoSimulator, without_deprecation
+from actors.simulators import Emulator, EnvironmentFailure, Simulator
+from actors.split import SplitEmulator, SplitSimulator
 from actors.tasks import Task
 from actors.views import as_seen
 
 Array = np.ndarray
 
 _SEEDS = 1 << 31  # more than this some environments do not take
-
-
-class EnvironmentFailure(RuntimeError):
-    """An environment raised, or showed something that is not a number."""
-
-
-class Simulator(Protocol):
-    """B worlds that can be started, stepped and seen. Actions are in the environment's own units.
-
-    starts: [B, 2] int64, the seed of each world's latest start and the steps since; None where `states` draw it."""
-
-    num_envs: int
-
-    def reset(self, ids: Array) -> None: ...
-    def observe(self) -> Array: ...
-    def states(self) -> Array: ...
-    def starts(self) -> Array | None: ...
-    def step(self, actions: Array) -> Array: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +69,9 @@ class FixedHorizon:
         return self._simulator.starts()
 
     @property
-    def emulator(self) -> AtariSimulator | None:
+    def emulator(self) -> Emulator | None:
         """The simulator, where it can keep a moment and go on from there."""
-        return self._simulator if isinstance(self._simulator, AtariSimulator) else None
+        return self._simulator if isinstance(self._simulator, Emulator) else None
 
     def step(self, actions: Array) -> Moment:
         """Execute sampled actions [B, *A] in policy units."""
@@ -118,15 +102,16 @@ class GymnasiumSimulator:
     not let the environment go on with its own generator: that would have to be played again from the run's beginning.
     """
 
-    def __init__(self, task: Task, num_envs: int, seed: int) -> None:
+    def __init__(self, task: Task, num_envs: int, seed: int, first: int = 0) -> None:
+        """`first`: the number of the first of these worlds among all of the seed."""
         self.num_envs = num_envs
         self._task = task
         # Without gymnasium's own time limit: it would end an episode in the very step in which FixedHorizon does, and
         # the last observation would already be the next episode's.
         self._envs = [make_gymnasium(task, max_episode_steps=-1) for _ in range(num_envs)]
-        first = [(seed * 10_007 + index) % _SEEDS for index in range(num_envs)]
-        self._random = [np.random.default_rng(each) for each in first]
-        self._next_seeds = first
+        seeds = [(seed * 10_007 + first + index) % _SEEDS for index in range(num_envs)]
+        self._random = [np.random.default_rng(each) for each in seeds]
+        self._next_seeds = seeds
         self._starts = np.zeros((num_envs, 2), np.int64)
         self._observations: list[Array] = [np.zeros(task.observation_shape, np.float32)] * num_envs
 
@@ -190,17 +175,25 @@ def make_gymnasium(task: Task, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     return as_seen(env, task.mujoco_model)
 
 
-def make_environments(task: Task, num_envs: int, seed: int, stagger: bool = True) -> FixedHorizon:
-    """The environments of one rollout worker."""
+def make_environments(task: Task, num_envs: int, seed: int, stagger: bool = True, cores: int = 1) -> FixedHorizon:
+    """The environments of one rollout worker, stepped on so many cores: the same on any number of them."""
     simulator: Simulator
-    if task.atari_rom is not None:
-        boxes = BOXES.get(task.environment_id, ())
-        judge = GAMES[task.name].scripted_judge if task.name in GAMES else None
-        simulator = AtariSimulator(
-            rom_path(task.atari_rom), boxes, task.end_penalty, num_envs, seed, scripted_judge=judge
-        )
-    elif task.mujoco_model is not None:
-        simulator = MujocoSimulator(task.mujoco_model, num_envs, seed)
+    if task.mujoco_model is not None:
+        simulator = MujocoSimulator(task.mujoco_model, num_envs, seed, cores)
+    elif cores == 1:
+        simulator = simulator_of(task, seed, 0, num_envs)
     else:
-        simulator = GymnasiumSimulator(task, num_envs, seed)
+        kind = SplitSimulator if task.atari_rom is None else SplitEmulator
+        simulator = kind(partial(simulator_of, task, seed), task, num_envs, cores)
     return FixedHorizon(task, simulator, stagger)
+
+
+def simulator_of(task: Task, seed: int, first: int, num_envs: int) -> Simulator:
+    """Of the worlds of a seed those from number `first` on, on one thread, where they are not MuJoCo's."""
+    if task.atari_rom is None:
+        return GymnasiumSimulator(task, num_envs, seed, first)
+    boxes = BOXES.get(task.environment_id, ())
+    judge = GAMES[task.name].scripted_judge if task.name in GAMES else None
+    return AtariSimulator(
+        rom_path(task.atari_rom), boxes, task.end_penalty, num_envs, seed, scripted_judge=judge, first=first
+    )

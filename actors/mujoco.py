@@ -182,13 +182,14 @@ def load_model(name: str) -> Any:
 
 
 class MujocoSimulator:
-    """B simulations of one model on one thread. A `Simulator` of `actors.environments`."""
+    """B simulations of one model on as many threads as there are to be cores: none of a result depends on how many. A
+    `Simulator` of `actors.simulators`."""
 
-    def __init__(self, name: str, num_envs: int, seed: int) -> None:
+    def __init__(self, name: str, num_envs: int, seed: int, cores: int = 1) -> None:
         self.num_envs = num_envs
         self._spec = MODELS[name]
         self._model = load_model(name)
-        self._batch = Batch(self._model, num_envs, 1)
+        self._batch = Batch(self._model, num_envs, cores)
         self._random = np.random.default_rng(seed)
         self._fields = {field: self._batch.bind(field) for field in ("qpos", "qvel", "ctrl", *self._spec.outputs)}
         self._dt_s = self._model.opt.timestep * self._spec.frame_skip

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from actors.atari import AtariSimulator
-from actors.environments import EnvironmentFailure, make_environments
+from actors.environments import make_environments
 from actors.frames import Sight, kept_dtype, kept_shape, stack_depth
 from actors.origins import Keyframes, Origins
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
+from actors.simulators import Emulator, EnvironmentFailure
 from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
 
@@ -27,10 +27,12 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """num_envs: B, environments per worker. steps: T, steps of each per rollout."""
+    """num_envs: B, environments per worker. steps: T, steps of each per rollout. cores: on how many one worker's
+    environments are stepped, at most one for each."""
 
     num_envs: int = 16
     steps: int = 256
+    cores: int = 1
 
 
 KEYFRAME_STEPS = 32
@@ -43,7 +45,7 @@ class RolloutWorker:
 
     def __init__(self, task: Task, policy: PolicyConfig, config: RolloutConfig, worker: int, seed: int) -> None:
         self._task, self._config, self._worker = task, config, worker
-        self._environments = make_environments(task, config.num_envs, seed)
+        self._environments = make_environments(task, config.num_envs, seed, cores=config.cores)
         self._policy = ActorCritic(policy, task.observation_shape, task.action)
         self._random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
@@ -144,7 +146,7 @@ class RolloutWorker:
 class _EmulatorRecorder:
     """Notes beside a rollout how its steps are come to again, and which games ended in it."""
 
-    def __init__(self, emulator: AtariSimulator, steps: int, envs: int) -> None:
+    def __init__(self, emulator: Emulator, steps: int, envs: int) -> None:
         self._emulator, self._steps = emulator, steps
         self._rows: list[int] = []
         self._states: list[Array] = []

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from actors.policy import ActorCritic
-from actors.rollout import RolloutConfig, RolloutWorker
+from actors.rollout import RolloutWorker
 from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
 from cluster.config import ConfigError, RunConfig, label_schedule
@@ -123,7 +123,8 @@ def build_database(spec: RunSpec) -> ComparisonDatabase:
 def build_worker(spec: RunSpec, worker: int, generation: int = 0) -> RolloutWorker:
     """Rollout worker number `worker`; `generation` counts its replacements, each with a seed of its own."""
     config = spec.config
-    rollout = RolloutConfig(config.rollout.num_envs, rollout_steps(config, spec.task, num_workers(config)))
+    steps = rollout_steps(config, spec.task, num_workers(config))
+    rollout = dataclasses.replace(config.rollout, steps=steps)
     return RolloutWorker(spec.task, config.policy, rollout, worker, worker_seed(config.seed, worker, generation))
 
 

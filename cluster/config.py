@@ -194,6 +194,16 @@ def validate(config: RunConfig, task: Task) -> None:
             config.rollout.num_envs >= 1 and config.rollout.steps >= 1,
             "rollout.num_envs and rollout.steps must be at least 1",
         ),
+        (
+            1 <= config.rollout.cores <= config.rollout.num_envs,
+            f"rollout.cores={config.rollout.cores} is not possible for {config.rollout.num_envs} environments: it must "
+            "be at least 1, and at most rollout.num_envs",
+        ),
+        (
+            config.in_process or config.rollout.cores == 1,
+            f"rollout.cores={config.rollout.cores} is for --in-process: with Ray each rollout worker has one core; use "
+            "--workers for more of them",
+        ),
         (config.seed >= 0, f"--seed must be at least 0, got {config.seed}"),
         (
             config.learner.precision == "float32" or is_stack(task.observation_shape),

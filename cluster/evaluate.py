@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from actors.environments import EnvironmentFailure, make_environments, make_gymnasium
+from actors.environments import make_environments, make_gymnasium
 from actors.judges import JUDGES
 from actors.policy import ActorCritic
+from actors.simulators import EnvironmentFailure
 from actors.tasks import Task
 from cluster.config import ConfigError
 from cluster.evaluate_games import play_games

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from actors.atari import AtariSimulator
 from actors.environments import make_environments
 from actors.frames import Sight
 from actors.judges import JUDGES
@@ -39,19 +40,20 @@ def play_games(task: Task, policy: ActorCritic, games: int, seed: int) -> Games:
     memories: list[list[Array]] = [[] for _ in range(worlds)]
     running, actions = np.zeros((2, worlds)), []
     try:
-        assert world.emulator is not None
+        emulator = world.emulator
+        assert isinstance(emulator, AtariSimulator)
         sight = Sight(task.observation_shape, world.observations)
         while any(len(done) < share for done, share in zip(ended, shares, strict=True)):
             action = policy.deterministic(sight.observations)
             if not ended[0]:
                 actions.append(action[0])
             if judge is not None:
-                for kept, memory in zip(memories, world.emulator.memories(), strict=True):
+                for kept, memory in zip(memories, emulator.memories(), strict=True):
                     kept.append(memory)
             moment = world.step(action)
-            running += world.emulator.points(), world.emulator.scored()
+            running += emulator.points(), emulator.scored()
             sight.push(world.observations)
-            for index in {*world.emulator.games()[:, 0].astype(int).tolist(), *moment.ended.tolist()}:
+            for index in {*emulator.games()[:, 0].astype(int).tolist(), *moment.ended.tolist()}:
                 found = judge.judge(np.stack(memories[index])[:, None]) if judge is not None else {}
                 ended[index].append((float(running[0, index]), float(running[1, index]), found))
                 running[:, index] = 0.0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import gymnasium
 import mujoco
-import numpy as np
 import pytest
 import torch
 
 from actors import tasks
+from tests.actors.counters import Counter
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -34,51 +33,6 @@ def one_thread() -> Iterator[None]:
 def registered_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
     monkeypatch.setattr(tasks, "_REGISTERED", dict(tasks._REGISTERED))
-
-
-class Counter(gymnasium.Env):
-    """Observes how often it was stepped, and in which episode; pays the step's number; ends when told to.
-
-    end_at: terminates itself at that step. break_at: does `breaking` there: "raise", "nan observation", "nan reward".
-    """
-
-    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
-    action_space = gymnasium.spaces.Box(-2, 6, (1,))
-    instances: list[Counter]
-
-    def __init__(self, end_at=0, break_at=0, breaking=""):
-        self.end_at, self.break_at, self.breaking = end_at, break_at, breaking
-        self.count, self.episode, self.actions = 0, 0, []
-        Counter.instances.append(self)
-
-    def reset(self, seed=None, options=None):
-        super().reset(seed=seed)
-        self.count, self.episode = 0, self.episode + 1
-        return np.array([0, self.episode], np.float32), {}
-
-    def step(self, action):
-        self.count += 1
-        self.actions.append(action)
-        if self.count == self.break_at and self.breaking == "raise":
-            raise ArithmeticError("the wheel fell off")
-        broken = self.count == self.break_at
-        observation = np.array([np.nan if broken and "observation" in self.breaking else self.count, self.episode])
-        reward = np.nan if broken and "reward" in self.breaking else float(self.count)
-        return observation.astype(np.float32), reward, self.count == self.end_at, False, {}
-
-
-Counter.instances = []
-COUNTERS = {
-    "Counter": {},
-    "CounterEndsAt3": {"end_at": 3},
-    "CounterEndsAt8": {"end_at": 8},
-    "CounterRaises": {"break_at": 5, "breaking": "raise"},
-    "CounterNanObservation": {"break_at": 5, "breaking": "nan observation"},
-    "CounterNanLast": {"break_at": 8, "breaking": "nan observation"},
-    "CounterNanReward": {"break_at": 5, "breaking": "nan reward"},
-}
-for name, kwargs in COUNTERS.items():
-    gymnasium.register(f"Twoclips{name}-v0", Counter, max_episode_steps=8, kwargs=kwargs)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
-"""The Counter world of conftest.py shows the step's number and the episode's, pays the number, and has a time limit
+"""The Counter world (counters.py) shows the step's number and the episode's, pays the number, and has a time limit
 of its own of 8 steps."""
 
 import gymnasium
 import numpy as np
 import pytest
 
-from actors.environments import EnvironmentFailure, make_environments, make_gymnasium
+from actors.environments import make_environments, make_gymnasium
+from actors.simulators import EnvironmentFailure
 from actors.tasks import Preset, make_task, register
 
 

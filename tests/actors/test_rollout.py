@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from actors.environments import EnvironmentFailure
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
 from actors.rollout import RolloutConfig, RolloutWorker
+from actors.simulators import EnvironmentFailure
 from actors.tasks import Preset, make_task, register
 
 SMALL = PolicyConfig(hidden=(8,))
