@@ -22,3 +22,10 @@ def to_device(data: np.ndarray | Tensor, device: torch.device) -> Tensor:
     else:
         locked = data.pin_memory()
     return locked.to(device, non_blocking=True)
+
+
+def own_queue(device: torch.device) -> torch.cuda.Stream | None:
+    """A queue of a GPU for small work that is waited for, which the GPU does before that of its common queue: behind a
+    learner's whole update every step of acting would wait for that to end. None where there is no GPU; for
+    `torch.cuda.stream`."""
+    return torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None

@@ -4,16 +4,20 @@
     rollout, hidden = worker.step(weights)
 
 One torch thread, one forward pass per step for all environments, and nothing drawn. Noise is drawn and log
-densities are computed for the whole block at once: per step there is only what cannot wait.
+densities are computed for the whole block at once: per step there is only what cannot wait. Where the policy is on a
+GPU one batch of observations goes there at each step, and one of means or logits comes back; noise is the CPU's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from actors.devices import own_queue, to_device
 from actors.environments import make_environments
 from actors.frames import Sight, kept_dtype, kept_shape, stack_depth
 from actors.origins import Keyframes, Origins
@@ -28,11 +32,13 @@ Array = np.ndarray
 @dataclass(frozen=True)
 class RolloutConfig:
     """num_envs: B, environments per worker. steps: T, steps of each per rollout. cores: on how many one worker's
-    environments are stepped, at most one for each."""
+    environments are stepped, at most one for each. device: "cpu" or "cuda", where the policy acts; "auto" is for who
+    builds the worker to say."""
 
     num_envs: int = 16
     steps: int = 256
     cores: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
 
 
 KEYFRAME_STEPS = 32
@@ -40,22 +46,34 @@ KEYFRAME_STEPS = 32
 state costs 50 to 90 us and 8 KB for each environment."""
 
 
+class AbandonedError(RuntimeError):
+    """A rollout was under way that nobody wants any more."""
+
+
 class RolloutWorker:
-    """Acts. Does not know in which process it runs, nor what reward is."""
+    """Acts. Does not know in which process it runs, nor what reward is. For one thread at a time, but for `abandon`."""
 
     def __init__(self, task: Task, policy: PolicyConfig, config: RolloutConfig, worker: int, seed: int) -> None:
         self._task, self._config, self._worker = task, config, worker
         self._environments = make_environments(task, config.num_envs, seed, cores=config.cores)
-        self._policy = ActorCritic(policy, task.observation_shape, task.action)
+        device = torch.device(config.device)
+        self._queue = own_queue(device)
+        with torch.cuda.stream(self._queue):
+            self._policy = ActorCritic(policy, task.observation_shape, task.action).to(device)
         self._random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
         """Steps of each environment since this worker was built: whoever watches it sees it move in mid-rollout."""
+        self._is_abandoned = False
         self._sight = Sight(task.observation_shape, self._environments.observations)
         self._earlier = np.empty((0, config.num_envs, *task.action.shape))  # executed, back to the oldest latest start
 
     def step(self, weights: PolicyWeights, steps: int = 0) -> tuple[Rollout, Hidden]:
         """Collect T x B steps; T: `steps`, or as configured. Raises EnvironmentFailure where the world breaks,
-        ValueError for foreign weights."""
+        ValueError for foreign weights, AbandonedError."""
+        with torch.cuda.stream(self._queue):
+            return self._step(weights, steps)
+
+    def _step(self, weights: PolicyWeights, steps: int) -> tuple[Rollout, Hidden]:
         self._policy.load(weights)
         steps, envs = steps or self._config.steps, self._config.num_envs
         task, world = self._task, self._environments
@@ -73,6 +91,8 @@ class RolloutWorker:
         act = self._actor(steps)
         with torch.inference_mode():
             for t in range(steps):
+                if self._is_abandoned:
+                    raise AbandonedError("nobody wants this rollout any more")
                 observations[t + depth - 1] = world.observations
                 states[t] = world.states()
                 if (start := world.starts()) is not None:
@@ -112,6 +132,10 @@ class RolloutWorker:
         if recorder is None:
             return rollout, Hidden(true_rewards, states, origins)
         return rollout, Hidden(true_rewards, states, origins, recorder.keyframes(), recorder.games())
+
+    def abandon(self) -> None:
+        """Said by another thread: the rollout under way ends with AbandonedError at its next step, as any later one."""
+        self._is_abandoned = True
 
     def close(self) -> None:
         """Release what the environments hold: processes, sockets, windows of somebody's own."""
@@ -173,22 +197,28 @@ class _EmulatorRecorder:
         return np.concatenate(self._games)
 
 
+def _head(policy: ActorCritic, observations: Array) -> Tensor:
+    """[B, A] on the CPU, wherever the policy is."""
+    device = policy.observation_mean.device
+    seen = torch.from_numpy(observations) if device.type == "cpu" else to_device(observations, device)
+    return policy.head(policy.normalise(seen)).cpu()
+
+
 class _GaussianActor:
     """mean + noise. Noise [T, B, A] is drawn before, densities are computed after the block."""
 
     def __init__(self, policy: ActorCritic, random: torch.Generator, steps: int, envs: int) -> None:
         self._policy = policy
         self._noise = torch.randn(steps, envs, policy.action.size, generator=random)
-        self._actions = self._noise * policy.log_std.detach().exp()
+        self._log_std = policy.log_std.detach().cpu()
+        self._actions = self._noise * self._log_std.exp()
 
     def __call__(self, t: int, observations: Array) -> Array:
-        policy = self._policy
-        self._actions[t] += policy.head(policy.normalise(torch.from_numpy(observations)))
+        self._actions[t] += _head(self._policy, observations)
         return self._actions[t].numpy()
 
     def finish(self) -> tuple[Array, Array]:
-        log_std = self._policy.log_std
-        log_probs = -0.5 * (self._noise**2).sum(-1) - (log_std + 0.5 * np.log(2 * np.pi)).sum()
+        log_probs = -0.5 * (self._noise**2).sum(-1) - (self._log_std + 0.5 * np.log(2 * np.pi)).sum()
         return self._actions.numpy(), log_probs.numpy()
 
 
@@ -203,8 +233,7 @@ class _CategoricalActor:
         self._heads = torch.empty(steps, envs, policy.action.num_choices)
 
     def __call__(self, t: int, observations: Array) -> Array:
-        policy = self._policy
-        self._heads[t] = policy.head(policy.normalise(torch.from_numpy(observations)))
+        self._heads[t] = _head(self._policy, observations)
         torch.argmax(self._heads[t] + self._gumbel[t], -1, out=self._actions[t])
         return self._actions[t].numpy()
 

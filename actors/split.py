@@ -12,8 +12,7 @@ pictures are products of matrices, whose last bits depend on NumPy's number of t
 
 A process ends when its pipe does, in whatever way its parent came to an end; Ctrl-C is the parent's to hear. One that
 dies or raises becomes an EnvironmentFailure in the parent; its answer is waited for as long as its parent would step
-the worlds itself. It imports no torch: 34 MiB of its own,
-with 8 games of Pong 39.
+the worlds itself. It imports no torch: with 8 games of Pong it is 39 MiB large.
 """
 
 from __future__ import annotations

@@ -42,7 +42,10 @@ def some_rollouts(config: RunConfig, task: Task, count: int) -> list[tuple[Rollo
     """Of one worker, by the untrained policy."""
     worker = build_worker(spec_of(config, task), 0)
     weights = ActorCritic(config.policy, task.observation_shape, task.action).export(0)
-    return [worker.step(weights) for _ in range(count)]
+    try:
+        return [worker.step(weights) for _ in range(count)]
+    finally:
+        worker.close()
 
 
 def timed_update(learner: Learner, rollouts: Sequence[Rollout], rounds: int) -> tuple[float, float]:

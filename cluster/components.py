@@ -124,7 +124,7 @@ def build_worker(spec: RunSpec, worker: int, generation: int = 0) -> RolloutWork
     """Rollout worker number `worker`; `generation` counts its replacements, each with a seed of its own."""
     config = spec.config
     steps = rollout_steps(config, spec.task, num_workers(config))
-    rollout = dataclasses.replace(config.rollout, steps=steps)
+    rollout = dataclasses.replace(config.rollout, steps=steps, device=acting_device(config).type)
     return RolloutWorker(spec.task, config.policy, rollout, worker, worker_seed(config.seed, worker, generation))
 
 
@@ -226,12 +226,21 @@ def rollouts_in_a_clip(spec: RunSpec) -> int:
 
 
 def pick_device(config: RunConfig) -> torch.device:
-    """Raises ConfigError where the device that was asked for is not there."""
-    if config.loop.device == "cuda" and not torch.cuda.is_available():
+    """Of learner and reward service. Raises ConfigError where the device that was asked for is not there."""
+    return _device(config.loop.device, "loop.device")
+
+
+def acting_device(config: RunConfig) -> torch.device:
+    """Of the policy that acts. Raises ConfigError, too."""
+    return _device(config.rollout.device, "rollout.device")
+
+
+def _device(asked: str, setting: str) -> torch.device:
+    if asked == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            "loop.device=cuda, but PyTorch finds no CUDA device here (`twoclips doctor` says why); leave it out, or "
-            "use --set loop.device=cpu"
+            f"{setting}=cuda, but PyTorch finds no CUDA device here (`twoclips doctor` says why); leave it out, or "
+            f"use --set {setting}=cpu"
         )
-    if config.loop.device == "auto":
+    if asked == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.loop.device)
+    return torch.device(asked)

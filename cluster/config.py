@@ -204,6 +204,11 @@ def validate(config: RunConfig, task: Task) -> None:
             f"rollout.cores={config.rollout.cores} is for --in-process: with Ray each rollout worker has one core; use "
             "--workers for more of them",
         ),
+        (
+            config.in_process or config.rollout.device == "cpu",
+            f"rollout.device={config.rollout.device} is for --in-process: with Ray weights travel to rollout workers "
+            "that act on their own cores; leave it out",
+        ),
         (config.seed >= 0, f"--seed must be at least 0, got {config.seed}"),
         (
             config.learner.precision == "float32" or is_stack(task.observation_shape),

@@ -17,8 +17,9 @@ _GROWS_WITH = {
     "the policy update": ("ppo.minibatch", "rollout.num_envs"),
     "relabelling": ("rollout.num_envs",),
     "reward training": ("reward.batch_pairs",),
+    "acting": ("rollout.num_envs",),
 }
-"""Parts of a run that work on its device, and the settings that each one's memory grows with."""
+"""Parts of a run that work on a GPU, and the settings that each one's memory grows with."""
 
 
 class DeviceMemoryError(RuntimeError):
@@ -33,7 +34,8 @@ def device_memory(part: str, config: RunConfig) -> Generator[None]:
     except torch.OutOfMemoryError as error:
         names = [name for name in _GROWS_WITH[part] if not name.startswith("ppo.") or config.algorithm == "ppo"]
         lower = " or ".join(f"{name} (it is {attrgetter(name)(config)})" for name in names)
+        device = "rollout.device" if part == "acting" else "loop.device"
         raise DeviceMemoryError(
             f"the GPU's memory is too small for {part}; lower {lower}: continue with --resume --set {names[0]}=..., or "
-            "with --resume --set loop.device=cpu"
+            f"with --resume --set {device}=cpu"
         ) from error

@@ -103,6 +103,9 @@ class ElasticPool:
         self._silent.clear()
         self.gathered.clear()
 
+    def close(self) -> None:
+        """Nothing: Ray ends its processes with the driver's session."""
+
     def _call(self) -> None:
         """Ask everybody who is there for a share of the next update. Waits until somebody is."""
         tell_at_s = time.monotonic() + TELL_AFTER_S

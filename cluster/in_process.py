@@ -1,47 +1,118 @@
 """The whole run in one process, its components stepped in turn: deterministic, debuggable, without Ray.
 
-Rollouts are collected when they are submitted, with the weights of that moment, so that the policy lag and all that
-follows from it are those of the distributed form.
+Rollouts are those of the weights that were submitted, so that the policy lag and all that follows from it are those of
+the distributed form. They are collected at once, or, where acting takes little of the learner's core, on a thread
+beside it: what comes of it is the same to the last bit, since all that a worker draws on is its own.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from functools import partial
+from threading import Thread
 from typing import Any
 
+import torch
+
 from actors.policy import PolicyWeights
-from cluster.components import RunSpec, Service, build_labeling, build_reward_service, build_worker, num_workers
+from actors.rollout import RolloutWorker
+from cluster.components import (
+    RunSpec,
+    Service,
+    acting_device,
+    build_labeling,
+    build_reward_service,
+    build_worker,
+    num_workers,
+    pick_device,
+)
+from cluster.device_memory import device_memory
 from cluster.interfaces import Collected
 from cluster.supervise import Life
 
+_STOP_S = 10.0
+
 
 class LocalPool:
-    """Rollout workers in this process. A `RolloutPool`."""
+    """Rollout workers in this process. A `RolloutPool`.
+
+    Between `submit` and `gather` a thread acts, if the environments are stepped on other cores, or the policy acts or
+    learns on a GPU; otherwise `submit` does. What the thread fails with `gather` raises, as it is. `restart` and
+    `close` tell the thread to stop, which it does at its next step of all environments; if it has not within seconds,
+    the processes that it waits for are ended, and then what remains is left to itself: nobody can end a thread.
+    Workers are built by the first `submit`, and by the first after a `restart`."""
 
     replaced = 0
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
-        self._workers = [build_worker(spec, index) for index in range(num_workers(spec.config))]
+        gpu = "cuda" in (acting_device(spec.config).type, pick_device(spec.config).type)
+        self._beside = gpu or spec.config.rollout.cores > 1
+        self._workers: list[RolloutWorker] = []
+        self._generation = 0
         self._collected: Collected = []
+        self._collecting: _Collecting | None = None
 
     @property
     def size(self) -> int:
-        return len(self._workers)
+        return num_workers(self._spec.config)
 
     def lives(self) -> list[Life]:
         return []
 
     def submit(self, weights: PolicyWeights) -> None:
-        self._collected = [worker.step(weights) for worker in self._workers]
+        for index in range(len(self._workers), num_workers(self._spec.config)):
+            self._workers.append(build_worker(self._spec, index, self._generation))
+        if self._beside:
+            self._collecting = _Collecting(partial(self._collect, weights))
+        else:
+            self._collected = self._collect(weights)
+
+    def _collect(self, weights: PolicyWeights) -> Collected:
+        with device_memory("acting", self._spec.config):
+            return [worker.step(weights) for worker in self._workers]
 
     def gather(self) -> Collected:
+        if self._collecting is not None:
+            self._collected, self._collecting = self._collecting.result(), None
         return self._collected
 
     def restart(self, generation: int) -> None:
+        self.close()
+        self._generation = generation
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.abandon()
+        if self._collecting is not None:
+            self._collecting.join(_STOP_S)
         for worker in self._workers:
             worker.close()
-        self._workers = [build_worker(self._spec, index, generation) for index in range(len(self._workers))]
-        self._collected = []
+        if self._collecting is not None:
+            self._collecting.join(_STOP_S)
+        self._workers, self._collected, self._collecting = [], [], None
+
+
+class _Collecting(Thread):
+    """One call on a thread of its own, which does not keep the process from ending."""
+
+    def __init__(self, collect: partial[Collected]) -> None:
+        super().__init__(name="acting", daemon=True)
+        self._collect, self._outcome = collect, Future[Collected]()
+        self._num_threads = torch.get_num_threads()
+        self.start()
+
+    def run(self) -> None:
+        torch.set_num_threads(self._num_threads)  # a new thread's own arithmetic would take all cores
+        try:
+            self._outcome.set_result(self._collect())
+        except BaseException as error:
+            self._outcome.set_exception(error)
+
+    def result(self) -> Collected:
+        """Waited for; raises what the call raised."""
+        self.join()
+        return self._outcome.result()
 
 
 class LocalServices:

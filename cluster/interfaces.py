@@ -23,6 +23,10 @@ class RolloutPool(Protocol):
         """Drop what is in flight and start all episodes anew, with seeds that follow from `generation`."""
         ...
 
+    def close(self) -> None:
+        """The run is over, however it ended: drop what is in flight, and leave no thread or process behind."""
+        ...
+
     def lives(self) -> list[Life]:
         """What is known of each worker that has a process of its own."""
         ...

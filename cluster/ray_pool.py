@@ -67,3 +67,6 @@ class RayPool:
         for member in self._members:
             member.restart(generation)
         self.gathered.clear()
+
+    def close(self) -> None:
+        """Nothing: Ray ends its processes with the driver's session."""

@@ -84,6 +84,7 @@ def run_training(
         board = StatusBoard(build_database(spec), config, care) if url else None
         status = StatusFile(folder, board) if board else StatusFile(folder)
         pool, services = _components(spec, stack, tell)
+        stack.callback(pool.close)
 
         def components() -> list[dict[str, Any]]:
             lives = [*pool.lives(), *(services.lives() if services else [])]  # workers may come and go

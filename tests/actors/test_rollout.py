@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
-from actors.rollout import RolloutConfig, RolloutWorker
+from actors.rollout import AbandonedError, RolloutConfig, RolloutWorker
 from actors.simulators import EnvironmentFailure
 from actors.tasks import Preset, make_task, register
 
@@ -130,3 +130,25 @@ def test_categorical_actions_are_drawn_with_their_probabilities():
     rollout, _ = worker_for(task, steps=300, num_envs=10).step(policy.export(0))
     assert rollout.actions.mean() == pytest.approx(np.e / (1 + np.e), abs=0.03)
     assert np.unique(rollout.log_probs.round(4)).tolist() == pytest.approx([-1.3133, -0.3133], abs=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("name", ["hopper", "CartPole-v1", "pong"])
+def test_a_policy_on_a_gpu_acts_as_on_the_cpu(name):
+    """With the same noise, until what float32 leaves open has grown."""
+    task = make_task(name)
+    weights = policy_for(task).export(0)
+    workers = [RolloutWorker(task, SMALL, RolloutConfig(3, 5, device=device), 0, seed=1) for device in ("cpu", "cuda")]
+    (here, _), (there, _) = (worker.step(weights) for worker in workers)
+    np.testing.assert_allclose(there.actions, here.actions, atol=1e-2)
+    np.testing.assert_allclose(there.log_probs, here.log_probs, atol=1e-2)
+
+
+def test_a_rollout_that_nobody_wants_any_more_ends_at_its_next_step():
+    task = make_task("CartPole-v1")
+    worker = worker_for(task)
+    worker.abandon()
+    with pytest.raises(AbandonedError):
+        worker.step(policy_for(task).export(0))
+    assert worker.steps_done == 0

@@ -67,6 +67,7 @@ def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
         ({"rollout__cores": 0, "in_process": True}, "rollout.cores=0 is not possible for 16 environments"),
         ({"rollout__cores": 17, "in_process": True}, "at most rollout.num_envs"),
         ({"rollout__cores": 2}, "with Ray each rollout worker has one core; use --workers"),
+        ({"rollout__device": "cuda"}, "with Ray weights travel to rollout workers"),
         ({"learner__precision": "bfloat16"}, "is not seen in pictures"),
     ],
     ids=str,

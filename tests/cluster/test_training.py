@@ -58,11 +58,12 @@ def test_another_seed_gives_other_metrics(tmp_path: Path) -> None:
 
 
 RARELY = {"loop__service_updates": 3}
+BESIDE = {"rollout__cores": 2}
 POOL = {"oracle__people": "perfect:2,spammer,adversary", "query__gold_fraction": 0.3, "labels": 60}
 
 
 @pytest.mark.parametrize(
-    "settings", [{"algorithm": "ppo"}, {"algorithm": "trpo"}, {"algorithm": "a2c"}, RARELY, POOL], ids=str
+    "settings", [{"algorithm": "ppo"}, {"algorithm": "trpo"}, {"algorithm": "a2c"}, RARELY, BESIDE, POOL], ids=str
 )
 def test_resumed_equals_never_stopped(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
