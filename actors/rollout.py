@@ -19,7 +19,7 @@ from torch import Tensor
 
 from actors.devices import own_queue, to_device
 from actors.environments import make_environments
-from actors.frames import Sight, kept_dtype, kept_shape, stack_depth
+from actors.frames import kept_dtype, kept_shape, stack_depth
 from actors.origins import Keyframes, Origins
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
 from actors.simulators import Emulator, EnvironmentFailure
@@ -64,7 +64,8 @@ class RolloutWorker:
         self.steps_done = 0
         """Steps of each environment since this worker was built: whoever watches it sees it move in mid-rollout."""
         self._is_abandoned = False
-        self._sight = Sight(task.observation_shape, self._environments.observations)
+        first, depth = self._environments.observations, stack_depth(task.observation_shape)
+        self._before = np.repeat(first[None], depth - 1, axis=0)  # pictures before the newest: it fills the first stack
         self._earlier = np.empty((0, config.num_envs, *task.action.shape))  # executed, back to the oldest latest start
 
     def step(self, weights: PolicyWeights, steps: int = 0) -> tuple[Rollout, Hidden]:
@@ -81,7 +82,7 @@ class RolloutWorker:
         # Poison where there is any: what was forgotten to be written is found out.
         poison = np.nan if depth == 1 else 0
         observations = np.full((depth + steps, envs, *kept), poison, kept_dtype(task.observation_shape))
-        observations[: depth - 1] = self._sight.before
+        observations[: depth - 1] = self._before
         true_rewards = np.full((steps, envs), np.nan, np.float32)
         states = np.empty((steps, envs, world.states().shape[1]), np.float32)
         starts: list[Array] = []
@@ -94,21 +95,22 @@ class RolloutWorker:
                 if self._is_abandoned:
                     raise AbandonedError("nobody wants this rollout any more")
                 observations[t + depth - 1] = world.observations
+                seen = observations[t] if depth == 1 else observations[t : t + depth].swapaxes(0, 1)  # [B, *O]
                 states[t] = world.states()
                 if (start := world.starts()) is not None:
                     starts.append(start)
                 if recorder is not None:
                     recorder.before(t)
-                moment = world.step(act(t, self._sight.observations))
+                moment = world.step(act(t, seen))
                 if recorder is not None:
                     recorder.after(t)
-                self._sight.push(world.observations)
                 true_rewards[t] = moment.true_rewards
                 self.steps_done += 1
                 if len(moment.ended):
                     truncated[t, moment.ended] = True
                     final_observations.append(moment.final_observations)
             observations[-1] = world.observations
+            self._before = observations[-depth:-1].copy()
             actions, log_probs = act.finish()
         ends = np.argwhere(truncated)
         last = np.concatenate([np.empty((0, *kept), observations.dtype), *final_observations])
