@@ -122,7 +122,7 @@ def _figure(value: float) -> str:
 
 
 def acting(config: RunConfig, task: Task) -> list[Stage]:
-    """The bare simulator and the rollout worker, in turns."""
+    """The bare simulator on one core and the rollout worker on `rollout.cores` of them, in turns."""
     steps = rollout_steps(config, task, num_workers(config))
     config = dataclasses.replace(config, workers=1, rollout=dataclasses.replace(config.rollout, steps=steps))
     worker = build_worker(spec_of(config, task), 0)
@@ -132,12 +132,15 @@ def acting(config: RunConfig, task: Task) -> list[Stage]:
     worker.step(weights)
     bare()
     rounds = [(steps / seconds(bare), steps / seconds(lambda: worker.step(weights))) for _ in range(ROUNDS)]
+    worker.close()
+    cores = config.rollout.cores
     limit = median(rate for rate, _ in rounds)
     rate = median(rate for _, rate in rounds)
-    share = median(rate / bare_rate for bare_rate, rate in rounds)  # of neighbours: other load has fallen on both
+    share = median(rate / bare_rate for bare_rate, rate in rounds) / cores  # of neighbours: other load is on both
+    unit = "steps/s, 1 thread" if cores == 1 else f"steps/s, worlds on {cores} cores"
     return [
         Stage("simulator", limit, "steps/s, 1 thread"),
-        Stage("rollout_worker", rate, "steps/s, 1 thread", limit, share, "the bare simulator"),
+        Stage("rollout_worker", rate, unit, limit * cores, share, "the bare simulator"),
     ]
 
 
