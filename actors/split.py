@@ -12,7 +12,8 @@ pictures are products of matrices, whose last bits depend on NumPy's number of t
 
 A process ends when its pipe does, in whatever way its parent came to an end; Ctrl-C is the parent's to hear. One that
 dies or raises becomes an EnvironmentFailure in the parent; its answer is waited for as long as its parent would step
-the worlds itself. It imports no torch: with 8 games of Pong it is 39 MiB large.
+the worlds itself. It imports no torch, where the program's main module does
+not: with 8 games of Pong it is some 40 MiB large.
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ class _Part:
     """A process's own worlds, and the places that they have in the arrays of all."""
 
     def __init__(self, simulator: Simulator, shared: _Shared, first: int, end: int) -> None:
-        self._simulator, self._places = simulator, slice(first, end)
+        self._simulator = simulator
         self._emulator = simulator if isinstance(simulator, Emulator) else None
         self._shared = {
             name: shared.array(name)[first:end] for name in ("actions", "observations", "rewards", "starts", "begun")
