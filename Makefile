@@ -11,6 +11,9 @@ export OPENBLAS_NUM_THREADS := 1
 run: .venv/.ready
 	$(BIN)/twoclips train half-cheetah --labels 700 --steps 2000000
 
+# What the pages looked like to the browser tests.
+test slow: export ARTEFACTS ?= build/artefacts
+
 test: .venv/.ready
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
 
@@ -51,4 +54,4 @@ format: .venv/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build/artefacts .pytest_cache .ruff_cache .hypothesis
