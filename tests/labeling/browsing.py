@@ -20,6 +20,20 @@ from tests.waiting import wait_until
 
 AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incomparable": "ArrowDown"}
+FRAME_MS = 16
+"""Between two frames, where a test lets time pass."""
+
+# Milliseconds from a key press to the frame after the one in which the next pair was drawn.
+LATENCY_PROBE = """
+window.latencies = []; let pressed = 0;
+addEventListener("keydown", () => { pressed = performance.now(); }, true);
+addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
+  if (!pressed) return;
+  const since = pressed;
+  pressed = 0;
+  requestAnimationFrame(() => window.latencies.push(performance.now() - since));
+}).observe(document.documentElement, { attributes: true, attributeFilter: ["data-query"] }));
+"""
 
 
 @contextmanager
@@ -53,6 +67,7 @@ class Visit:
         self.errors: list[str] = []
         self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
         self._address = address
+        self._is_time_stopped = False
 
     def open(self, state: str = "labeling") -> Visit:
         if state != "practice":  # who has practised once goes on to labeling
@@ -61,6 +76,17 @@ class Visit:
                 self.tab.add_init_script(f"try {{ {practised} }} catch {{}}")
         self.tab.goto(self._address)
         return self.reach(state=state)
+
+    def open_with_time_stopped(self) -> Visit:
+        """As `open`; from then on time passes for the page by `let_pass` alone. The server's goes on."""
+        self.tab.clock.install()
+        self.open()
+        self.tab.clock.pause_at(self.tab.evaluate("Date.now()") / 1000 + 1)
+        self._is_time_stopped = True
+        return self
+
+    def let_pass(self, frames: int = 1) -> None:
+        self.tab.clock.run_for(frames * FRAME_MS)
 
     def look_at(self, path: str, state: str = "live") -> Visit:
         """Another page than that for labeling."""
@@ -94,8 +120,13 @@ class Visit:
         until(lambda: self.data("query") != "", "the first frame of a pair")
         query = self.data("query")
         self.tab.keyboard.press(KEYS[answer])
-        until(lambda: self.data("query") != query, "the next pair")
+        until(lambda: self._shows_another_than(query), "the next pair")
         return query
+
+    def _shows_another_than(self, query: str) -> bool:
+        if self._is_time_stopped:
+            self.let_pass()
+        return self.data("query") != query
 
 
 def until(is_so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:

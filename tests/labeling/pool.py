@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from actors.mujoco import MujocoSimulator
 from actors.trajectory import Clip, Segment
 from labeling.practice import Practice
 from reward_service.comparisons import Query
-from reward_service.database import ComparisonDatabase
+from reward_service.database import START, ComparisonDatabase
 
 TASK = "half-cheetah"
 HEADERS = {"x-twoclips": "1"}
@@ -62,3 +63,17 @@ def keep_practice(database: ComparisonDatabase, clips: list[Clip]) -> frozenset[
     kept = Practice(database.client, database.run_id).keep(database, clips)
     assert len(kept) == 6
     return kept
+
+
+def current_answers(database: ComparisonDatabase) -> dict[str, str]:
+    """What the log says by now, as it was shown: query -> answer."""
+    log, _ = database.labels_since(START)
+    retracted = {label.retracts for label in log}
+    standing = [label for label in log if label.answer is not None and label.label_id not in retracted]
+    assert len({label.query_id for label in standing}) == len(standing), "one current label for each query"
+    mirrored = {"left": "right", "right": "left"}
+    shown = {}
+    for label in standing:
+        answer = str(label.answer)
+        shown[label.query_id] = mirrored.get(answer, answer) if json.loads(label.evidence)["mirrored"] else answer
+    return shown

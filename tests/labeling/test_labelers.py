@@ -63,6 +63,16 @@ def test_a_revoked_labeler_is_nobody(pool: LabelerPool) -> None:
     assert pool.whois(pool.join(pool.invite("anna"))) is None
 
 
+def test_an_invite_that_was_not_used_before_its_labeler_was_revoked_lets_nobody_in(pool: LabelerPool) -> None:
+    unused, admins = pool.invite("anna"), pool.invite("anna", role=Role.ADMIN)
+    pool.revoke("anna")
+    for invite in (unused, admins):
+        token = pool.join(invite, "a" * 32)
+        assert pool.whois(token) is None
+        assert pool.whois(pool.join(invite, "a" * 32)) is None, "nor when it is sent again"
+        assert pool.has_session(token), "it counts as one that is over, not as none at all"
+
+
 @pytest.mark.parametrize("limit", ["IDLE_S", "ABSOLUTE_S"])
 def test_a_session_ends_idle_or_old(pool: LabelerPool, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     token = pool.join(pool.invite("anna"))

@@ -22,41 +22,12 @@ from labeling.show import Show
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling import paintings
-from tests.labeling.browsing import AXE, KEYS, Visit, serious, served, until
+from tests.labeling.browsing import KEYS, Visit, served, until
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import dot_clips, offer_dots
-from tests.labeling.pool import TASK, clips_of, keep_practice, offer_pairs, run_out
+from tests.labeling.pool import TASK, clips_of, current_answers, keep_practice, offer_pairs, run_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
-
-MEDIAN_MS, P95_MS = 50.0, 100.0
-NOISE = 2.0  # software drawing on a machine that does other things, too
-
-# Milliseconds from a key press to the frame after the one in which the next pair was drawn.
-LATENCY_PROBE = """
-window.latencies = []; let pressed = 0;
-addEventListener("keydown", () => { pressed = performance.now(); }, true);
-addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
-  if (!pressed) return;
-  const since = pressed;
-  pressed = 0;
-  requestAnimationFrame(() => window.latencies.push(performance.now() - since));
-}).observe(document.documentElement, { attributes: true, attributeFilter: ["data-query"] }));
-"""
-
-
-def current_answers(database: ComparisonDatabase) -> dict[str, str]:
-    """What the log says by now, as it was shown: query -> answer."""
-    log, _ = database.labels_since(START)
-    retracted = {label.retracts for label in log}
-    standing = [label for label in log if label.answer is not None and label.label_id not in retracted]
-    assert len({label.query_id for label in standing}) == len(standing), "one current label for each query"
-    mirrored = {"left": "right", "right": "left"}
-    shown = {}
-    for label in standing:
-        answer = str(label.answer)
-        shown[label.query_id] = mirrored.get(answer, answer) if json.loads(label.evidence)["mirrored"] else answer
-    return shown
 
 
 def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
@@ -112,34 +83,6 @@ def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
     assert evidence["input"] == "key"
     assert evidence["plays"] >= 1
     assert 0 < evidence["response_s"] < 30
-
-
-def latencies_ms(database: ComparisonDatabase, visit: Callable[..., Visit]) -> tuple[float, float]:
-    """Median and 95th percentile from a key press to the next pair."""
-    offer_pairs(database, 34)
-    page = visit()
-    page.context.add_init_script(LATENCY_PROBE)
-    page.open()
-    time.sleep(2.0)
-    for answer in itertools.islice(itertools.cycle(KEYS), 30):
-        page.answer(answer)
-        time.sleep(0.4)  # nobody is faster
-    found_ms = page.tab.evaluate("window.latencies")
-    assert len(found_ms) == 30
-    median_ms, slow_ms = np.percentile(found_ms, [50, 95])
-    print(f"key press to next pair: p50 {median_ms:.0f} ms, p95 {slow_ms:.0f} ms")
-    return median_ms, slow_ms
-
-
-def test_the_next_pair_is_on_screen_at_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
-    median_ms, _ = latencies_ms(database, visit)
-    assert median_ms <= MEDIAN_MS * NOISE
-
-
-@pytest.mark.slow  # it needs a machine that does nothing else
-def test_the_next_pair_is_hardly_ever_late(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
-    _, slow_ms = latencies_ms(database, visit)
-    assert slow_ms <= P95_MS * NOISE
 
 
 def test_answers_outlive_the_page_while_the_server_is_away(
@@ -377,20 +320,6 @@ def test_when_all_labels_are_in_nobody_is_told_to_wait(
     page.reach(state="waiting")
     page.has_said("cover-title", "All labels are in.")
     page.has_said("cover-text", "You can close this page.")
-
-
-def test_an_answer_taken_back_comes_back_to_who_waits(
-    database: ComparisonDatabase, visit: Callable[..., Visit]
-) -> None:
-    offer_pairs(database, 1)
-    page = visit().open()
-    query = page.answer("left")
-    page.reach(state="waiting", saved="0")
-    page.tab.keyboard.press("z")
-    page.reach(state="labeling", query=query)
-    page.answer("right")
-    page.reach(saved="0")
-    assert current_answers(database) == {query: "right"}
 
 
 def test_a_pair_that_cannot_be_drawn_is_left_for_others(
@@ -644,36 +573,6 @@ def swipe(page: Visit, by_x: int, by_y: int) -> None:
         point = {"x": x + part * by_x, "y": y + part * by_y}
         touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(database: ComparisonDatabase, visit: Callable[..., Visit], scheme: str) -> None:
-    offer_pairs(database, 1)
-    page = visit(color_scheme=scheme)
-    page.context.add_init_script(path=AXE)
-    page.open()
-    assert serious(page) == []
-    page.tab.keyboard.press("?")
-    assert serious(page) == []
-    page.tab.keyboard.press("Escape")
-    page.answer("tie")
-    page.reach(state="waiting")
-    assert serious(page) == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
-def test_screenshots(
-    database: ComparisonDatabase, visit: Callable[..., Visit], size: tuple[int, int], scheme: str, tmp_path: Path
-) -> None:
-    folder = Path(os.environ.get("ARTEFACTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    offer_pairs(database, 4)
-    page = visit(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme).open()
-    assert page.tab.is_hidden("#cover")
-    file = folder / f"page-{size[0]}x{size[1]}-{scheme}.png"
-    page.tab.screenshot(path=file)
-    assert file.stat().st_size > 10_000
 
 
 # Where the dot is in a canvas: the mean column of its colour, as a share of the width; null where it is not.

@@ -1,0 +1,75 @@
+"""The labeling page as axe and as a person sees it, on a desktop and on a phone, in both schemes and in every state.
+Set ARTEFACTS to a folder to keep the screenshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labeling.labelers import LabelerPool
+from labeling.queue import QueryQueue
+from reward_service.comparisons import Answer
+from reward_service.database import ComparisonDatabase
+from tests.labeling.browsing import AXE, Visit, serious
+from tests.labeling.pool import offer_pairs, run_out
+
+pytestmark = [pytest.mark.browser, pytest.mark.redis]
+
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_no_serious_violation_in_any_state(
+    database: ComparisonDatabase, visit: Callable[..., Visit], device: dict[str, Any], scheme: str
+) -> None:
+    offer_pairs(database, 6)
+    pool, found = LabelerPool(database.client, database.run_id), {}
+    page = visit(**device, color_scheme=scheme)
+    page.context.add_init_script(path=AXE)
+    page.open("practice")
+    page.tab.keyboard.press("ArrowLeft")
+    page.has_said("notice", "by the task's own measure.")
+    found["practice, with its feedback"] = serious(page)
+    page.tab.get_by_role("button", name="Skip practice").click()
+    page.reach(state="labeling")
+    found["labeling"] = serious(page)
+    page.tab.keyboard.press("?")
+    found["help"] = serious(page)
+    page.tab.keyboard.press("Escape")
+    pool.pause("local")
+    page.reach(state="paused")
+    found["paused"] = serious(page)
+    somebody_answers_all(database)
+    pool.pause("local", False)
+    page.reach(state="waiting")
+    page.has_said("cover-text", "waiting for clips:")
+    found["waiting"] = serious(page)
+    assert {state: violations for state, violations in found.items() if violations} == {}
+
+
+def somebody_answers_all(database: ComparisonDatabase) -> None:
+    run_out(database, *database.client.zrange(f"{database.prefix}leases", 0, -1))
+    queue = QueryQueue(database.client, database.run_id)
+    while lease := queue.claim("anna"):
+        queue.complete(lease, Answer.TIE, lease.token)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_screenshots(
+    database: ComparisonDatabase, visit: Callable[..., Visit], size: tuple[int, int], scheme: str, tmp_path: Path
+) -> None:
+    folder = Path(os.environ.get("ARTEFACTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    offer_pairs(database, 4)
+    page = visit(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme).open()
+    assert page.tab.is_hidden("#cover")
+    file = folder / f"page-{size[0]}x{size[1]}-{scheme}.png"
+    page.tab.screenshot(path=file)
+    assert file.stat().st_size > 10_000
