@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import Any
 
 import gymnasium
@@ -85,17 +86,27 @@ def dot_clips(rollouts: int = 3, seed: int = 0) -> list[Clip]:
 def offer_dots(database: ComparisonDatabase, count: int, seed: int = 0) -> list[str]:
     """Offers `count` queries about clips of the dot; their ids, the most wanted first."""
     clips = dot_clips(rollouts=1 + count, seed=seed)[: 2 * count]
-    assert all(database.put_clips(clips))
+    return _offer(database, list(zip(clips[::2], clips[1::2], strict=True)))
+
+
+def offer_dots_again(database: ComparisonDatabase, count: int, clips: int) -> list[str]:
+    """Offers `count` queries about no more than so many clips, each of which is asked about with several others."""
+    few = dot_clips(rollouts=clips // 2)[:clips]
+    return _offer(database, list(itertools.islice(itertools.combinations(few, 2), count)))
+
+
+def _offer(database: ComparisonDatabase, pairs: list[tuple[Clip, Clip]]) -> list[str]:
+    assert all(database.put_clips(list({clip.clip_id: clip for pair in pairs for clip in pair}.values())))
     queries = [
         Query(
             hashlib.sha256(f"{left.clip_id} {right.clip_id}".encode()).hexdigest()[:32],
             left.clip_id,
             right.clip_id,
-            1.0 - index / count,
+            1.0 - index / len(pairs),
             1,
             0.0,
         )
-        for index, (left, right) in enumerate(zip(clips[::2], clips[1::2], strict=True))
+        for index, (left, right) in enumerate(pairs)
     ]
     assert all(database.offer(queries))
     return [query.query_id for query in queries]
