@@ -29,7 +29,7 @@ HIDE = """isHidden => {
 def page(database: ComparisonDatabase, visit: Callable[..., Visit]) -> Visit:
     """It has just shown a pair, the second one, for the first time."""
     offer_pairs(database, 6)
-    page = visit(viewport={"width": 640, "height": 480}).open_with_time_stopped()
+    page = visit(reduced_motion="reduce").open_with_time_stopped()  # nothing is drawn while time passes
     page.answer("left")
     return page
 
