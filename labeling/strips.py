@@ -6,6 +6,10 @@
 One picture for a pair, since both clips are needed at once, and one reply either is there or is not. Strips are kept up
 to a number of bytes, those used last; what is not kept is drawn again, with the same digest.
 
+A game's frames are in it pixel for pixel: what a ball or a digit is made of is few pixels, and a strip of flat colours
+is smaller without loss than with it (EXPERIMENTS.md, "Atari"). Other tasks draw larger pictures, with soft edges: they
+are scaled down and lose what nobody sees.
+
 `StripAhead` draws what will be asked for next, so that nobody waits. It cannot proceed while Redis does not answer or
 nothing waits; then it looks again a moment later.
 """
@@ -35,7 +39,8 @@ Array = np.ndarray
 
 MAX_SIDE_PX = 320
 MEDIA_TYPE = "image/webp"
-_QUALITY = 85
+_EXACT = {"lossless": True, "quality": 0, "method": 1}  # with more effort twice the time, and a tenth less
+_LOSSY = {"quality": 85, "method": 0}
 _MAX_PICTURE_PX = 16383  # a side of a WebP picture, by its format
 _AHEAD_PAIRS = 16
 _LOOK_AGAIN_S = 0.5
@@ -102,7 +107,9 @@ class Strips:
 
 def draw_strip(task: Task, clips: Sequence[Clip]) -> Strip:
     """Plays one or two clips again and puts their frames into one picture. Raises ValueError and DrawingError."""
-    frames = [_scaled(frame) for clip in clips for frame in clip_frames(task, clip)]
+    exact = task.atari_rom is not None
+    drawn = [frame for clip in clips for frame in clip_frames(task, clip)]
+    frames = [Image.fromarray(frame) if exact else _scaled(frame) for frame in drawn]
     width, height = frames[0].size
     columns = math.ceil(math.sqrt(len(frames)))
     size = columns * width, math.ceil(len(frames) / columns) * height
@@ -114,7 +121,7 @@ def draw_strip(task: Task, clips: Sequence[Clip]) -> Strip:
     for index, frame in enumerate(frames):
         sheet.paste(frame, (index % columns * width, index // columns * height))
     file = io.BytesIO()
-    sheet.save(file, "WEBP", quality=_QUALITY, method=0)
+    sheet.save(file, "WEBP", **(_EXACT if exact else _LOSSY))
     data = file.getvalue()
     return Strip(data, hashlib.blake2b(data, digest_size=16).hexdigest(), clips[0].clip_id, columns, width, height)
 
