@@ -49,15 +49,16 @@ class EpisodeLog:
 
     def _add_games(self, rollout: Rollout, games: Array, predicted_rewards: Array) -> None:
         running = self._of(rollout)
-        sums = running[1] + np.cumsum(predicted_rewards, axis=0, dtype=np.float64)  # [T, B]
-        for t, env, score in games:
-            predicted = sums[int(t), int(env)]
-            self._true.append(float(score))
-            self._predicted.append(float(predicted))
+        sums = running[1] + np.cumsum(predicted_rewards, axis=0, dtype=np.float64)  # [T, B], of the game at hand
+        cuts = np.column_stack((rollout.ends, np.full(len(rollout.ends), math.nan)))  # by the clock: no game is counted
+        for t, env, score in sorted(np.concatenate((games, cuts)).tolist(), key=lambda end: end[0]):
+            predicted = float(sums[int(t), int(env)])
             sums[:, int(env)] -= predicted
-            self.episodes += 1
-        over = (rollout.terminated | rollout.truncated).any(0)
-        running[1] = np.where(over, 0.0, sums[-1])  # cut off by the clock: that game is not counted
+            if not math.isnan(score):
+                self._true.append(score)
+                self._predicted.append(predicted)
+                self.episodes += 1
+        running[1] = sums[-1]
 
     def _of(self, rollout: Rollout) -> Array:
         """[3, B]: true return, predicted return and steps so far of the episodes that this worker is at."""
