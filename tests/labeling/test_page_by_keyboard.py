@@ -12,8 +12,8 @@ import pytest
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.browsing import KEYS, LATENCY_PROBE, Visit, served, until
 from tests.labeling.paintings import TASK as PICTURES
-from tests.labeling.paintings import offer_dots_again
-from tests.labeling.pool import current_answers
+from tests.labeling.paintings import dot_clips, offer_dots_again
+from tests.labeling.pool import current_answers, keep_practice
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
@@ -78,6 +78,7 @@ def label_fifty(page: Visit) -> dict[str, str]:
 def test_fifty_answers_by_keyboard_alone_from_the_first_visit_on(browser: Any, database: ComparisonDatabase) -> None:
     """With pictures for clips, which cost a browser without a graphics card little."""
     assert len(offer_dots_again(database, 50, clips=14)) == 50
+    keep_practice(database, dot_clips(rollouts=6, seed=3))
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     for probe in (LATENCY_PROBE, POINTER_PROBE):
         context.add_init_script(probe)

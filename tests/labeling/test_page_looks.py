@@ -15,7 +15,7 @@ from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 from tests.labeling.browsing import AXE, Visit, serious
-from tests.labeling.pool import offer_pairs, run_out
+from tests.labeling.pool import clips_of, keep_practice, offer_pairs, run_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
@@ -29,6 +29,7 @@ def test_axe_finds_no_serious_violation_in_any_state(
     database: ComparisonDatabase, visit: Callable[..., Visit], device: dict[str, Any], scheme: str
 ) -> None:
     offer_pairs(database, 6)
+    keep_practice(database, clips_of(16, seed=1))
     pool, found = LabelerPool(database.client, database.run_id), {}
     page = visit(**device, color_scheme=scheme)
     page.context.add_init_script(path=AXE)
