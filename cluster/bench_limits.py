@@ -112,3 +112,10 @@ def seconds(work: Callable[[], object]) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - begin
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """How long this process computes for `work`, whatever else the machine does."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin

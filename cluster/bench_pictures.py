@@ -8,6 +8,7 @@ pass has twice as much: the gradient of the inputs, and that of the weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
@@ -22,10 +23,11 @@ from torch.utils.flop_counter import flop_registry
 from actors.atari import AtariSimulator, rom_path
 from actors.clips import cut_clips
 from actors.networks import stacked_tensor
+from actors.policy import ActorCritic
 from actors.rollout import KEYFRAME_STEPS
 from actors.tasks import Task
 from actors.trajectory import Rollout
-from cluster.bench_limits import copy_rate, matrix_product_rate, seconds
+from cluster.bench_limits import copy_rate, matrix_product_rate, processor_seconds, seconds
 from cluster.bench_parts import (
     Stage,
     some_comparisons,
@@ -34,7 +36,7 @@ from cluster.bench_parts import (
     timed_gradient_step_ms,
     timed_update,
 )
-from cluster.components import build_learner, num_workers, pick_device
+from cluster.components import build_learner, build_worker, num_workers, pick_device
 from cluster.config import RunConfig
 from learners.relabel import Relabeler
 from reward_service.ensemble import RewardEnsemble
@@ -99,7 +101,7 @@ def picture_stages(config: RunConfig, task: Task) -> Iterator[list[Stage]]:
     """After acting: the moments kept, the ceilings, learning, reward prediction, relabelling and reward training."""
     device = pick_device(config)
     if task.atari_rom is not None:
-        yield [keeping(task.atari_rom, config.rollout.num_envs)]
+        yield [keeping(config, task)]
     ceilings = Work(matrix_product_rate(device, like_convolutions=True), copy_rate(device))
     yield [
         Stage("matrix_product", ceilings.flops / 1e9, "GFLOP/s"),
@@ -128,12 +130,15 @@ def picture_stages(config: RunConfig, task: Task) -> Iterator[list[Stage]]:
     yield [Stage("reward_training", taken_ms, unit, 1e3 / limit, 1e3 / limit / taken_ms, limited_by)]
 
 
-def keeping(rom: str, num_envs: int) -> Stage:
-    """What the moments cost from which clips are replayed for people: steps that keep one, and steps that do not, in
-    turns."""
-    simulator = AtariSimulator(rom_path(rom), (), 0.0, num_envs, seed=0)
-    simulator.reset(np.arange(num_envs))
-    actions = np.zeros(num_envs, np.int64)
+def keeping(config: RunConfig, task: Task) -> Stage:
+    """What the moments cost from which clips are replayed for people, and how much of a rollout's time that is: a short
+    rollout keeps more of them. In processor time, of steps that keep one and steps that do not, in turns: on a busy
+    machine the difference is small beside what others' work does to the clock."""
+    assert task.atari_rom is not None
+    steps, envs = config.rollout.steps, config.rollout.num_envs
+    simulator = AtariSimulator(rom_path(task.atari_rom), (), 0.0, envs, seed=0)
+    simulator.reset(np.arange(envs))
+    actions = np.zeros(envs, np.int64)
 
     def step() -> None:
         simulator.step(actions)
@@ -143,11 +148,15 @@ def keeping(rom: str, num_envs: int) -> Stage:
         simulator.mark()
         step()
 
-    pairs = [(seconds(step), seconds(kept_step)) for _ in range(KEPT_ROUNDS)]
-    kept_s = median(kept - plain for plain, kept in pairs)
-    share = kept_s / KEYFRAME_STEPS / median(plain for plain, _ in pairs)
-    unit = f"us per moment kept, one of {KEYFRAME_STEPS} steps: {share:.2%} of their emulation"
-    return Stage("keyframes", 1e6 * kept_s / num_envs, unit)
+    kept_s = sum(processor_seconds(kept_step) - processor_seconds(step) for _ in range(KEPT_ROUNDS)) / KEPT_ROUNDS
+    worker = build_worker(spec_of(config, task), 0)
+    weights = ActorCritic(config.policy, task.observation_shape, task.action).export(0)
+    worker.step(weights)
+    rollouts = math.ceil(KEPT_ROUNDS / steps)
+    rollout_s = processor_seconds(lambda: [worker.step(weights) for _ in range(rollouts)]) / rollouts
+    moments = math.ceil(steps / KEYFRAME_STEPS)
+    unit = f"us per moment kept, {moments} in {steps} steps: {moments * kept_s / rollout_s:.2%} of a rollout's time"
+    return Stage("keyframes", 1e6 * kept_s / envs, unit)
 
 
 def learning(config: RunConfig, task: Task, rollouts: list[Rollout], stacks: Tensor, ceilings: Work) -> list[Stage]:

@@ -12,8 +12,9 @@ from torch import nn
 from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
 from cluster import bench, bench_pictures
-from cluster.bench_pictures import Work, work_of
-from cluster.components import rollout_steps
+from cluster.bench_parts import spec_of
+from cluster.bench_pictures import Work, keeping, work_of
+from cluster.components import build_worker, rollout_steps
 from cluster.config import make_config
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 
@@ -49,6 +50,25 @@ def test_a_small_round_of_it_measures_every_stage(monkeypatch: pytest.MonkeyPatc
     update, passes = (found["stages"][name]["value"] for name in ("learner_update", "learner_passes"))
     assert found["stages"]["keyframes"]["value"] > 0
     assert passes == pytest.approx(2 * 1e6 / update)
+
+
+@pytest.mark.parametrize(("steps", "moments"), [(5, 1), (50, 2), (64, 2)])
+def test_what_a_moment_costs_counts_as_often_as_a_rollout_of_that_length_keeps_one(
+    steps: int, moments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that says 10 ms for steps that keep one, 4 for others, and 300 for a rollout."""
+    task = make_task("pong")
+    config = make_config(task, {**TINY, "workers": 1, "rollout.steps": steps, "ppo.minibatch": 2 * steps})
+    worker = build_worker(spec_of(config, task), 0)
+    rollout = worker.step(ActorCritic(config.policy, task.observation_shape, task.action).export(0))
+    assert rollout[1].keyframes is not None
+    assert len(rollout[1].keyframes.rows) == moments
+    rollouts = -(-bench_pictures.KEPT_ROUNDS // steps)
+    clock = {"kept_step": 0.010, "step": 0.004, "<lambda>": 0.300 * rollouts}
+    monkeypatch.setattr(bench_pictures, "processor_seconds", lambda work: clock[work.__name__])
+    stage = keeping(config, task)
+    assert stage.value == pytest.approx(1e6 * 0.006 / 2)
+    assert f"{moments} in {steps} steps: {moments * 2:.2f}%" in stage.unit
 
 
 def test_a_gpu_is_given_what_a_large_run_gives_it() -> None:
