@@ -13,10 +13,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+import torch
 from hypothesis import settings
 
 from cluster.redis_server import PrivateRedis
 from reward_service.database import ComparisonDatabase, connect
+
+torch.set_num_threads(1)  # tests run two at a time, and what they multiply is small
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("local", deadline=None)

@@ -16,8 +16,6 @@ from actors.replay import clip_frames
 from actors.rollout import RolloutConfig, RolloutWorker
 from actors.tasks import make_task
 
-torch.set_num_threads(1)
-
 POLICY = PolicyConfig(torso="mnih-2013")
 ENVS, STEPS = 2, 40
 

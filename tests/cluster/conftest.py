@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from actors.tasks import make_task
@@ -54,10 +53,8 @@ def baseline_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def _train(path: Path, settings: dict[str, Any]) -> RunFolder:
-    threads = torch.get_num_threads()
     folder = RunFolder.create(path, make_config(make_task("cart-pole"), settings))
     run_training(folder, False, lambda _: None, lambda _: None)
-    torch.set_num_threads(threads)
     return folder
 
 

@@ -2,20 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from actors.small_world import Grid
 from actors.small_world_plan import optimal_actions, share_optimal
 from cluster.demo import run_headless
 from cluster.demo_ppo import ROLLOUT_STEPS, PPOAgent
 from labeling.demo_session import DemoConfig
-
-
-@pytest.fixture(autouse=True)
-def same_threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def walk(agent: PPOAgent, grid: Grid, steps: int) -> list[int]:

@@ -25,8 +25,6 @@ from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase
 from tests.labeling.paintings import dot_clips, dot_task
 
-torch.set_num_threads(1)
-
 CLIP_STEPS = 7
 POLICY = PolicyConfig(torso="mnih-2013")
 SCREEN = (210, 160, 3)

@@ -13,8 +13,6 @@ from actors.trajectory import Segment
 from reward_service.comparisons import Answer, Comparison, Label
 from reward_service.dataset import ComparisonDataset, RewardDataError, multiplicities
 
-torch.set_num_threads(1)
-
 SPEC = ActionSpec(1, 0, (-1.0,), (1.0,))
 CLIP_STEPS = 3
 

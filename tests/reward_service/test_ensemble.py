@@ -7,8 +7,6 @@ from torch import Tensor
 from actors.spaces import ActionSpec
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble, disagreement
 
-torch.set_num_threads(1)
-
 BOX = ActionSpec(2, 0, (-1.0, -1.0), (1.0, 1.0))
 DISCRETE = ActionSpec(0, 4)
 

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from reward_service.losses import accuracy, bradley_terry, return_regression
 
-torch.set_num_threads(1)
-
 
 def slow_bradley_terry(first: float, second: float, mu: tuple[float, float], r: float) -> float:
     """One pair at a time: with probability r what was answered is right, else its opposite."""

@@ -15,8 +15,6 @@ from reward_service.dataset import ComparisonDataset
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.fitting import EnsembleFit, FitConfig
 
-torch.set_num_threads(1)
-
 SHAPE, SPEC, CLIP_STEPS, PAIRS = (4, 84, 84), ActionSpec(0, 6), 3, 4
 
 

@@ -11,8 +11,6 @@ from actors.spaces import ActionSpec
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.snapshot import RewardSnapshot, SnapshotError, SnapshotReader
 
-torch.set_num_threads(1)
-
 SPEC = ActionSpec(2, 0, (-1.0, -math.inf), (1.0, math.inf))
 
 

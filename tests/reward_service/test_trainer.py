@@ -25,8 +25,6 @@ from reward_service.recent import RecentSteps
 from reward_service.snapshot import RewardSnapshot, SnapshotReader
 from reward_service.trainer import RewardTrainer, RewardTrainerConfig
 
-torch.set_num_threads(1)
-
 SPEC = ActionSpec(2, 0, (-1.0, -1.0), (1.0, 1.0))
 CLIP_STEPS = 8
 TRUE_WEIGHTS = np.array([1.0, -2.0, 0.5, 0.0], np.float32)
