@@ -36,7 +36,7 @@ class TRPOConfig:
 
     def __post_init__(self) -> None:
         within(self, max_kl="(0, inf)", cg_iterations="[1, inf)", cg_damping="[0, inf)", backtracks="[0, inf)")
-        within(self, entropy="[0, inf)", value_learning_rate="(0, inf)", value_epochs="[1, inf)")
+        within(self, entropy="[0, inf)", value_learning_rate="(0, inf)", value_epochs="[0, inf)")
         within(self, value_minibatch="[1, inf)")
 
 

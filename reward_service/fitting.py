@@ -58,7 +58,7 @@ class FitConfig:
         within(self, l2_initial="[0, inf)", l2_rate="[1, inf)", ratio_low="(0, inf)", ratio_high="(0, inf)")
         within(self, squared_reward_penalty="[0, inf)")
         if self.ratio_low > self.ratio_high:
-            raise ValueError(f"ratio_low ({self.ratio_low}) may not be above ratio_high ({self.ratio_high})")
+            raise ValueError(f"ratio_low ({self.ratio_low}) must not be above ratio_high ({self.ratio_high})")
         if self.target not in ("comparisons", "returns"):
             raise ValueError(f"the target of reward training is 'comparisons' or 'returns', not {self.target!r}")
 

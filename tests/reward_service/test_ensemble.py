@@ -150,5 +150,5 @@ def test_input_noise_is_for_training_only() -> None:
 
 @pytest.mark.parametrize("wrong", [{"members": 0}, {"hidden": ()}, {"hidden": (0,)}, {"input_noise": -1.0}])
 def test_impossible_networks_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"needs at least one member|may not be negative"):
+    with pytest.raises(ValueError, match=r"must be at least|must name at least one layer"):
         EnsembleConfig(**wrong)  # pyright: ignore[reportArgumentType]
