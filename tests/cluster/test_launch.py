@@ -96,7 +96,7 @@ def test_the_three_loops_run_at_once(tmp_path: Path) -> None:
     assert summary["policy_lag_max"] == 1
     assert summary["reward_version"] > 1
     rows = RunFolder.open(tmp_path / "run").read_metrics()
-    assert rows[-1]["labels"] > rows[0]["labels"]
+    assert rows[-1]["labels"] > rows[0].get("labels", 0)  # labeling may not have said a word by the first update
 
 
 def test_a_killed_rollout_worker_is_replaced(tmp_path: Path) -> None:

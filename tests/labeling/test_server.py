@@ -381,7 +381,7 @@ def test_answers_of_many_at_once_are_each_stored_and_each_told_their_own_fate(
 ) -> None:
     """They share a round trip: one that is refused harms none of the others."""
     first, second, third = (_answer(_claim(client)) for _ in range(3))
-    bodies = [first, {**second, "token": _id()}, first, {**first, "answer": "tie"}, third, second]
+    bodies = [first, {**second, "token": _id(), "label_id": _id()}, first, {**first, "answer": "tie"}, third, second]
     with ThreadPoolExecutor(len(bodies)) as threads:
         replies = list(threads.map(lambda body: client.post("/api/answers", json=body), bodies))
     statuses = [reply.status_code for reply in replies]
