@@ -15,7 +15,7 @@ from cluster.config import load_config, pretraining_steps
 from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
 from cluster.run_folder import RunFolder
-from cluster.runner import Interrupted
+from cluster.runner import Interrupted, run_training
 from learners.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from learners.learner import LearnerFailure
 from reward_service.database import START
@@ -154,6 +154,22 @@ def test_the_fewest_labels_that_there_may_be_are_enough_for_a_run(tmp_path: Path
 def test_answers_of_which_none_can_be_trained_on_end_the_run_instead_of_being_waited_for(tmp_path: Path) -> None:
     with pytest.raises(LearnerFailure, match=r"first 6 answers teach nothing.*initial_fraction"):
         train(tmp_path / "run", small_config(**{"oracle.skip_rate": 1.0}))
+
+
+def test_while_nobody_labels_the_agent_goes_on_acting_in_one_process_too(tmp_path: Path) -> None:
+    config = small_config("half-cheetah", labeler="human", **{"labeling.port": 0})
+    folder = RunFolder.create(tmp_path / "run", config)
+    acted: list[int] = []
+
+    def look(told: dict[str, Any]) -> None:
+        if told.get("phase") == "first labels":
+            acted.append(told["environment_steps"])
+            if acted[-1] >= acted[0] + 512:
+                raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        run_training(folder, False, look, lambda _: None)
+    assert acted[-1] > acted[0]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
