@@ -10,6 +10,7 @@ import pytest
 
 from actors.trajectory import Hidden, Rollout
 from cluster.metrics import EpisodeLog, segment_correlation
+from tests.cluster.blank import blank_rollout
 
 ENVS, HORIZON = 3, 7
 
@@ -28,19 +29,7 @@ class Blocks:
             self.age += 1
             truncated[t] = truncate & (self.age >= HORIZON)
             self.age[truncated[t]] = 0
-        ends = np.argwhere(truncated)
-        rollout = Rollout(
-            observations=np.zeros((steps + 1, ENVS, 1), np.float32),
-            actions=np.zeros((steps, ENVS, 1), np.float32),
-            log_probs=np.zeros((steps, ENVS), np.float32),
-            terminated=np.zeros((steps, ENVS), bool),
-            truncated=truncated,
-            ends=ends,
-            final_observations=np.zeros((len(ends), 1), np.float32),
-            policy_version=0,
-            worker=0,
-            first_step=self.steps,
-        )
+        rollout = blank_rollout(truncated, self.steps)
         self.steps += steps
         true = self.random.normal(size=(steps, ENVS)).astype(np.float32)
         return rollout, Hidden(true, np.zeros((steps, ENVS, 0), np.float32)), true * 2.0 + 1.0

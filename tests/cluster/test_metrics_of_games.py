@@ -7,6 +7,7 @@ import pytest
 
 from actors.trajectory import Hidden, Rollout
 from cluster.metrics import EpisodeLog
+from tests.cluster.blank import blank_rollout
 
 ENVS = 2
 HORIZON = 1000
@@ -22,19 +23,8 @@ class Games:
     def next(self, steps: int) -> tuple[Rollout, Hidden, np.ndarray]:
         over = self.random.random((steps, ENVS)) < 0.2
         truncated = self.random.random((steps, ENVS)) < 0.1
-        ends, places = np.argwhere(truncated), np.argwhere(over)
-        rollout = Rollout(
-            observations=np.zeros((steps + 1, ENVS, 1), np.float32),
-            actions=np.zeros((steps, ENVS), np.int64),
-            log_probs=np.zeros((steps, ENVS), np.float32),
-            terminated=np.zeros((steps, ENVS), bool),
-            truncated=truncated,
-            ends=ends,
-            final_observations=np.zeros((len(ends), 1), np.float32),
-            policy_version=0,
-            worker=0,
-            first_step=self.steps,
-        )
+        places = np.argwhere(over)
+        rollout = blank_rollout(truncated, self.steps)
         self.steps += steps
         games = np.column_stack((places, self.random.integers(-21, 22, len(places)))).astype(np.float64)
         states = np.zeros((steps, ENVS, 0), np.float32)
