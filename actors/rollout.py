@@ -20,6 +20,7 @@ from torch import Tensor
 from actors.devices import own_queue, to_device
 from actors.environments import make_environments
 from actors.frames import kept_dtype, kept_shape, stack_depth
+from actors.limits import within
 from actors.origins import Keyframes, Origins
 from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
 from actors.simulators import Emulator, EnvironmentFailure
@@ -39,6 +40,9 @@ class RolloutConfig:
     steps: int = 256
     cores: int = 1
     device: Literal["auto", "cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        within(self, num_envs="[1, inf)", steps="[1, inf)")
 
 
 KEYFRAME_STEPS = 32

@@ -191,10 +191,6 @@ def validate(config: RunConfig, task: Task) -> None:
         ),
         (config.clip_steps >= 0, f"--clip-steps must be at least 1, got {config.clip_steps}"),
         (
-            config.rollout.num_envs >= 1 and config.rollout.steps >= 1,
-            "rollout.num_envs and rollout.steps must be at least 1",
-        ),
-        (
             1 <= config.rollout.cores <= config.rollout.num_envs,
             f"rollout.cores={config.rollout.cores} is not possible for {config.rollout.num_envs} environments: it must "
             "be at least 1, and at most rollout.num_envs",

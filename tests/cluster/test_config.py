@@ -64,6 +64,8 @@ def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
         ({"policy__initial_std": 0.0}, "initial_std"),
         ({"query__initial_fraction": 2.0}, "initial_fraction"),
         ({"loop__reward_steps": 0}, "reward_steps"),
+        ({"rollout__num_envs": 0}, "num_envs must be at least 1"),
+        ({"rollout__steps": 0}, "steps must be at least 1"),
         ({"rollout__cores": 0, "in_process": True}, "rollout.cores=0 is not possible for 16 environments"),
         ({"rollout__cores": 17, "in_process": True}, "at most rollout.num_envs"),
         ({"rollout__cores": 2}, "with Ray each rollout worker has one core; use --workers"),
