@@ -160,6 +160,7 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "query.candidates": 4,
     "loop.warmup_steps": 8192,
     "loop.pretrain_steps": 200,
+    "loop.learner_threads": 2,  # learning takes far longer than acting here
 }
 _ATARI_BY_ALGORITHM = {
     "a2c": {

@@ -38,6 +38,7 @@ from cluster.bench_pictures import PICTURED, picture_stages
 from cluster.bench_writes import CLIENTS, measure_writes
 from cluster.components import build_learner, build_worker, num_workers, rollout_steps
 from cluster.config import ConfigError, RunConfig, make_config
+from cluster.memory import keep_freed_memory
 from labeling.selection import candidate_pairs
 from reward_service.ensemble import RewardEnsemble, disagreement
 from reward_service.fitting import EnsembleFit
@@ -56,6 +57,7 @@ def bench(task: Task, device: str, say: Say, settings: Mapping[str, Any] | None 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(f"there is no device {device!r} here; use --device cpu")
     torch.set_num_threads(1)
+    keep_freed_memory()  # as runs do
     begin = time.monotonic()
     pictured = is_stack(task.observation_shape)
     own = PICTURED[device] if pictured else {}

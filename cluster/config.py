@@ -54,6 +54,8 @@ class LoopConfig:
     reward_node         resource of Ray's that the nodes offer on one of which the reward service is to be; "": beside
                         the learner
     device              "auto" (CUDA where there is one), "cpu" or "cuda", for learner and reward service
+    learner_threads     on a CPU, of the process that learns, at most one for every core; above 1 where convolutions are
+                        learned. In process reward training has them, too
     """
 
     warmup_steps: int = 32_768
@@ -66,6 +68,7 @@ class LoopConfig:
     clip_budget_mib: int = 512
     reward_node: str = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    learner_threads: int = 1
 
     def __post_init__(self) -> None:
         within(self, warmup_steps="[1, inf)", pretrain_steps="[0, inf)", pretrain_epochs="[0, inf)")
@@ -76,6 +79,7 @@ class LoopConfig:
             service_updates="[1, inf)",
             checkpoint_steps="[0, inf)",
             clip_budget_mib="[1, inf)",
+            learner_threads="[1, inf)",
         )
 
 

@@ -12,8 +12,6 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-import torch
-
 from actors.policy import PolicyWeights
 from actors.rollout import RolloutWorker
 from cluster.components import (
@@ -29,6 +27,7 @@ from cluster.components import (
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected
 from cluster.supervise import Life
+from cluster.threads import torch_threads
 
 _STOP_S = 10.0
 
@@ -69,7 +68,8 @@ class LocalPool:
             self._collected = self._collect(weights)
 
     def _collect(self, weights: PolicyWeights) -> Collected:
-        with device_memory("acting", self._spec.config):
+        # One thread whoever calls: with more, sums could be of another order, and the run another.
+        with torch_threads(1), device_memory("acting", self._spec.config):
             return [worker.step(weights) for worker in self._workers]
 
     def gather(self) -> Collected:
@@ -99,11 +99,9 @@ class _Collecting(Thread):
     def __init__(self, collect: partial[Collected]) -> None:
         super().__init__(name="acting", daemon=True)
         self._collect, self._outcome = collect, Future[Collected]()
-        self._num_threads = torch.get_num_threads()
         self.start()
 
     def run(self) -> None:
-        torch.set_num_threads(self._num_threads)  # a new thread's own arithmetic would take all cores
         try:
             self._outcome.set_result(self._collect())
         except BaseException as error:

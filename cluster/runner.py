@@ -9,9 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from cluster.components import RunSpec, build_database
+from cluster.components import RunSpec, build_database, num_cores
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
@@ -26,6 +24,7 @@ from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.status import StatusBoard, StatusFile
 from cluster.supervise import Tell
+from cluster.threads import torch_threads
 from cluster.training import Training
 from labeling.labelers import Role
 from learners.checkpoint import load_checkpoint
@@ -51,10 +50,10 @@ def run_training(
     called after every checkpoint.
 
     Raises Interrupted after Ctrl-C."""
-    torch.set_num_threads(1)
     keep_freed_memory()
     config = folder.config
     with ExitStack() as stack:
+        stack.enter_context(torch_threads(min(config.loop.learner_threads, num_cores())))
 
         def tell(component: str, text: str) -> None:
             folder.log_event(text, component)

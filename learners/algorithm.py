@@ -130,8 +130,6 @@ class AutogradNetwork:
         self._outputs: tuple[Tensor, Tensor] | None = None
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        # Channels last, convolutions are a third faster where a backward pass follows (EXPERIMENTS.md, "Atari").
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.enable_grad():
             self._outputs = self._policy.head_and_values(inputs)
         head, values = self._outputs

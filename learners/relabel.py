@@ -43,8 +43,9 @@ class Relabeler:
         behaviour, as the snapshot says; and the members' raw mean, in log-odds of being preferred, for the charts:
         a sum of what is re-centred all the time says nothing about progress."""
         device = next(self._reader.ensemble.parameters()).device
-        kept = to_device(rollout.observations[:-1], device)
-        observations = kept if rollout.depth == 1 else stacked_tensor(kept, rollout.depth, dim=0)
+        observations = to_device(rollout.observations[:-1], device)
+        if rollout.depth > 1:  # each picture is pooled once, and then is in as many stacks as there are steps to see it
+            observations = stacked_tensor(self._reader.ensemble.torsos.pooled(observations), rollout.depth, dim=0)
         actions = to_device(self._action.executed(rollout.actions), device)
         members = self._reader.ensemble.member_rewards(observations, actions)
         both = torch.stack((self._reader.ensemble.pay(members), members.mean(0)))  # together: a device is waited for

@@ -44,12 +44,17 @@ class PictureTorsos(nn.Module):
         self.size = channels * math.prod(size)
         """Features of each picture and member."""
 
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """Pictures of bytes [..., H, W], as they were seen or pooled already, -> pooled ones, as `networks.pooled`."""
+        if pictures.shape[-2:] == self.input_shape[1:]:
+            return pictures
+        means = F.avg_pool2d(pictures.flatten(0, -3).to(torch.float32), self._pool).add_(0.5).floor_()
+        return means.to(torch.uint8).unflatten(0, pictures.shape[:-2])
+
     def inputs(self, stacks: Tensor) -> Tensor:
-        """Stacks of bytes [R, K, H, W], as they were seen or `pooled`, -> [R, *input_shape] in 0..1."""
-        scaled = stacks.to(torch.float32)
-        if scaled.shape[-2:] != self.input_shape[1:]:
-            scaled = F.avg_pool2d(scaled, self._pool).add_(0.5).floor_()  # as `pooled` rounds
-        return scaled.div_(255.0)
+        """Stacks of bytes [R, K, H, W], as they were seen or pooled, -> [R, *input_shape] in 0..1."""
+        seen = self.pooled(stacks).contiguous(memory_format=torch.channels_last)  # bytes are moved sooner than floats
+        return seen.to(torch.float32).div_(255.0)
 
     def forward(self, inputs: Tensor, noise: torch.Generator | None) -> Tensor:
         """Inputs [R, *input_shape], the same for every member, or [E, R, *input_shape], each its own -> features

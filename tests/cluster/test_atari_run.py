@@ -34,6 +34,7 @@ TINY = {
     "reward.recent_steps": 64,
     "loop.warmup_steps": 300,
     "loop.pretrain_steps": 2,
+    "loop.learner_threads": 1,
 }
 
 
