@@ -52,19 +52,20 @@ def test_help_is_fast_and_needs_no_torch(command: tuple[str, ...]):
     assert "Example: twoclips" in rest if command else "preferences" in rest
 
 
-def test_numpy_is_told_to_use_one_thread_before_it_is_imported():
+def test_numpy_and_torch_are_told_how_to_use_threads_before_they_are_imported():
     script = (
         "import contextlib, os, sys\n"
         "from cluster.cli import main\n"
-        "assert 'numpy' not in sys.modules\n"
+        "assert not {'numpy', 'torch'} & set(sys.modules)\n"
         "sys.argv = ['twoclips', '--help']\n"
         "with contextlib.suppress(SystemExit): main()\n"
-        "print(os.environ['OPENBLAS_NUM_THREADS'])"
+        "print(os.environ['OPENBLAS_NUM_THREADS'], os.environ['OMP_WAIT_POLICY'])"
     )
-    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    told = ("OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in told}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
-    assert done.stdout.splitlines()[-1] == "1"
+    assert done.stdout.splitlines()[-1] == "1 passive"
 
 
 @pytest.mark.parametrize(
