@@ -1,5 +1,5 @@
 """A run is a folder: config.toml, run_id, metrics.jsonl, status.json, events.log, events.jsonl, checkpoints/, redis/,
-charts/, report.html.
+charts/, report.html, tensorboard/.
 
 Everything in it can be read without twoclips.
 """

@@ -24,6 +24,7 @@ from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.status import StatusBoard, StatusFile
 from cluster.supervise import Tell
+from cluster.tensorboard import EventFiles
 from cluster.threads import torch_threads
 from cluster.training import Training
 from labeling.labelers import Role
@@ -97,13 +98,17 @@ def run_training(
         )
         if metrics_address := stack.enter_context(served_metrics(config.metrics, measured)):
             say(f"metrics at {metrics_address}")
-        training = Training(spec, folder, pool, services, status.watch(show), care, saved)
+        events = EventFiles(folder.path / "tensorboard")
+        stack.callback(events.flush)
+        training = Training(spec, folder, pool, services, status.watch(events.watch(show)), care, saved)
         if resume and any(folder.checkpoints.glob("checkpoint-*.pt")):
             step, state = load_checkpoint(folder.checkpoints)
             training.resume(state)
+            events.go_on_from(step)
             say(f"resuming at {step:,} agent steps")
         elif resume:
             folder.cut_metrics(0)
+            events.go_on_from(0)
             say("nothing was learned yet: starting from the beginning, with the labels that were given")
         folder.log_event(f"{'resumed' if resume else 'started'}: {config.task}, {config.algorithm}, seed {config.seed}")
         try:
