@@ -21,9 +21,13 @@ from tests.cluster.runs import small_config, train
 
 def test_the_count_is_as_before_afterwards_also_after_an_error() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(KeyError), torch_threads(before + 1):
+
+    def fail() -> None:
         assert torch.get_num_threads() == before + 1
         raise KeyError
+
+    with pytest.raises(KeyError), torch_threads(before + 1):
+        fail()
     assert torch.get_num_threads() == before
 
 
