@@ -2,8 +2,7 @@
 them, and asked again only when it is.
 
     care = RedisCare(url, private, tell)
-    if care.is_well: ...            # else leave Redis alone: a dead one costs every caller a timeout
-    care.lost(error)                # begins to mend
+    care.attempt(work)              # does what needs Redis, or leaves it out while Redis is away
 
 A private server that died is started again, one that is alive and silent too; a given one is waited for.
 """
@@ -13,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -34,15 +34,26 @@ class RedisCare:
         self._mender: threading.Thread | None = None
         self._lost_s = 0.0
         self._why = ""
-        self.num_lost = 0
+        self.failures = self.num_lost = 0
 
     @property
     def is_well(self) -> bool:
         """Whether it answered when it was last asked."""
         return self._well.is_set()
 
+    def attempt(self, work: Callable[[], object]) -> None:
+        """Do what needs Redis. While it does not answer that is counted and left out: a dead one costs every caller a
+        timeout, and acting and learning go on with the reward model at hand."""
+        if not self.is_well:
+            return
+        try:
+            work()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self.failures += 1
+            self.lost(error)
+
     def lost(self, error: Exception) -> None:
-        """It did not answer."""
+        """It did not answer: begins to mend."""
         if not self._well.is_set():
             return
         self._well.clear()

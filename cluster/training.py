@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-import redis
 
 from cluster.components import RunSpec, build_database, build_learner, build_relabeler
 from cluster.config import label_schedule, pretraining_steps
@@ -41,7 +40,7 @@ class Training:
         pool: RolloutPool,
         services: Services | None,
         show: Callable[[dict[str, Any]], None],
-        redis_care: RedisCare | None = None,
+        redis_care: RedisCare,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
         """`saved` is called after every checkpoint."""
@@ -53,7 +52,6 @@ class Training:
         self.agent_steps = 0
         self._environment_steps = 0
         self._generation = self._cut_at = 0
-        self._redis_failures = 0
         self._lag_max = 0.0
         self._started_s = self._spent_s = 0.0
         self._checkpoint_due = 0
@@ -83,22 +81,10 @@ class Training:
         self._services.reach(self.agent_steps)
         deadline_s = time.monotonic() + 3.0
         while self.last.get("labels", 0) < self._spec.config.labels and time.monotonic() < deadline_s:
-            self._despite_redis(self._services.advance)
+            self._redis_care.attempt(self._services.advance)
             self.last.update(self._services.metrics())
             if not self._spec.config.in_process:
                 time.sleep(0.1)
-
-    def _despite_redis(self, work: Callable[[], object]) -> None:
-        """Do what needs Redis. While it does not answer that is counted and left out: acting and learning go on with
-        the reward model at hand."""
-        if self._redis_care is not None and not self._redis_care.is_well:
-            return
-        try:
-            work()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            self._redis_failures += 1
-            if self._redis_care is not None:
-                self._redis_care.lost(error)
 
     def _submit(self) -> None:
         self._pool.submit(self._learner.weights())
@@ -111,7 +97,7 @@ class Training:
         gathered = time.monotonic()
         if self._services:
             self._services.observe(collected, self.agent_steps + sum(r.num_steps for r, _ in collected))
-            self._despite_redis(self._services.advance)
+            self._redis_care.attempt(self._services.advance)
         rewards, predicted = self._rewards(collected)
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
@@ -132,7 +118,7 @@ class Training:
             "reward_version": self._relabeler.reward_version if self._relabeler else 0,  # which it was paid by
             "workers": len(collected),
             "workers_replaced": self._pool.replaced,
-            "redis_failures": self._redis_failures,
+            "redis_failures": self._redis_care.failures,
             "wall_s": wall_s,
             "steps_per_second": self.agent_steps / wall_s,
             "gather_wait_s": gathered - begin,
@@ -154,7 +140,7 @@ class Training:
         if self._relabeler is None:
             true_rewards = [hidden.true_rewards for _, hidden in collected]
             return true_rewards, true_rewards
-        self._despite_redis(self._relabeler.refresh)
+        self._redis_care.attempt(self._relabeler.refresh)
         with device_memory("relabelling", self._spec.config):
             relabelled = [self._relabeler.relabel(rollout) for rollout, _ in collected]
         return [paid for paid, _ in relabelled], [raw for _, raw in relabelled]
@@ -177,7 +163,7 @@ class Training:
             self._act_untrained()
         asked_s = time.monotonic()
         while self._services and not self._reward_model_is_ready():
-            self._despite_redis(self._services.advance)
+            self._redis_care.attempt(self._services.advance)
             # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
             # In process only for people: a run that answers itself is to be the same whatever the clock says.
             is_by_clock = not self._spec.config.in_process or self._spec.config.labeler == "human"
@@ -205,7 +191,7 @@ class Training:
         assert self._services is not None
         assert self._relabeler is not None
         config = self._spec.config
-        self._despite_redis(self._relabeler.refresh)
+        self._redis_care.attempt(self._relabeler.refresh)
         self._show({"phase": "first labels", "environment_steps": self._environment_steps, **self._service_metrics()})
         metrics, wanted = self._relabeler.snapshot_metrics, label_schedule(config).initial_labels
         if _judged(metrics) >= wanted and metrics.get("gradient_steps", 0) >= pretraining_steps(config):
@@ -216,8 +202,7 @@ class Training:
                 "reward model holds a third of the others out; start a new run that asks more at first, with --labels "
                 "or --set query.initial_fraction=0.5"
             )
-        is_away = self._redis_care is not None and not self._redis_care.is_well
-        if not config.in_process or config.labeler == "human" or is_away:
+        if not config.in_process or config.labeler == "human" or not self._redis_care.is_well:
             time.sleep(0.05)
         return False
 

@@ -93,3 +93,26 @@ def test_a_run_that_ends_while_redis_is_away_does_not_wait_for_it(said: list[str
     care.close()
     assert time.monotonic() - begin_s < 2.0
     assert not care.is_well
+
+
+def test_what_needs_redis_is_left_out_while_it_is_away(said: list[str]) -> None:
+    care, done = RedisCare("unix:///nowhere/redis.sock", None, lambda _, text: said.append(text)), list[str]()
+
+    def fail() -> None:
+        done.append("tried")
+        raise redis.TimeoutError("silent")
+
+    care.attempt(lambda: done.append("at work"))
+    care.attempt(fail)
+    care.attempt(lambda: done.append("too early"))
+    assert done == ["at work", "tried"]
+    assert (care.failures, care.is_well) == (1, False)
+    care.close()
+
+
+def test_other_failures_are_not_put_down_to_redis(said: list[str]) -> None:
+    care = RedisCare("", None, lambda _, text: said.append(text))
+    with pytest.raises(ZeroDivisionError):
+        care.attempt(lambda: 1 / 0)
+    assert care.is_well
+    assert said == []
