@@ -15,9 +15,9 @@ from ray.cluster_utils import Cluster
 
 from actors.policy import PolicyWeights
 from cluster.elastic_pool import ElasticPool
-from cluster.process_space import process_space
 from cluster.supervise import ComponentFailure, Life, SupervisionConfig
-from tests.flows.human_run import wait_until
+from tests.cluster.fake_hosts import FakeRolloutHost, several_nodes
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.ray,
@@ -30,32 +30,12 @@ STARTED: list[Any] = []
 """Processes of the test that runs."""
 
 
-class FakeHost:
-    """Answers at once, with its number, its node, the version of the weights and the steps that it was asked for."""
-
-    def __init__(self, index: int, generation: int, breaks: bool = False, step_s: float = 0.0) -> None:
-        if breaks:
-            raise RuntimeError("there is no simulator here")
-        self._index, self._done, self._step_s = index, 0, step_s
-
-    def step(self, weights: dict[str, Any], steps: int) -> tuple[int, str, int, int, int]:
-        time.sleep(self._step_s)
-        self._done += 1
-        return self._index, ray.get_runtime_context().get_node_id(), weights["version"], steps, os.getpid()
-
-    def pulse(self) -> tuple[int, str, int]:
-        return self._done, process_space(), os.getpid()
-
-    def restart(self, generation: int) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def head() -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    ray.init(address=cluster.address, log_to_driver=False)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with several_nodes(1) as cluster:
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield cluster
+        ray.shutdown()
 
 
 @pytest.fixture
@@ -78,7 +58,7 @@ def make_pool(
     told: list[str], stuck_s: float = 20.0, breaks: Callable[[int], bool] = lambda _: False, step_s: float = 0.0
 ) -> ElasticPool:
     remote: Any = ray.remote
-    host = remote(num_cpus=1, concurrency_groups={"pulse": 1}, scheduling_strategy="SPREAD")(FakeHost)
+    host = remote(num_cpus=1, concurrency_groups={"pulse": 1}, scheduling_strategy="SPREAD")(FakeRolloutHost)
 
     def start(index: int, generation: int) -> Any:
         STARTED.append(host.remote(index, generation, breaks(index), step_s))

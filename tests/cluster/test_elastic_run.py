@@ -18,8 +18,9 @@ from cluster.components import RunSpec
 from cluster.launch import ClusterError, beside_driver, topology
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
+from tests.cluster.fake_hosts import Somewhere, several_nodes
 from tests.cluster.runs import SMALL, small_config
-from tests.flows.human_run import wait_until
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.redis,
@@ -32,9 +33,8 @@ QUICK = ("rollout.num_envs", "rollout.steps", "ppo.minibatch", "loop.warmup_step
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield cluster
-    cluster.shutdown()
+    with several_nodes(2) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -99,11 +99,6 @@ def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
 def workers_shown(path: Path) -> list[str]:
     components = read_status(RunFolder.open(path))["components"]
     return [part["name"] for part in components if "worker" in part["name"]]
-
-
-class Somewhere:
-    def node(self) -> str:
-        return ray.get_runtime_context().get_node_id()
 
 
 def test_what_claims_no_core_is_beside_the_driver_all_the_same(cluster: Cluster) -> None:

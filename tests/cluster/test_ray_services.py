@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,55 +10,14 @@ import pytest
 import ray
 
 from cluster.launch import connect_ray
-from cluster.process_space import process_space
 from cluster.ray_member import Gathered
 from cluster.ray_services import RayServices
 from cluster.supervise import Life, SupervisionConfig
-from tests.flows.human_run import wait_until
+from tests.cluster.fake_hosts import FakeService, SlowService
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray's own
 STUCK_S = 2.0
-
-
-class FakeHost:
-    """Does something all the time, until it is told to stand still; it answers all the same."""
-
-    def __init__(self) -> None:
-        self._done, self._stands, self._has_begun = 0, False, False
-        threading.Thread(target=self._loop, daemon=True).start()
-
-    def _loop(self) -> None:
-        while True:
-            time.sleep(0.05)
-            self._done += not self._stands
-
-    def begin(self) -> None:
-        self._has_begun = True
-
-    def observe(self, agent_steps: int) -> None: ...
-
-    def forget(self) -> None:
-        self._stands = True
-
-    def load_state_dict(self, state: Any) -> None:
-        raise ValueError("this is the log of another run")
-
-    def end(self) -> None:
-        os._exit(1)
-
-    def status(self) -> dict[str, Any]:
-        metrics, process = {"begun": float(self._has_begun)}, (process_space(), os.getpid())
-        return {"metrics": metrics, "failure": "", "done": self._done, "process": process}
-
-
-class SlowHost(FakeHost):
-    """It takes a while to build."""
-
-    BUILDING_S = 2.0
-
-    def __init__(self) -> None:
-        time.sleep(self.BUILDING_S)
-        super().__init__()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,7 +38,7 @@ def services(life: Life) -> Iterator[RayServices]:
     started: list[Any] = []
 
     def start() -> Any:
-        started.append(remote(num_cpus=0, max_concurrency=4)(FakeHost).remote())
+        started.append(remote(num_cpus=0, max_concurrency=4)(FakeService).remote())
         return started[-1]
 
     services = RayServices({"reward_service": start}, {"reward_service": life}, Gathered(1))
@@ -128,7 +85,7 @@ def test_services_begin_together_once_all_are_built_and_one_that_is_started_agai
     remote: Any = ray.remote
     started: dict[str, list[Any]] = {"quick": [], "slow": []}
 
-    def starter(name: str, kind: type[FakeHost]) -> Any:
+    def starter(name: str, kind: type[FakeService]) -> Any:
         def start() -> Any:
             started[name].append(remote(num_cpus=0, max_concurrency=4)(kind).remote())
             return started[name][-1]
@@ -140,7 +97,7 @@ def test_services_begin_together_once_all_are_built_and_one_that_is_started_agai
         return bool(told["metrics"]["begun"])
 
     lives = {name: Life(name, SupervisionConfig(), lambda *_: None) for name in started}
-    starts = {"quick": starter("quick", FakeHost), "slow": starter("slow", SlowHost)}
+    starts = {"quick": starter("quick", FakeService), "slow": starter("slow", SlowService)}
     services = RayServices(starts, lives, Gathered(1))
     (quick,), (slow,) = started["quick"], started["slow"]
     wait_until(lambda: (services.observe([], 0), lives["quick"].process_id is not None)[1], 120)
