@@ -35,17 +35,21 @@ const floorFragment = `
     #include <colorspace_fragment>
   }`;
 
+// Of a size, and of how many parts round things are made: 2 where a graphics card draws, else 1.
 const builders = {
-  sphere: ([radius]) => new THREE.SphereGeometry(radius, 32, 20),
-  capsule: ([radius, half]) => new THREE.CapsuleGeometry(radius, 2 * half, 12, 28).rotateX(Math.PI / 2),
-  cylinder: ([radius, half]) => new THREE.CylinderGeometry(radius, radius, 2 * half, 32).rotateX(Math.PI / 2),
-  ellipsoid: ([a, b, c]) => new THREE.SphereGeometry(1, 32, 20).scale(a, b, c),
+  sphere: ([radius], fine) => new THREE.SphereGeometry(radius, 16 * fine, 10 * fine),
+  capsule: ([radius, half], fine) =>
+    new THREE.CapsuleGeometry(radius, 2 * half, 6 * fine, 14 * fine).rotateX(Math.PI / 2),
+  cylinder: ([radius, half], fine) =>
+    new THREE.CylinderGeometry(radius, radius, 2 * half, 16 * fine).rotateX(Math.PI / 2),
+  ellipsoid: ([a, b, c], fine) => new THREE.SphereGeometry(1, 16 * fine, 10 * fine).scale(a, b, c),
   box: ([a, b, c]) => new THREE.BoxGeometry(2 * a, 2 * b, 2 * c),
 };
 
 const PROCESSOR = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
-/** Whether a graphics card draws. A processor that has to draw has no time to smooth edges. */
+/** Whether a graphics card draws. A processor that has to draw has no time for smooth edges and for many
+ * triangles. */
 export function hasGraphicsCard() {
   const context = document.createElement("canvas").getContext("webgl2");
   const names = context?.getExtension("WEBGL_debug_renderer_info");
@@ -70,18 +74,19 @@ export class World {
   #to = new THREE.Quaternion();
   #focus = new THREE.Vector3();
 
-  /** isSmooth: edges without steps. Raises an error where the browser has no WebGL. */
+  /** isSmooth: edges without steps, and round things of four times as many triangles. Raises an error where the browser
+   * has no WebGL. */
   constructor(canvas, description, colors, isSmooth) {
     this.#canvas = canvas;
     this.#view = description.camera;
     this.#renderer = new THREE.WebGLRenderer({ canvas, antialias: isSmooth, alpha: true, stencil: true });
     this.#renderer.setClearColor(0x000000, 0);
     this.#camera.up.set(0, 0, 1);
-    this.#build(description);
+    this.#build(description, isSmooth ? 2 : 1);
     this.recolor(colors);
   }
 
-  #build({ geoms, camera }) {
+  #build({ geoms, camera }, fine) {
     const sun = new THREE.DirectionalLight(0xffffff, 2.1);
     sun.position.copy(LIGHT);
     this.#scene.add(sun, new THREE.HemisphereLight(0xffffff, 0x8d8478, 1.7));
@@ -94,7 +99,7 @@ export class World {
         this.#floorIndex = index;
         return;
       }
-      const geometry = builders[geom.shape](geom.size);
+      const geometry = builders[geom.shape](geom.size, fine);
       const [red, green, blue, alpha] = geom.rgba;
       const material = new THREE.MeshStandardMaterial({ roughness: 0.55, transparent: alpha < 1, opacity: alpha });
       material.color.setRGB(red, green, blue, THREE.SRGBColorSpace);
