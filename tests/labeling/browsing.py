@@ -23,6 +23,12 @@ KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incompara
 FRAME_MS = 16
 """Between two frames, where a test lets time pass."""
 
+# A browser without a graphics card spends a whole core on frames, however few of them a test looks at.
+FEWER_FRAMES = """
+const soon = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (draw) => setTimeout(() => soon(draw), 60);
+"""
+
 # Milliseconds from a key press to the frame after the one in which the next pair was drawn.
 LATENCY_PROBE = """
 window.latencies = []; let pressed = 0;

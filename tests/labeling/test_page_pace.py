@@ -22,7 +22,7 @@ NOISE = 2.0  # software drawing on a machine that does other things, too
 def latencies_ms(database: ComparisonDatabase, visit: Callable[..., Visit]) -> tuple[float, float]:
     """Median and 95th percentile from a key press to the next pair."""
     offer_pairs(database, 34)
-    page = visit()
+    page = visit(every_frame=True)
     page.context.add_init_script(LATENCY_PROBE)
     page.open()
     time.sleep(2.0)

@@ -25,7 +25,7 @@ STEP_MS = 1000 * make_task(TASK).step_s
 def page(database: ComparisonDatabase, visit: Callable[..., Visit]) -> Visit:
     offer_pairs(database, 5)
     small = {"width": 640, "height": 480}  # every frame is drawn by the processor
-    return visit(viewport=small).open_with_time_stopped()
+    return visit(every_frame=True, viewport=small).open_with_time_stopped()
 
 
 def frames_for(steps: float, speed: float = 1.0) -> int:
