@@ -55,12 +55,12 @@ def find(title: str) -> psutil.Process | None:
     return None
 
 
-def when_steps_reach(path: Path, steps: int, action: Callable[[], None]) -> threading.Thread:
-    """Run `action` once metrics.jsonl of the run has reached `steps`."""
+def when(path: Path, holds: Callable[[list[dict[str, Any]]], bool], action: Callable[[], None]) -> threading.Thread:
+    """Run `action` once the rows of the run's metrics.jsonl are such."""
 
     def has_come_so_far() -> bool:
         rows = RunFolder.open(path).read_metrics() if (path / "config.toml").exists() else []
-        return bool(rows) and rows[-1]["agent_steps"] >= steps
+        return bool(rows) and holds(rows)
 
     def watch() -> None:
         wait_until(has_come_so_far, 200, every_s=0.05)
@@ -69,6 +69,10 @@ def when_steps_reach(path: Path, steps: int, action: Callable[[], None]) -> thre
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     return thread
+
+
+def when_steps_reach(path: Path, steps: int, action: Callable[[], None]) -> threading.Thread:
+    return when(path, lambda rows: rows[-1]["agent_steps"] >= steps, action)
 
 
 def press_ctrl_c() -> None:
@@ -150,14 +154,18 @@ def test_what_is_alive_and_does_nothing_is_ended_and_started_again(tmp_path: Pat
             host.suspend()
             stopped.append(host)
 
+    def are_replaced(rows: list[dict[str, Any]]) -> bool:
+        return rows[-1]["workers_replaced"] >= 1 and rows[-1]["services_restarted"] >= 1
+
     watcher = when_steps_reach(tmp_path / "run", 2048, stop)
-    train(tmp_path / "run", ray_config(steps=100_000, **{"supervision.stuck_s": 2.0, "loop.checkpoint_steps": 200_000}))
+    ending = when(tmp_path / "run", are_replaced, press_ctrl_c)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", ray_config(steps=50_000_000, **{"supervision.stuck_s": 2.0}))
     watcher.join()
+    ending.join()
     assert len(stopped) == 2
     assert not any(lives(process.pid) for process in stopped)
-    last = RunFolder.open(tmp_path / "run").read_metrics()[-1]
-    assert last["workers_replaced"] >= 1
-    assert last["services_restarted"] >= 1
+    assert are_replaced(RunFolder.open(tmp_path / "run").read_metrics())
     events = (tmp_path / "run" / "events.log").read_text()
     assert "the rollout worker 0 is started again: it had done nothing for" in events
     told = {part["name"]: part for part in json.loads((tmp_path / "run/status.json").read_text())["components"]}
