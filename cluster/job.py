@@ -19,7 +19,6 @@ import psutil
 from cluster.errors import exit_code, sentence
 from cluster.keeper import keeper_process
 from cluster.progress import Progress
-from cluster.report import write_report
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, run_process
 from cluster.runner import Interrupted, run_training
@@ -40,6 +39,8 @@ def run_job(folder: RunFolder, resume: bool, comparisons: Path | None = None) ->
     with claimed(folder), _stored(folder, progress.say) as saved:
         with progress:
             summary = run_training(folder, resume, progress, progress.say, comparisons, saved)
+        from cluster.report import write_report  # here, not above: it brings matplotlib, which no run waits for
+
         return summary, write_report([folder])
 
 
