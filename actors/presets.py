@@ -153,6 +153,7 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "reward.hidden": [64],
     "reward.batch_pairs": 8,
     "reward.gradient_steps_per_step": 1,  # of half a second: with Ray, a new label waits for the one under way
+    "reward.publish_every_steps": 20,  # a hundred of them are a minute
     "loop.reward_steps": 5,
     "reward.max_labels": 3000,
     "reward.recent_steps": 1024,
@@ -160,7 +161,7 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "query.candidates": 4,
     "loop.warmup_steps": 8192,
     "loop.pretrain_steps": 200,
-    "loop.learner_threads": 2,  # learning takes far longer than acting here
+    "loop.learner_threads": 2,  # learning takes longer than all else
 }
 _ATARI_BY_ALGORITHM = {
     "a2c": {
@@ -168,6 +169,7 @@ _ATARI_BY_ALGORITHM = {
         "learner.gae_lambda": 1.0,  # five-step returns
         "a2c.final_learning_rate": 0.375,  # to 0 at 80M steps, in a run that ends at 50M
         "reward.reward_std": 0.05,
+        "loop.learner_threads": 1,  # its updates are small
         "loop.service_updates": 25,
     }
 }

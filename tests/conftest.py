@@ -14,7 +14,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from _pytest.nodeid import NodeId
 from hypothesis import settings
 
 from cluster.redis_server import PrivateRedis
@@ -27,13 +26,12 @@ settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups for xdist. It reads a test's group from the end of its id, and 3.8 writes it where pytest 9.2 no longer
-    looks: it is written here."""
+@pytest.hookimpl(tryfirst=True)  # before xdist looks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for heavy in ("browser", "ray"):
-            if hasattr(config, "workerinput") and item.get_closest_marker(heavy):
-                item._id = NodeId.parse(f"{item.nodeid}@{heavy}")
+            if item.get_closest_marker(heavy):
+                item.add_marker(pytest.mark.xdist_group(heavy))
 
 
 @pytest.fixture(scope="session")

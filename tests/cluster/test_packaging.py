@@ -23,3 +23,10 @@ def test_the_package_imported_is_the_one_in_this_tree(name: str) -> None:
 
 def test_every_package_is_listed() -> None:
     assert set(PACKAGES) == {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+
+@pytest.mark.ray  # though it starts none
+def test_heavy_tests_are_kept_apart_by_a_group(request: pytest.FixtureRequest) -> None:
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("tests are not run two at a time")
+    assert request.node.nodeid.endswith("@ray")
