@@ -57,7 +57,7 @@ def bench(task: Task, device: str, say: Say, settings: Mapping[str, Any] | None 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(f"there is no device {device!r} here; use --device cpu")
     torch.set_num_threads(1)
-    keep_freed_memory()  # as runs do
+    keep_freed_memory()  # as runs do; learning is measured on one thread all the same
     begin = time.monotonic()
     pictured = is_stack(task.observation_shape)
     own = PICTURED[device] if pictured else {}

@@ -29,7 +29,7 @@ def main() -> None:
     # NumPy's own threads wait for each other: beside other work two of them took twenty times as long for a game's
     # pictures as one. It reads this when it is imported, here and in every process that is started from here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # torch's threads would turn on their cores while they wait for each other: acting needs those.
+    # torch's threads would spin while they wait for each other, on cores that acting needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     app()
 

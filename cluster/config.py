@@ -54,8 +54,8 @@ class LoopConfig:
     reward_node         resource of Ray's that the nodes offer on one of which the reward service is to be; "": beside
                         the learner
     device              "auto" (CUDA where there is one), "cpu" or "cuda", for learner and reward service
-    learner_threads     on a CPU, of the process that learns, at most one for every core; above 1 where convolutions are
-                        learned. In process reward training has them, too
+    learner_threads     of the process that learns; above 1 where convolutions are learned on a CPU. In process reward
+                        training has them, too. The number orders sums: another one is another run
     """
 
     warmup_steps: int = 32_768

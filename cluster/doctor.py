@@ -46,6 +46,7 @@ def examine(folder: Path) -> list[Check]:
         lambda: library("mujoco", "pip install mujoco"),
         lambda: library("gymnasium", "pip install gymnasium"),
         lambda: library("ray", "pip install ray, or train with --in-process"),
+        lambda: library("tensorboardX", "pip install tensorboardX"),
         redis_server,
         cores,
         memory,

@@ -23,7 +23,8 @@ from reward_service.client import connect
 
 
 class RedisCare:
-    """Of one run. `private` is None for a given server, and `url` "" for a run that needs none."""
+    """Of one run. `private` is None for a given server, and `url` "" for a run that needs none. num_lost: how often
+    Redis went away; failures: attempts that found it away, of which several may fall into one such time."""
 
     TRY_EVERY_S = 0.5
 

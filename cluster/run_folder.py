@@ -84,16 +84,16 @@ class RunFolder:
 
     def append_metrics(self, metrics: dict[str, Any]) -> None:
         """One line of metrics.jsonl. What is not a number is written as null, as JSON wants it."""
-        _append(self.metrics_path, json.dumps(as_json(metrics)))
+        append(self.metrics_path, _line(json.dumps(as_json(metrics))))
         self._versions = {name: metrics.get(name) for name in _VERSIONS}
 
     def log_event(self, text: str, component: str = "run") -> None:
         """One dated line of events.log, for people. For whoever collects logs the same in events.jsonl, as JSON, with
         the run, the component that it is about, and how far the run was."""
         now = datetime.now().astimezone()
-        _append(self.events_path, f"{now:%Y-%m-%dT%H:%M:%S} {text}")
+        append(self.events_path, _line(f"{now:%Y-%m-%dT%H:%M:%S} {text}"))
         event = {"time": now.isoformat(timespec="milliseconds"), "run": self.run_id, "component": component}
-        _append(self.path / "events.jsonl", json.dumps({**event, "event": text, **self._versions}))
+        append(self.path / "events.jsonl", _line(json.dumps({**event, "event": text, **self._versions})))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl, a torn last one left out."""
@@ -148,10 +148,16 @@ def default_folder(task: str, seed: int) -> Path:
     return path
 
 
-def _append(path: Path, line: str) -> None:
+def _line(text: str) -> bytes:
+    return (text + "\n").encode()
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to a file of a run's folder. Raises RunFolderError."""
     try:
-        with path.open("a") as file:
-            file.write(line + "\n")
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
     except OSError as error:
         raise RunFolderError(
             f"cannot write {path} ({error.strerror}); free some space, then continue with --resume"

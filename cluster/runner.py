@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from cluster.components import RunSpec, build_database, num_cores
+from cluster.components import RunSpec, build_database
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
@@ -54,7 +54,7 @@ def run_training(
     keep_freed_memory()
     config = folder.config
     with ExitStack() as stack:
-        stack.enter_context(torch_threads(min(config.loop.learner_threads, num_cores())))
+        stack.enter_context(torch_threads(config.loop.learner_threads))
 
         def tell(component: str, text: str) -> None:
             folder.log_event(text, component)

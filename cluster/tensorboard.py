@@ -14,8 +14,11 @@ import struct
 import time
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from cluster.run_folder import append
 
 FIGURES = {
     "returns": ("true_return", "predicted_return", "segment_correlation", "episodes"),
@@ -33,7 +36,7 @@ FIGURES = {
         *("services_restarted", "redis_failures", "gather_wait_s", "relabel_s", "learn_s", "wall_s"),
     ),
 }
-"""Which figures are drawn, by the group in whose section they stand."""
+"""Which figures are drawn, by the group in whose section they stand; others are in metrics.jsonl only."""
 
 EVERY_S = 2.0
 """Between two rows: of a run with many short updates nobody could tell more of them apart, and each has its size."""
@@ -41,13 +44,15 @@ EVERY_S = 2.0
 
 class EventFiles:
     """`add` each update's metrics; the first begins a new file. After `go_on_from` what an earlier part of the run
-    wrote of later steps is not shown any more. Errors of the disk are OSErrors, as of all in the run's folder.
+    wrote of later steps is not shown any more. What cannot be written is a RunFolderError, as in all of the folder.
+    Where tensorboardX is missing nothing is written, and `twoclips doctor` says so.
 
     Why not tensorboardX's SummaryWriter? It writes on a thread behind a short queue, and where the disk is full the
     thread ends and the run waits for ever. Its messages are used, and put into the file here."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
+        self._is_possible = find_spec("tensorboardX") is not None
         self._resumed_at: int | None = None
         self._file: Path | None = None
         self._written_s = -math.inf
@@ -77,19 +82,18 @@ class EventFiles:
     def flush(self) -> None:
         """Write the last row, if it is not: at a run's end it is what the run has come to."""
         metrics, self._unwritten = self._unwritten, {}
-        if not metrics:
+        if not metrics or not self._is_possible:
             return
         # Here, not above: it takes a while, for which no rollout is to wait.
         event: Any = import_module("tensorboardX.proto.event_pb2")
         summary: Any = import_module("tensorboardX.proto.summary_pb2").Summary
         events: list[Any] = []
         if self._file is None:
-            self._path.mkdir(exist_ok=True)
             self._file = self._path / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
             events.append(event.Event(wall_time=time.time(), file_version="brain.Event:2"))
             if self._resumed_at is not None:
-                begin = event.SessionLog(status=event.SessionLog.START)
-                events.append(event.Event(wall_time=time.time(), step=self._resumed_at, session_log=begin))
+                begin = event.SessionLog(status=event.SessionLog.START)  # takes back this step and those after it
+                events.append(event.Event(wall_time=time.time(), step=self._resumed_at + 1, session_log=begin))
         values = [
             summary.Value(tag=f"{group}/{name}", simple_value=metrics[name])
             for group, names in FIGURES.items()
@@ -98,8 +102,7 @@ class EventFiles:
         ]
         now = time.time()
         events.append(event.Event(wall_time=now, step=metrics["agent_steps"], summary=summary(value=values)))
-        with self._file.open("ab", buffering=0) as file:
-            file.write(b"".join(_record(each.SerializeToString()) for each in events))
+        append(self._file, b"".join(_record(each.SerializeToString()) for each in events))
 
 
 def _record(data: bytes) -> bytes:

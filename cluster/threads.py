@@ -1,4 +1,4 @@
-"""How many threads torch's arithmetic may take, of those who call it from this thread."""
+"""How many threads torch's arithmetic takes where this thread calls it."""
 
 from __future__ import annotations
 

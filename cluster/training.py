@@ -1,6 +1,6 @@
 """Training: the loop of a run.
 
-    training = Training(spec, folder, pool, services, progress)
+    training = Training(spec, folder, pool, services, progress, redis_care)
     training.run()
 
 Rollouts for update k+1 are collected while update k is computed: `submit` hands out the newest weights, the update

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from reward_service.networks import EPSILON, TORSOS
 
 _MOMENTUM = 0.1  # of the running statistics
+_AT_ONCE = 4096  # pictures that are pooled in one go: bounds memory, not the result
 
 
 class PictureTorsos(nn.Module):
@@ -48,8 +49,9 @@ class PictureTorsos(nn.Module):
         """Pictures of bytes [..., H, W], as they were seen or pooled already, -> pooled ones, as `networks.pooled`."""
         if pictures.shape[-2:] == self.input_shape[1:]:
             return pictures
-        means = F.avg_pool2d(pictures.flatten(0, -3).to(torch.float32), self._pool).add_(0.5).floor_()
-        return means.to(torch.uint8).unflatten(0, pictures.shape[:-2])
+        parts = pictures.flatten(0, -3).split(_AT_ONCE)
+        means = (F.avg_pool2d(part.to(torch.float32), self._pool).add_(0.5).floor_() for part in parts)
+        return torch.cat([each.to(torch.uint8) for each in means]).unflatten(0, pictures.shape[:-2])
 
     def inputs(self, stacks: Tensor) -> Tensor:
         """Stacks of bytes [R, K, H, W], as they were seen or pooled, -> [R, *input_shape] in 0..1."""

@@ -35,7 +35,7 @@ const floorFragment = `
     #include <colorspace_fragment>
   }`;
 
-// Of a size, and of how many parts round things are made: 2 where a graphics card draws, else 1.
+// Each takes its size, and how fine round things are: 2 where a graphics card draws, else 1.
 const builders = {
   sphere: ([radius], fine) => new THREE.SphereGeometry(radius, 16 * fine, 10 * fine),
   capsule: ([radius, half], fine) =>

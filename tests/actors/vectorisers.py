@@ -1,4 +1,4 @@
-"""How fast 16 games of Pong are stepped on one thread, by our vectoriser and by ale-py's own; both cut and scale alike.
+"""How fast 16 games of Pong are stepped and pictured on one thread, by our vectoriser and by ale-py's own.
 
     python -m tests.actors.vectorisers
 
@@ -29,7 +29,7 @@ def main() -> None:
 
     def step_ours() -> None:
         ours.step(random.integers(0, 6, GAMES))
-        ours.kept()
+        ours.observe()
 
     def step_theirs() -> None:
         theirs.step(random.integers(0, 6, GAMES))

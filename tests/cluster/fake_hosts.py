@@ -22,8 +22,10 @@ def several_nodes(num_cpus: int) -> Iterator[Cluster]:
     settings = {"worker_niceness": 0}  # as a run's own Ray: where other tests are at work its processes would starve
     head = {"num_cpus": num_cpus, "include_dashboard": False, "no_monitor": True, "_system_config": settings}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    yield cluster
-    cluster.shutdown()
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
 
 
 class FakeRolloutHost:

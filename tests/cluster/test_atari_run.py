@@ -21,6 +21,7 @@ from cluster.evaluate_games import play_games
 from cluster.run_folder import RunFolder
 from cluster.video import Recording, write_video
 from tests.cluster.runs import train
+from tests.cluster.test_training import curve
 
 TINY = {
     "in_process": True,
@@ -49,6 +50,14 @@ def test_a_game_is_learned_from_comparisons_of_pictures(tmp_path: Path, algorith
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["episodes"] > 0  # games that the agent took for one life
     assert RunFolder.open(tmp_path / "run").config == config
+
+
+def test_two_threads_learn_the_same_twice(tmp_path: Path) -> None:
+    settings = {**TINY, "rollout.steps": 50, "steps": 150, "loop.learner_threads": 2}
+    for name in ("one", "other"):
+        train(tmp_path / name, make_config(make_task("breakout"), settings))
+    assert len(curve(tmp_path / "one")) == 2
+    assert curve(tmp_path / "one") == curve(tmp_path / "other")
 
 
 def test_trpo_is_refused_for_pictures() -> None:

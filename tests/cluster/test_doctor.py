@@ -15,7 +15,7 @@ from cluster.doctor import examine
 def test_this_machine_can_run_twoclips(tmp_path: Path):
     checks = {check.name: check for check in examine(tmp_path)}
     needed = {"python", "torch", "cuda", "mujoco", "gymnasium", "ray", "redis", "cores", "memory", "disk"}
-    assert needed | {"/dev/shm", "GL for videos", "ffmpeg"} == set(checks)
+    assert needed | {"tensorboardX", "/dev/shm", "GL for videos", "ffmpeg"} == set(checks)
     assert not [check for check in checks.values() if check.status == "fail"]
     assert all(check.remedy for check in checks.values() if check.status != "ok")
     assert all(check.detail for check in checks.values())

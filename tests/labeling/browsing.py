@@ -23,7 +23,8 @@ KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incompara
 FRAME_MS = 16
 """Between two frames, where a test lets time pass."""
 
-# A browser without a graphics card spends a whole core on frames, however few of them a test looks at.
+# A browser without a graphics card spends a whole core on frames, however few of them a test looks at. The page takes
+# it for slow then, as it does such a browser anyway, and draws fewer pixels.
 FEWER_FRAMES = """
 const soon = window.requestAnimationFrame.bind(window);
 window.requestAnimationFrame = (draw) => setTimeout(() => soon(draw), 60);
