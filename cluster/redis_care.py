@@ -23,8 +23,8 @@ from reward_service.client import connect
 
 
 class RedisCare:
-    """Of one run. `private` is None for a given server, and `url` "" for a run that needs none. num_lost: how often
-    Redis went away; failures: attempts that found it away, of which several may fall into one such time."""
+    """Of one run. `private` is None for a given server, and `url` "" for a run that needs none. failures: attempts
+    that found it away."""
 
     TRY_EVERY_S = 0.5
 
@@ -35,7 +35,7 @@ class RedisCare:
         self._mender: threading.Thread | None = None
         self._lost_s = 0.0
         self._why = ""
-        self.failures = self.num_lost = 0
+        self.failures = 0
 
     @property
     def is_well(self) -> bool:
@@ -58,7 +58,6 @@ class RedisCare:
         if not self._well.is_set():
             return
         self._well.clear()
-        self.num_lost += 1
         self._lost_s, self._why = time.monotonic(), str(error)
         self._tell("Redis", f"Redis did not answer ({error}); acting and learning go on")
         self._mender = threading.Thread(target=self._mend, name="redis-care", daemon=True)

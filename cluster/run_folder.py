@@ -155,7 +155,6 @@ def _line(text: str) -> bytes:
 def append(path: Path, data: bytes) -> None:
     """Add to a file of a run's folder. Raises RunFolderError."""
     try:
-        path.parent.mkdir(exist_ok=True)
         with path.open("ab") as file:
             file.write(data)
     except OSError as error:

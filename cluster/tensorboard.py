@@ -102,6 +102,7 @@ class EventFiles:
         ]
         now = time.time()
         events.append(event.Event(wall_time=now, step=metrics["agent_steps"], summary=summary(value=values)))
+        self._path.mkdir(exist_ok=True)
         append(self._file, b"".join(_record(each.SerializeToString()) for each in events))
 
 

@@ -22,7 +22,7 @@ def test_this_machine_can_run_twoclips(tmp_path: Path):
 
 
 def test_a_missing_library_fails_with_its_remedy():
-    check = doctor.library("no_such_library", "pip install it")
+    check = doctor.library("no_such_module", "pip install it")
     assert (check.status, check.remedy) == ("fail", "pip install it")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from actors.tasks import make_task
 from cluster.config import make_config
-from cluster.run_folder import RunFolder
+from cluster.run_folder import RunFolder, RunFolderError
 
 
 def test_an_event_is_a_line_for_people_and_one_for_programs_that_says_how_far_the_run_was(tmp_path: Path) -> None:
@@ -24,3 +27,11 @@ def test_an_event_is_a_line_for_people_and_one_for_programs_that_says_how_far_th
     assert datetime.fromisoformat(second["time"]).utcoffset() is not None
     lines = folder.events_path.read_text().splitlines()
     assert [line.partition(" ")[2] for line in lines] == [first["event"], second["event"]]
+
+
+def test_a_folder_that_was_removed_is_told_and_not_made_anew(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "one", make_config(make_task("cart-pole"), {}))
+    shutil.rmtree(folder.path)
+    with pytest.raises(RunFolderError, match="cannot write"):
+        folder.append_metrics({"agent_steps": 1})
+    assert not folder.path.exists()
