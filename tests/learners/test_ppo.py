@@ -38,8 +38,20 @@ def test_it_stops_early_beyond_the_target_kl(policy, batch):
     assert metrics["kl"] > 0.01
 
 
-def test_a_last_minibatch_of_one_transition_is_not_nan(policy, batch):
-    metrics = PPO(PPOConfig(minibatch=199, epochs=1), policy, seed=0).update(batch, 0.0)
+@pytest.mark.parametrize(
+    ("minibatch", "sizes"),
+    [(50, [50, 50, 50, 50]), (64, [66, 67, 67]), (199, [200]), (66, [66, 67, 67]), (300, [200])],
+    ids=["divides", "a remainder of 8", "a remainder of 1", "a remainder of 2", "larger than the batch"],
+)
+def test_no_minibatch_is_a_small_remainder(monkeypatch, policy, batch, minibatch, sizes):
+    ppo, seen = PPO(PPOConfig(minibatch=minibatch, epochs=1), policy, seed=0), []
+    monkeypatch.setattr(ppo, "_descend", lambda part: seen.append(part.size))
+    ppo.update(batch, 0.0)
+    assert seen == sizes
+
+
+def test_minibatches_of_one_transition_are_not_nan(policy, batch):
+    metrics = PPO(PPOConfig(minibatch=1, epochs=1), policy, seed=0).update(batch.rows(0, 3), 0.0)
     assert all(value == value for value in metrics.values())
 
 
