@@ -163,7 +163,8 @@ def export_(
     out: Annotated[Path | None, typer.Option(help="The file. [default: RUN/comparisons.jsonl]")] = None,
     json_: Json = False,
 ) -> None:
-    """Write a run's comparisons, with their clips, to a file. The run may be at work.
+    """Write a run's comparisons, with their clips, to a file: a row for each answer, surplus or taken back too, and for
+    each that takes one back. The run may be at work.
 
     Example: twoclips export runs/half-cheetah-s1 --format parquet --out comparisons.parquet
     """
@@ -172,11 +173,11 @@ def export_(
         from cluster.run_folder import RunFolder
 
         written, count, gone = export_run(RunFolder.open(run), out, format_)
-        typer.echo(f"{count:,} comparisons written to {written}", err=json_)
+        typer.echo(f"{count:,} rows written to {written}", err=json_)
         if gone:
             typer.echo(f"{gone:,} surplus entries of the log are not among them: their clips are gone", err=True)
         if json_:
-            found = {"file": str(written), "comparisons": count, "clips_gone": gone, "run": str(run)}
+            found = {"file": str(written), "rows": count, "clips_gone": gone, "run": str(run)}
             typer.echo(json.dumps(found))
 
 
@@ -195,9 +196,9 @@ def import_(
         from cluster.comparisons import import_file
 
         count = import_file(file, run, redis)
-        typer.echo(f"{count:,} comparisons read; `twoclips train TASK --run {run}` starts on them", err=json_)
+        typer.echo(f"{count:,} new rows read; `twoclips train TASK --run {run}` starts on them", err=json_)
         if json_:
-            typer.echo(json.dumps({"file": str(file), "comparisons": count, "run": str(run)}))
+            typer.echo(json.dumps({"file": str(file), "rows": count, "run": str(run)}))
 
 
 @app.command()

@@ -67,8 +67,9 @@ def run_training(
         if comparisons is not None:
             from cluster.comparisons import import_comparisons  # here, not above: it brings pyarrow
 
-            count = import_comparisons(comparisons, build_database(spec), spec.task)
-            say(f"starting on {count:,} comparisons of {comparisons}")
+            database = build_database(spec)
+            count = import_comparisons(comparisons, database, spec.task)
+            say(f"starting on {database.num_labels():,} labels; new rows of {comparisons}: {count:,}")
         if config.labeler == "human":
             served = Served(config.task, url, folder.run_id)
             pages = LabelServer(served, folder.path, config.labeling, tell)

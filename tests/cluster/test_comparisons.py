@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from reward_service.codec import encode_clip
 from reward_service.comparison_rows import ComparisonsError, Row, rows_of
 from reward_service.comparisons import Answer, Label, Query
 from reward_service.database import ComparisonDatabase
+from tests.cluster.conftest import Done
 
 
 def clip(number: int, steps: int = 10) -> Clip:
@@ -174,6 +176,28 @@ def test_a_run_started_on_imported_comparisons_learns_from_them(finished_run: Ru
     rows = folder.read_metrics()
     assert rows[0]["num_labels"] >= 19, "all of them are there before the first update (less ties kept as labels)"
     assert rows[-1]["labels"] == 20, "none was asked for again"
+
+
+def test_what_counts_is_told_apart_from_the_rows_of_the_log(
+    database: ComparisonDatabase, finished_run: RunFolder, tmp_path: Path, twoclips: Callable[..., Done]
+):
+    """Of six rows one is a surplus answer, one was taken back and one takes it back."""
+    fill(database)
+    file = tmp_path / "rows.jsonl"
+    write_rows(file, "jsonl", rows_of(database))
+    done = twoclips("import", file, "new", "--json")
+    assert "6 new rows" in done.stderr
+    assert json.loads(done.stdout)["rows"] == 6
+    config = dataclasses.replace(finished_run.config, steps=400, labels=4)
+    folder, said = RunFolder.create(tmp_path / "new", config), []
+    run_training(folder, False, lambda _: None, said.append, file)
+    assert said[0] == f"starting on 3 labels; new rows of {file}: 0"
+    done = twoclips("export", folder.path, "--json")
+    assert "7 rows written" in done.stderr
+    assert json.loads(done.stdout)["rows"] == 7
+    said.clear()
+    run_training(RunFolder.create(tmp_path / "other", config), False, lambda _: None, said.append, file)
+    assert said[0] == f"starting on 3 labels; new rows of {file}: 6"
 
 
 def test_an_empty_run_and_a_baseline_have_nothing_to_export(
