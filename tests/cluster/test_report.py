@@ -11,8 +11,9 @@ import pytest
 
 from cluster.chart_list import CHARTS
 from cluster.charts import Chart, Curves, Line, Panel, draw, legend, mean_over_seeds, thinned
-from cluster.report import write_report
+from cluster.report import _group_names, write_report
 from cluster.run_folder import RunFolder, RunFolderError
+from cluster.settings import replaced
 
 PNG = b"\x89PNG"
 
@@ -58,6 +59,27 @@ def test_runs_that_differ_by_seed_are_one_group_with_a_mean(finished_run: RunFol
     other = copy_of(finished_run, tmp_path / "other", rows, algorithm="trpo")
     page = write_report([*runs, other], tmp_path / "seeds.html").read_text()
     assert "algorithm trpo" in page, "a legend that names what differs"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "group"),
+    [
+        ("redis", "redis://two:6380", "cart-pole"),
+        ("store", "s3://bucket/runs", "cart-pole"),
+        ("metrics.port", 9108, "cart-pole"),
+        ("labeling.host", "127.0.0.2", "cart-pole"),
+        ("labeling.port", 8766, "cart-pole"),
+        ("supervision.stuck_s", 60.0, "cart-pole"),
+        ("labeling.overlap", 2, "labeling.overlap 2"),
+        ("loop.checkpoint_steps", 500, "loop.checkpoint_steps 500"),
+        ("ppo.target_kl", 0.1, "ppo.target_kl 0.1"),
+    ],
+)
+def test_where_a_run_is_served_does_not_make_it_another_experiment(
+    finished_run: RunFolder, tmp_path: Path, setting: str, value: object, group: str
+):
+    config = replaced(finished_run.config, setting, value)
+    assert _group_names([finished_run, RunFolder.create(tmp_path / "other", config)])[1] == group
 
 
 @pytest.mark.parametrize(
