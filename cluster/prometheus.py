@@ -75,7 +75,9 @@ FAMILIES = (
     Family("labels", "twoclips_labels", "gauge", "Labels that count now"),
     Family("labels_due", "twoclips_labels_due", "gauge", "Labels that the schedule wants by now"),
     Family("queries_open", "twoclips_queries_open", "gauge", "Queries that lack an answer"),
-    Family("query_age_versions", "twoclips_query_age_versions", "gauge", "Their mean age in reward versions"),
+    Family(
+        "query_age_versions", "twoclips_query_age_versions", "gauge", "Mean age of those that wait, in reward versions"
+    ),
     Family("queries_withdrawn", "twoclips_queries_withdrawn_total", "counter", "Queries withdrawn as stale"),
     # the reward model
     Family("reward_version", "twoclips_reward_version", "gauge", "Newest snapshot that the learner uses"),

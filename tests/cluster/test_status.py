@@ -49,6 +49,14 @@ def test_a_living_run(finished_run: RunFolder, tmp_path: Path):
     assert "true return" not in rows, "it has not got one yet"
 
 
+def test_a_query_in_somebodys_hands_is_not_said_to_wait(finished_run: RunFolder, tmp_path: Path):
+    metrics = {"agent_steps": 400, "queries_open": 5.0, "query_age_versions": 2.0}
+    rows = dict(table_rows(read_status(told(finished_run, tmp_path / "run", metrics=metrics))))
+    assert rows["queries without an answer"] == "5"
+    assert rows["age of those that wait, in reward versions"] == "2.0"
+    assert "queries waiting" not in rows
+
+
 def test_a_finished_run(finished_run: RunFolder):
     status = read_status(finished_run)
     assert (status["state"], status["process_id"], status["memory_bytes"]) == ("finished", None, None)
