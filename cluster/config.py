@@ -222,7 +222,7 @@ def validate(config: RunConfig, task: Task) -> None:
         (
             not config.address or bool(config.redis) or not config.uses_labels,
             "--address needs --redis: a run on a cluster cannot keep its labels on a socket of this machine; give the "
-            "URL of a Redis server that every node reaches",
+            "URL of a Redis server that this node reaches, and the one of loop.reward_node",
         ),
         (
             not config.address.startswith("ray://"),

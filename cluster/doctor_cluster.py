@@ -32,13 +32,14 @@ _PACKAGES = ("actors", "cluster", "labeling", "learners", "reward_service")
 @dataclass(frozen=True)
 class Answer:
     """What a node says of itself. ahead_s: its clock against ours, of which error_s may be the way there and back.
-    redis: why it cannot use the run's Redis, "" where it can or was not asked."""
+    redis: why it cannot use the run's Redis, "" where it can or was not asked. is_here: it is the node that asks."""
 
     node: str
     versions: dict[str, str]
     ahead_s: float
     error_s: float
     redis: str
+    is_here: bool
 
 
 def examine_cluster(address: str, workers: int, gpus: int, redis_url: str) -> list[Check]:
@@ -58,7 +59,7 @@ def examine_cluster(address: str, workers: int, gpus: int, redis_url: str) -> li
         ray.shutdown()
     checks = [Check("nodes", "ok", f"{len(nodes)} alive"), *silent, same_versions(answers), clocks(answers)]
     checks += [enough("CPU", has.get("CPU", 0), workers), enough("GPU", has.get("GPU", 0), gpus)]
-    return checks + ([keeps_labels(redis_url), reached_by_all(answers)] if redis_url else [])
+    return checks + ([keeps_labels(redis_url), reached(answers)] if redis_url else [])
 
 
 def _knock(address: str) -> None:
@@ -71,6 +72,7 @@ def _knock(address: str) -> None:
 def _ask(nodes: list[dict[str, Any]], redis_url: str) -> tuple[list[Answer], list[Check]]:
     """Answers of the nodes, and a failed check for each that gives none within ANSWER_TIMEOUT_S."""
     task = ray.remote(num_cpus=0, max_retries=0)(probe)
+    here = ray.get_runtime_context().get_node_id()
     answers: list[Answer] = []
     silent: list[Check] = []
     for node in nodes:
@@ -84,7 +86,7 @@ def _ask(nodes: list[dict[str, Any]], redis_url: str) -> tuple[list[Answer], lis
                 task.options(scheduling_strategy=there).remote(redis_url), timeout=ANSWER_TIMEOUT_S
             )
             error_s = (time.time() - begin_s) / 2
-            answers.append(Answer(name, versions, at_s - begin_s - error_s, error_s, reason))
+            answers.append(Answer(name, versions, at_s - begin_s - error_s, error_s, reason, node["NodeID"] == here))
         except RayError as error:  # GetTimeoutError is one of them
             reason = str(error).strip().splitlines()[-1]
             silent.append(
@@ -168,10 +170,14 @@ def keeps_labels(redis_url: str) -> Check:
     return Check("redis", "ok", "append-only file on, evicts nothing")
 
 
-def reached_by_all(answers: list[Answer]) -> Check:
-    """The reward service and the query actor may run on any node."""
-    reasons = Counter(answer.redis for answer in answers if answer.redis)
-    if not reasons:
+def reached(answers: list[Answer]) -> Check:
+    """The driver, the labeling beside it and the reward service use Redis; rollout workers, anywhere, do not."""
+    without = [answer for answer in answers if answer.redis]
+    if not without:
         return Check("redis reached", "ok", f"from {len(answers)} nodes")
-    nodes = ", ".join(answer.node for answer in answers if answer.redis)
-    return Check("redis reached", "fail", f"not from {nodes}: {reasons.most_common(1)[0][0]}", "open its port to them")
+    reason = Counter(answer.redis for answer in without).most_common(1)[0][0]
+    detail = f"not from {', '.join(answer.node for answer in without)}: {reason}"
+    if any(answer.is_here for answer in without):
+        return Check("redis reached", "fail", detail, "open its port to the node on which the run is started")
+    remedy = "rollout workers need none; open its port to a node that loop.reward_node names"
+    return Check("redis reached", "warn", detail, remedy)

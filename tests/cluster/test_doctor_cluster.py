@@ -13,12 +13,12 @@ from cluster.doctor_cluster import (
     examine_cluster,
     keeps_labels,
     probe,
-    reached_by_all,
+    reached,
     same_versions,
     versions,
 )
 
-FINE = Answer("10.0.0.2", versions(), ahead_s=0.1, error_s=0.05, redis="")
+FINE = Answer("10.0.0.2", versions(), ahead_s=0.1, error_s=0.05, redis="", is_here=True)
 
 
 def test_a_node_with_other_code_fails_by_name():
@@ -44,10 +44,15 @@ def test_what_is_missing_is_told_in_numbers():
     assert enough("GPU", 0, 0).status == "ok"
 
 
-def test_a_node_that_does_not_reach_redis_fails_by_name():
-    assert reached_by_all([FINE]).status == "ok"
-    check = reached_by_all([FINE, replace(FINE, node="10.0.0.3", redis="Redis cannot be reached")])
-    assert (check.status, check.detail) == ("fail", "not from 10.0.0.3: Redis cannot be reached")
+def test_a_node_that_does_not_reach_redis_is_told_by_name_and_fails_only_where_a_run_is_started():
+    assert reached([FINE]).status == "ok"
+    away = replace(FINE, node="10.0.0.3", redis="Redis cannot be reached", is_here=False)
+    check = reached([FINE, away])
+    assert (check.status, check.detail) == ("warn", "not from 10.0.0.3: Redis cannot be reached")
+    assert "loop.reward_node" in check.remedy
+    check = reached([replace(FINE, redis="Redis cannot be reached"), away])
+    assert (check.status, check.detail) == ("fail", "not from 10.0.0.2, 10.0.0.3: Redis cannot be reached")
+    assert "on which the run is started" in check.remedy
 
 
 @pytest.mark.redis
