@@ -135,7 +135,7 @@ def evaluate(
     no_video: Annotated[bool, typer.Option("--no-video", help="Draw nothing.")] = False,
     strip: Annotated[Path | None, typer.Option(help="A PNG of eight frames of the video, 0.9 s of it.")] = None,
     strip_from: Annotated[float, typer.Option(metavar="S", help="Second of the video where the strip begins.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes.")] = 1,
     json_: Json = False,
 ) -> None:
     """True and standard return of the trained policy, acting without noise; and a video of an episode.

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cluster.writing import writing
 from reward_service.comparison_rows import ComparisonsError, Row, arrays, json_line, json_record, row_of, scalars
 
 FORMATS = ("jsonl", "parquet")
@@ -23,7 +24,7 @@ _BATCH = 256
 
 
 def write_rows(out: Path, form: str, rows: Iterable[Row]) -> int:
-    """Write the file whole or not at all; the number of rows."""
+    """Write the file whole or not at all; the number of rows. Raises WritingError."""
     count = 0
 
     def counted() -> Iterator[Row]:
@@ -34,13 +35,10 @@ def write_rows(out: Path, form: str, rows: Iterable[Row]) -> int:
 
     temporary = out.with_name(out.name + ".tmp")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        (_write_jsonl if form == "jsonl" else _write_parquet)(temporary, counted())
-        temporary.replace(out)
-    except OSError as error:
-        raise ComparisonsError(
-            f"cannot write {out} ({error.strerror or error}); free some space or name another file with --out"
-        ) from error
+        with writing(out, "--out"):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            (_write_jsonl if form == "jsonl" else _write_parquet)(temporary, counted())
+            temporary.replace(out)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

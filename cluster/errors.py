@@ -34,6 +34,7 @@ _FAILURES = {
     "RewardTrainingError",
     "SnapshotError",
     "StoreError",
+    "WritingError",
 }
 
 

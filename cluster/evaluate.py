@@ -20,8 +20,9 @@ from actors.tasks import Task
 from cluster.config import ConfigError
 from cluster.evaluate_games import play_games
 from cluster.run_folder import RunFolder
-from cluster.strip import write_strip
-from cluster.video import Recording, write_video
+from cluster.strip import SPAN_S, write_strip
+from cluster.video import MAX_VIDEO_S, Recording, write_video
+from cluster.writing import check_place
 from learners.checkpoint import CheckpointError, load_checkpoint
 
 Array = np.ndarray
@@ -37,14 +38,23 @@ def evaluate(
     strip: Path | None = None,
     strip_from_s: float = 0.0,
 ) -> dict[str, Any]:
-    """What `evaluate --json` prints, and `video_problem`: "" or why there is no video. Raises CheckpointError."""
+    """What `evaluate --json` prints: `video_problem` and `strip_problem` are "" or why there is none. Raises
+    ConfigError, CheckpointError, WritingError."""
     if episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, got {episodes}")
     if strip is not None and video is None:
         raise ConfigError("--strip is cut from the video; leave --no-video out")
+    latest_s = MAX_VIDEO_S - SPAN_S
+    if strip is not None and not 0 <= strip_from_s <= latest_s:
+        raise ConfigError(
+            f"--strip-from must be from 0 to {latest_s:g}, got {strip_from_s:g}: a video has {MAX_VIDEO_S:g} s at most"
+        )
     torch.set_num_threads(1)
     task = folder.config.make_task()
     step, policy = load_policy(folder, task)
+    for path, option in ((video, "--video"), (strip, "--strip")):
+        if path is not None:
+            check_place(path, option)  # before all is played
     if task.atari_rom is not None:
         games = play_games(task, policy, episodes, seed)
         true_returns, standard_returns, judged = games.true_returns, games.scores, games.judged
@@ -52,11 +62,11 @@ def evaluate(
     else:
         true_returns, fixed, judged = true_episodes(task, policy, episodes, seed)
         standard_returns, standard = standard_episodes(task, policy, episodes, seed)
-    problem = ""
+    problem = strip_problem = ""
     if video is not None:
         problem = write_video(task, fixed if fixed.states.shape[1] else standard, video)
-        if strip is not None and not problem:
-            write_strip(video, strip, strip_from_s)
+        if strip is not None:
+            strip_problem = "there is no video" if problem else write_strip(video, strip, strip_from_s)
     return {
         "task": task.name,
         "run": str(folder.path),
@@ -68,8 +78,9 @@ def evaluate(
         "standard_return_std": float(standard_returns.std()),
         "judged": {name: {"mean": float(values.mean()), "std": float(values.std())} for name, values in judged.items()},
         "video": str(video) if video is not None and not problem else None,
-        "strip": str(strip) if strip is not None and not problem else None,
+        "strip": str(strip) if strip is not None and not strip_problem else None,
         "video_problem": problem,
+        "strip_problem": strip_problem,
     }
 
 
@@ -88,6 +99,8 @@ def evaluation_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"strip            {found['strip']}")
     if found["video_problem"]:
         lines.append(f"no video: {found['video_problem']}")
+    if found["strip_problem"]:
+        lines.append(f"no strip: {found['strip_problem']}")
     return lines
 
 

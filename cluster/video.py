@@ -24,6 +24,7 @@ from actors.atari import AtariSimulator, rom_path
 from actors.mujoco import load_model
 from actors.replay import HEADLESS, played
 from actors.tasks import Task, make_task
+from cluster.writing import writing
 from labeling.scenes import AZIMUTH_DEG, CAMERAS, FIXED_CAMERAS
 
 Array = np.ndarray
@@ -46,7 +47,8 @@ class Recording:
 
 
 def write_video(task: Task, recording: Recording, path: Path) -> str:
-    """Draw the episode, its first MAX_VIDEO_S at most; "" or one reason why that is impossible here."""
+    """Draw the episode, its first MAX_VIDEO_S at most; "" or one reason why that is impossible here. Raises
+    WritingError."""
     reasons: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recording.npz"
@@ -55,8 +57,9 @@ def write_video(task: Task, recording: Recording, path: Path) -> str:
         for platform in _PLATFORMS:
             reason = _draw_apart(task, file, drawn, platform)
             if not reason:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(drawn, path)
+                with writing(path, "--video"):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(drawn, path)
                 return ""
             reasons.append(reason)
     return _explained(reasons[0])

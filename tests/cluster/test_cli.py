@@ -118,6 +118,12 @@ def test_a_folder_without_a_run_is_named(twoclips: Call, tmp_path: Path, command
     assert "holds no run" in ends_with_one_sentence(twoclips(command, "elsewhere"), 2)
 
 
+def test_a_seed_below_zero_is_bad_usage(twoclips: Call, finished_run: RunFolder):
+    done = twoclips("evaluate", finished_run.path, "--seed", "-1", "--no-video")
+    assert done.code == 2
+    assert "--seed" in done.stderr
+
+
 def test_an_unknown_option_is_bad_usage(twoclips: Call):
     assert twoclips("status", "--nonsense").code == 2
 

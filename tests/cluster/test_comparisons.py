@@ -20,6 +20,7 @@ from cluster.comparisons import check_rows, export_run, import_comparisons, impo
 from cluster.config import ConfigError
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
+from cluster.writing import WritingError
 from labeling.queue import QueryQueue
 from reward_service.codec import encode_clip
 from reward_service.comparison_rows import ComparisonsError, Row, rows_of
@@ -268,5 +269,5 @@ def test_a_file_with_values_that_are_not_finite_is_refused_whole(tmp_path: Path,
 def test_a_file_that_cannot_be_written_leaves_nothing(database: ComparisonDatabase, tmp_path: Path):
     fill(database)
     (tmp_path / "taken").write_text("")
-    with pytest.raises(ComparisonsError, match="cannot write"):
+    with pytest.raises(WritingError, match="cannot write"):
         write_rows(tmp_path / "taken" / "rows.jsonl", "jsonl", rows_of(database))

@@ -15,10 +15,11 @@ from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
 from cluster import video
 from cluster.config import ConfigError
-from cluster.evaluate import evaluate, load_policy, standard_episodes, true_episodes
+from cluster.evaluate import evaluate, evaluation_lines, load_policy, standard_episodes, true_episodes
 from cluster.run_folder import RunFolder
 from cluster.strip import write_strip
 from cluster.video import Recording, write_video
+from cluster.writing import WritingError
 from learners.checkpoint import CheckpointError
 
 
@@ -121,17 +122,51 @@ def test_a_strip_is_eight_frames_of_the_video_side_by_side(tmp_path: Path):
     for index in range(60):
         writer.send(np.full((40, 400, 3), 20 + 2 * index, np.uint8))
     writer.close()
-    write_strip(video, strip, from_s=0.5)
+    assert write_strip(video, strip, from_s=0.5) == ""
     picture = imread(strip)[:, :, :3].reshape(40, 8, 190, 3) * 255
     frames = np.round(15 + np.linspace(0, 27, 8))
     np.testing.assert_allclose(picture.mean(axis=(0, 2, 3)), 20 + 2 * frames, atol=4)
-    with pytest.raises(ConfigError, match="earlier --strip-from"):
-        write_strip(video, strip, from_s=1.5)
+    assert "earlier --strip-from" in write_strip(video, strip, from_s=1.5)
 
 
 def test_a_strip_without_video_is_refused(finished_run: RunFolder, tmp_path: Path):
     with pytest.raises(ConfigError, match="leave --no-video out"):
         evaluate(finished_run, 1, 1, None, tmp_path / "strip.png")
+
+
+def nobody_plays(*_: object) -> None:
+    raise AssertionError("it should have been refused before anything was played")
+
+
+@pytest.mark.parametrize("from_s", [-0.1, 14.2, 30.0])
+def test_a_strip_from_where_no_video_reaches_is_refused_before_anything_is_played(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_s: float
+):
+    monkeypatch.setattr("cluster.evaluate.true_episodes", nobody_plays)
+    with pytest.raises(ConfigError, match=r"--strip-from must be from 0 to 14\.1"):
+        evaluate(finished_run, 1, 1, tmp_path / "episode.mp4", tmp_path / "strip.png", from_s)
+
+
+@pytest.mark.parametrize("option", ["--video", "--strip"])
+def test_a_place_that_takes_no_file_is_named_before_anything_is_played(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+):
+    monkeypatch.setattr("cluster.evaluate.true_episodes", nobody_plays)
+    (tmp_path / "taken").write_text("")
+    files = {"--video": tmp_path / "episode.mp4", "--strip": tmp_path / "strip.png"}
+    files[option] = tmp_path / "taken" / "file"
+    with pytest.raises(WritingError, match=f"cannot write .*taken/file .* another file with {option}"):
+        evaluate(finished_run, 1, 1, files["--video"], files["--strip"])
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_video_too_short_for_the_strip_costs_no_return(finished_run: RunFolder, tmp_path: Path):
+    """A pole that falls within 10 s: that is known once it has been played."""
+    found = evaluate(finished_run, 1, 1, tmp_path / "episode.mp4", tmp_path / "strip.png", 12.0)
+    assert np.isfinite(found["true_return_mean"])
+    assert found["video"] == str(tmp_path / "episode.mp4")
+    assert found["strip"] is None
+    assert evaluation_lines(found)[-1].startswith("no strip: the video has no 0.9 s from 12 s on")
 
 
 def test_the_judge_of_a_task_is_reported(tmp_path: Path):

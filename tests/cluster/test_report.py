@@ -14,6 +14,7 @@ from cluster.charts import Chart, Curves, Line, Panel, draw, legend, mean_over_s
 from cluster.report import _group_names, write_report
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.settings import replaced
+from cluster.writing import WritingError
 
 PNG = b"\x89PNG"
 
@@ -94,6 +95,14 @@ def test_where_a_run_is_served_does_not_make_it_another_experiment(
 )
 def test_survives_runs_that_measured_little(finished_run: RunFolder, tmp_path: Path, rows: list[dict[str, object]]):
     assert "<html" in write_report([copy_of(finished_run, tmp_path / "run", rows)]).read_text()
+
+
+def test_a_page_that_cannot_be_written_is_told_with_the_option_for_another(baseline_run: RunFolder, tmp_path: Path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(
+        WritingError, match=r"cannot write .*taken/seeds.html .* another file with `twoclips report --out`"
+    ):
+        write_report([baseline_run], tmp_path / "taken" / "seeds.html")
 
 
 def test_without_a_run_it_says_what_it_needs():
