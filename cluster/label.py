@@ -14,6 +14,7 @@ from actors.replay import drawing_problem
 from cluster.label_server import LabelServer, LabelServerError, Served, announced
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder
+from cluster.run_status import run_process
 from labeling.labelers import LabelerPool, Role
 from reward_service.client import check_writable, connect
 
@@ -63,7 +64,6 @@ def serve_labeling(folder: RunFolder, port: int | None = None) -> Generator[Serv
         raise LabelServerError(problem)
     with ExitStack() as stack:
         url = config.redis or running_url(folder.path)
-        at_work = bool(url)
         if not url:
             url = stack.enter_context(PrivateRedis(folder.path))
         client = connect(url)
@@ -74,9 +74,12 @@ def serve_labeling(folder: RunFolder, port: int | None = None) -> Generator[Serv
             return
         settings = config.labeling if port is None else dataclasses.replace(config.labeling, port=port)
         server = LabelServer(Served(config.task, url, folder.run_id), folder.path, settings)
-        explanation = "Ctrl-C stops the pages; every answer is stored" + (
-            "" if at_work else ". The run is not at work: what is asked was asked before it stopped"
-        )
+        explanation = "Ctrl-C stops the pages; every answer is stored"
+        if run_process(folder) is None:
+            explanation += (
+                ". The run is not at work on this machine: unless it is elsewhere, what is asked was asked before it "
+                "stopped"
+            )
         yield Serving(stack.enter_context(server), url, folder.run_id, True, explanation)
 
 
