@@ -111,8 +111,8 @@ def attach(folder: RunFolder) -> str:
 
 
 def stop(folder: RunFolder, timeout_s: float = STOP_TIMEOUT_S) -> str:
-    """Have a run write a checkpoint and end, as Ctrl-C does; how to go on. Raises JobError where it is not at work here
-    or does not end."""
+    """Have a run write a checkpoint and end, as Ctrl-C does; how to go on. Raises JobError where it is not at work
+    here, does not end, or ends without that checkpoint."""
     keeper, driver = keeper_process(folder.path), run_process(folder)
     process = keeper or driver  # the keeper tells its driver, and ends with it
     if process is None:
@@ -128,9 +128,18 @@ def stop(folder: RunFolder, timeout_s: float = STOP_TIMEOUT_S) -> str:
             f"the run has not ended in {timeout_s:.0f} s: look into {folder.path / LOG_NAME}, and end it with "
             f"`kill -9 {(driver or process).pid}`; the newest checkpoint and every label stay"
         ) from None
-    if read_status(folder)["state"] == "finished":
+    status = read_status(folder)
+    if status["state"] == "finished":
         return "the run is finished"
-    return f"stopped; go on with `twoclips train {folder.config.task} --run {folder.path} --resume`"
+    go_on = f"go on with `twoclips train {folder.config.task} --run {folder.path} --resume`"
+    steps = status["metrics"].get("agent_steps") or 0
+    saved = max((int(name.split("-")[1]) for name in status["checkpoints"]), default=0)
+    if saved < steps:
+        said = f", saying {_last_line(folder)!r}" if keeper else ""
+        raise JobError(
+            f"the run ended at {steps:,} agent steps{said}, and its newest checkpoint is of {saved:,}; {go_on}"
+        )
+    return f"stopped; {go_on}"
 
 
 def _ended(status: dict[str, Any]) -> str:

@@ -53,6 +53,17 @@ def test_it_goes_on_by_itself_is_seen_and_stopped_and_can_go_on(folder: RunFolde
     assert "stopping: writing a checkpoint" in (folder.path / "train.log").read_text()
 
 
+def test_one_whose_last_checkpoint_fails_is_not_said_to_be_stopped_well(folder: RunFolder) -> None:
+    folder.checkpoints.rmdir()
+    folder.checkpoints.write_text("in the way")
+    detach(folder, resume=False)
+    wait_until(lambda: bool(read_status(folder)["metrics"].get("agent_steps")))
+    with pytest.raises(
+        JobError, match=r"ended at [\d,]+ agent steps, saying .*checkpoint.*, and its newest checkpoint is of 0"
+    ):
+        stop(folder)
+
+
 def test_one_that_ends_at_its_start_says_why(folder: RunFolder) -> None:
     (folder.path / "config.toml").write_text("steps = 3")
     with pytest.raises(JobError, match="is not a run's configuration"):
