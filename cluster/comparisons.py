@@ -1,6 +1,7 @@
 """Comparisons out of a run and into one: export writes its whole log to a file, import reads such a file.
 
-What an import cannot keep is where in the old log a row stood, and how its query was chosen.
+What an import cannot keep is where in the old log a row stood, how its query was chosen, how its clips are played
+again, and their late returns, by which the short-sighted judge.
 """
 
 from __future__ import annotations

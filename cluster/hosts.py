@@ -64,7 +64,7 @@ class Seat:
 class ServiceHost:
     """Runs one service's `step` on a thread of its own, from `begin` on for ever, using at most `share` of one core.
 
-    A lost connection to Redis is waited out and counted; any other error ends the loop and is reported by `status`.
+    A lost connection to Redis is waited out; any other error ends the loop and is reported by `status`.
     A step that had nothing to do (`waiting`) is followed by a short sleep.
     """
 
@@ -81,7 +81,6 @@ class ServiceHost:
         self._stop = threading.Event()
         self._metrics: dict[str, float] = {}
         self._failure = ""
-        self._disconnects = 0
         self._clock: int | None = None  # of the loop's processor time; not every system has one
         # Rounds of the loop, those included in which it rested, or waited for Redis or the beginning; rollouts taken in
         self._done = 0
@@ -99,7 +98,6 @@ class ServiceHost:
                 with self._lock:
                     self._metrics = self._service.step()
             except (redis.ConnectionError, redis.TimeoutError):
-                self._disconnects += 1
                 self._stop.wait(0.5)
             except DeviceMemoryError as error:
                 self._failure = str(error)
@@ -146,7 +144,6 @@ class ServiceHost:
         return {
             "metrics": self._metrics,
             "failure": self._failure,
-            "disconnects": self._disconnects,
             "done": self._done + int(self._used_s()),
             "process": (process_space(), os.getpid()),
         }

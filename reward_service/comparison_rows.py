@@ -3,8 +3,8 @@ too), with both its clips:
 
     label_id, query_id, labeler, answer ("left", "right", "tie", "incomparable"; null: a retraction), retracts,
     answered_at_s, surplus, evidence (JSON, or ""), gold (the side known to be better, or ""), and for each side
-    (left_..., right_...) clip_id, policy_version, true_return, observations [L, O], actions [L] or [L, A],
-    states [L, S]
+    (left_..., right_...) clip_id, policy_version, true_return, observations [L, O] (of pictures [K-1+L, H, W] bytes),
+    actions [L] or [L, A], states [L, S]
 
 As JSONL: one object a line, arrays as nested lists, their types in `dtypes`. Numbers are written exactly: what is read
 is what was written.
