@@ -41,7 +41,7 @@ from cluster.config import RunConfig
 from learners.relabel import Relabeler
 from reward_service.ensemble import RewardEnsemble
 from reward_service.fitting import EnsembleFit
-from reward_service.snapshot import SnapshotReader
+from reward_service.snapshot import NothingPublished, SnapshotReader
 
 ROUNDS = 3
 COMPARISONS = 64
@@ -201,17 +201,9 @@ def predicting(ensemble: RewardEnsemble, rollouts: list[Rollout], work: Work, ce
     return Stage("reward_prediction", rate, unit, limit, rate / limit, limited_by)
 
 
-class _NothingPublished:
-    def snapshot_version(self) -> int:
-        return 0
-
-    def get_snapshot(self) -> None:
-        return None
-
-
 def relabelling(ensemble: RewardEnsemble, task: Task, rollout: Rollout, work: Work, ceilings: Work) -> Stage:
     """Of one worker's rollout, which is brought to the device for it."""
-    relabeler = Relabeler(SnapshotReader(_NothingPublished(), ensemble), task.action)
+    relabeler = Relabeler(SnapshotReader(NothingPublished(), ensemble), task.action)
     relabeler.relabel(rollout)
     rate = rollout.num_steps / median(seconds(lambda: relabeler.relabel(rollout)) for _ in range(5 * ROUNDS))
     limit, limited_by = work.limit(ceilings)

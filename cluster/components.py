@@ -140,7 +140,7 @@ def build_reward_service(spec: RunSpec) -> RewardService:
     trainer = RewardTrainer(
         reward, database, task.observation_shape, task.action, task.preset.clip_steps, pick_device(config)
     )
-    newest = database.get_snapshot()
+    newest = database.snapshots.get()
     if newest is not None:
         trainer.adopt(RewardSnapshot.from_bytes(newest[1]))
     return RewardService(trainer, spec)
@@ -176,7 +176,7 @@ def build_reader(spec: RunSpec, database: ComparisonDatabase, device: str | torc
     ensemble = RewardEnsemble(
         reward.networks, spec.task.observation_shape, spec.task.action, reward_std=reward.reward_std
     )
-    return SnapshotReader(database, ensemble.to(device).eval())
+    return SnapshotReader(database.snapshots, ensemble.to(device).eval())
 
 
 def build_relabeler(spec: RunSpec, database: ComparisonDatabase) -> Relabeler:

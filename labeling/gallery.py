@@ -44,8 +44,8 @@ class Gallery:
     def newest_rewards(self) -> NumpyRewards | None:
         """The newest reward model; None before there is one that can be read."""
         with self._lock:
-            if self._database.snapshot_version() > self._version:
-                newest = self._database.get_snapshot()
+            if self._database.snapshots.version() > self._version:
+                newest = self._database.snapshots.get()
                 if newest is not None:
                     self._version = newest[0]
                     self._rewards = _read(newest[1])

@@ -56,12 +56,10 @@ from reward_service.client import DatabaseError, check_writable, connect
 from reward_service.codec import decode_clip, encode_clip
 from reward_service.comparisons import Answer, Comparison, Label, Query, Retraction
 from reward_service.golds import Golds, Marks
-from reward_service.keys import checked_id, load_script, run_prefix, text
+from reward_service.keys import START, checked_id, load_script, run_prefix, text
+from reward_service.snapshot_store import SnapshotStore
 
 __all__ = ["START", "ComparisonDatabase", "DatabaseError", "check_writable", "connect"]
-
-START = "0-0"
-"""The cursor before the first label."""
 
 _LUA = Path(__file__).parent
 _UNBOUNDED = 1 << 52
@@ -78,11 +76,11 @@ class ComparisonDatabase:
         self.run_id = run_id
         self.prefix = run_prefix(run_id)
         self.clip_budget_bytes = clip_budget_bytes
+        self.snapshots = SnapshotStore(client, self.prefix)
         self._golds = Golds(client, self.prefix)
         self._put_clip = load_script(client, _LUA / "put_clip.lua")
         self._offer = load_script(client, _LUA / "offer.lua")
         self._import_label = load_script(client, _LUA / "import_label.lua")
-        self._put_snapshot = load_script(client, _LUA / "put_snapshot.lua")
         self._set_status = load_script(client, _LUA / "set_status.lua")
 
     # ---- clips
@@ -261,21 +259,6 @@ class ComparisonDatabase:
 
     def _counter(self, name: str) -> int:
         return int(self._redis.hget(f"{self.prefix}counters", name) or 0)
-
-    # ---- snapshots
-
-    def put_snapshot(self, version: int, payload: bytes, cursor: str = START) -> bool:
-        """Publishes a snapshot of the reward model, fitted to the log up to `cursor`; False, and nothing changed,
-        unless it is newer than the last."""
-        return self._put_snapshot([self.prefix], [version, payload, cursor]) == 1
-
-    def snapshot_version(self) -> int:
-        """Version of the newest snapshot; 0 when there is none. Cheap: ask before get_snapshot."""
-        return int(self._redis.hget(f"{self.prefix}snapshot", "version") or 0)
-
-    def get_snapshot(self) -> tuple[int, bytes] | None:
-        version, payload = self._redis.hmget(f"{self.prefix}snapshot", ["version", "payload"])
-        return None if version is None else (int(version), bytes(payload))
 
     # ---- statuses
 

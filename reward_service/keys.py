@@ -12,6 +12,9 @@ from typing import Any
 import redis
 from redis.commands.core import Script
 
+START = "0-0"
+"""The cursor in the log before the first label."""
+
 _ID = re.compile(r"[A-Za-z0-9_.:@+-]{1,128}")
 _PRELUDE = Path(__file__).with_name("common.lua")
 

@@ -22,11 +22,21 @@ from reward_service.snapshot_header import SnapshotError, SnapshotHeader, damage
 
 
 class SnapshotSource(Protocol):
-    """The two calls of the comparison database that a reader needs."""
+    """The two calls of a run's SnapshotStore that a reader needs."""
 
-    def snapshot_version(self) -> int: ...
+    def version(self) -> int: ...
 
-    def get_snapshot(self) -> tuple[int, bytes] | None: ...
+    def get(self) -> tuple[int, bytes] | None: ...
+
+
+class NothingPublished:
+    """A source before its first snapshot, for whoever has no run."""
+
+    def version(self) -> int:
+        return 0
+
+    def get(self) -> None:
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +110,8 @@ class RewardSnapshot(SnapshotHeader):
 class SnapshotReader:
     """Keeps one ensemble at the newest published version. Used by the learner and by the query actor."""
 
-    def __init__(self, database: SnapshotSource, ensemble: RewardEnsemble) -> None:
-        self._database = database
+    def __init__(self, published: SnapshotSource, ensemble: RewardEnsemble) -> None:
+        self._published = published
         self.ensemble = ensemble
         self.version = 0
         self.num_labels = 0
@@ -113,9 +123,9 @@ class SnapshotReader:
         Costs one small read when nothing changed. With no snapshot published yet it returns False at once and
         the ensemble stays as it was built (version 0): the caller decides what an unfitted reward is worth.
         """
-        if self._database.snapshot_version() <= self.version:
+        if self._published.version() <= self.version:
             return False
-        newest = self._database.get_snapshot()
+        newest = self._published.get()
         if newest is None or newest[0] <= self.version:
             return False
         snapshot = RewardSnapshot.from_bytes(newest[1])

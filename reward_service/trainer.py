@@ -29,12 +29,19 @@ from reward_service.reliability import STATUS, Evidence, PoolReliability, estima
 from reward_service.snapshot import RewardSnapshot
 
 
+class Publisher(Protocol):
+    """The calls of SnapshotStore that the trainer needs."""
+
+    def put(self, version: int, payload: bytes, cursor: str = ...) -> bool: ...
+
+    def version(self) -> int: ...
+
+
 class RewardDatabase(ComparisonLog, Protocol):
-    """The calls of ComparisonDatabase that the trainer needs."""
+    """What the trainer needs of ComparisonDatabase."""
 
-    def put_snapshot(self, version: int, payload: bytes, cursor: str = ...) -> bool: ...
-
-    def snapshot_version(self) -> int: ...
+    @property
+    def snapshots(self) -> Publisher: ...
 
     def set_status(self, component: str, status: dict[str, Any]) -> None: ...
 
@@ -220,11 +227,11 @@ class RewardTrainer:
         if self.reliability.labelers:
             self._database.set_status(STATUS, self.reliability.status())
         self.normalisation.of_outputs(self.dataset)
-        for version in (self.version + 1, self._database.snapshot_version() + 1):
+        for version in (self.version + 1, self._database.snapshots.version() + 1):
             metrics = self._metrics(waiting=False) | {"reward_version": float(version)}
             made_of = len(self.dataset), metrics, self.recent.count, self._split
             snapshot = RewardSnapshot.capture(self.ensemble, version, *made_of)
-            if self._database.put_snapshot(version, snapshot.to_bytes(), self._feed.cursor):
+            if self._database.snapshots.put(version, snapshot.to_bytes(), self._feed.cursor):
                 self.version = version
                 self._feed.unpublished = 0
                 self._published_at = self.fit.gradient_steps

@@ -131,9 +131,9 @@ def test_a_killed_reward_service_comes_back_and_publishes_on(tmp_path: Path) -> 
                 process_of(folder, part).kill()
             wait_until(lambda: folder.read_metrics()[-1]["services_restarted"] >= 2, 90)
             with open_database(folder.path) as database:
-                before = database.snapshot_version()
-                wait_until(lambda: database.snapshot_version() > before, 90)
-                published.append(database.snapshot_version())
+                before = database.snapshots.version()
+                wait_until(lambda: database.snapshots.version() > before, 90)
+                published.append(database.snapshots.version())
         finally:
             press_ctrl_c()
 

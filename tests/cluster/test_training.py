@@ -93,7 +93,7 @@ def test_a_reward_service_that_starts_anew_goes_on_counting_what_the_one_before_
     folder = RunFolder.open(tmp_path / "run")
     with open_database(folder.path) as database:
         spec = RunSpec(folder.config, folder.config.make_task(), running_url(folder.path), database.run_id)
-        newest = database.get_snapshot()
+        newest = database.snapshots.get()
         recent = build_reward_service(spec).state_dict()["recent"]
     assert newest is not None
     assert recent["count"] == RewardSnapshot.from_bytes(newest[1]).num_observed

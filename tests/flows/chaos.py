@@ -189,7 +189,7 @@ def send(process: psutil.Process, number: signal.Signals, lasts_s: float = LASTS
 
 
 def _fitted_labels(database: ComparisonDatabase) -> int:
-    newest = database.get_snapshot()
+    newest = database.snapshots.get()
     return RewardSnapshot.from_bytes(newest[1]).num_labels if newest else 0
 
 

@@ -49,8 +49,8 @@ def _watch(database: ComparisonDatabase, seen: list[tuple[float, int]], stop: th
     """When each snapshot was there, and how many labels it was fitted to."""
     version = 0
     while not stop.wait(0.02):
-        if database.snapshot_version() > version:
-            now_s, newest = time.monotonic(), database.get_snapshot()
+        if database.snapshots.version() > version:
+            now_s, newest = time.monotonic(), database.snapshots.get()
             assert newest is not None
             version = newest[0]
             seen.append((now_s, RewardSnapshot.from_bytes(newest[1]).num_labels))

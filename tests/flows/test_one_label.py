@@ -63,10 +63,10 @@ def test_a_label_from_the_key_press_to_the_reward_weights(database: ComparisonDa
     while metrics["gradient_steps"] < 200 and not metrics["waiting"]:
         metrics = trainer.step()
     assert metrics["num_labels"] == 1
-    assert database.snapshot_version() == trainer.version >= 1
+    assert database.snapshots.version() == trainer.version >= 1
 
     # 4. Whoever scores sees the newer version at the next look, and pays the better clip more.
-    reader = SnapshotReader(database, RewardEnsemble(EnsembleConfig(members=2, hidden=(8,)), (1,), ACTION))
+    reader = SnapshotReader(database.snapshots, RewardEnsemble(EnsembleConfig(members=2, hidden=(8,)), (1,), ACTION))
     assert reader.refresh()
     assert reader.version == trainer.version
     assert not reader.refresh()

@@ -42,15 +42,15 @@ class Counter(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 class OneSnapshot:
-    """A database that holds one snapshot."""
+    """Where one snapshot is published."""
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
 
-    def snapshot_version(self) -> int:
+    def version(self) -> int:
         return 7
 
-    def get_snapshot(self) -> tuple[int, bytes]:
+    def get(self) -> tuple[int, bytes]:
         return 7, self._payload
 
 

@@ -215,7 +215,7 @@ def test_the_time_from_answer_to_snapshot(admin: TestClient, database: Compariso
         label(admin)
     cursor = database.labels_since("0-0")[1]
     time.sleep(0.1)
-    database.put_snapshot(1, b"model", cursor)
+    database.snapshots.put(1, b"model", cursor)
     label(admin)
     told = overview(admin)["use_delay"]
     assert (told["labels"], told["waiting"]) == (2, 1)

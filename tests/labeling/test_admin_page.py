@@ -43,7 +43,7 @@ class People:
 
     def publish(self, version: int) -> None:
         """A snapshot that saw everything, and what the trainer makes of the three."""
-        self.database.put_snapshot(version, b"model", self.database.labels_since(START)[1])
+        self.database.snapshots.put(version, b"model", self.database.labels_since(START)[1])
         told = {
             name: {"reliability": mean, "low": mean - 0.1, "high": mean + 0.08, "gold_right": right, "gold_asked": 5}
             for name, mean, right in (("anna", 0.9, 5), ("ben", 0.7, 4), ("cleo", 0.42, 2))

@@ -51,7 +51,7 @@ def ensemble_of(task: Task) -> RewardEnsemble:
 
 
 def actor_on(database: ComparisonDatabase, task: Task, **config: object) -> QueryActor:
-    reader = SnapshotReader(database, ensemble_of(task))
+    reader = SnapshotReader(database.snapshots, ensemble_of(task))
     return QueryActor(QueryConfig(**config), task, SCHEDULE, database, reader, seed=0)  # type: ignore[arg-type]
 
 
@@ -93,7 +93,7 @@ def test_with_a_reward_model_it_asks_where_the_members_disagree(
     database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
 ) -> None:
     ensemble = ensemble_of(task)
-    database.put_snapshot(4, RewardSnapshot.capture(ensemble, 4).to_bytes())
+    database.snapshots.put(4, RewardSnapshot.capture(ensemble, 4).to_bytes())
     actor = actor_on(database, task)
     actor.observe(*block, agent_steps=0)
     metrics = actor.step()
@@ -153,7 +153,7 @@ def queries_of(database: ComparisonDatabase) -> list[Query]:
 def test_some_queries_are_gold_and_nothing_shows_it(database: ComparisonDatabase, task: Task, scored: bool) -> None:
     block = block_of(task, num_envs=20)
     if scored:
-        database.put_snapshot(4, RewardSnapshot.capture(ensemble_of(task), 4).to_bytes())
+        database.snapshots.put(4, RewardSnapshot.capture(ensemble_of(task), 4).to_bytes())
     actor = actor_on(database, task, gold_fraction=0.3)
     actor.observe(*block, agent_steps=10_000)
     assert actor.step()["queries_asked"] == 40
@@ -185,7 +185,7 @@ def test_no_query_is_gold_where_the_run_wants_none(
 def test_queries_that_several_answer_are_asked_less_often(
     database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
 ) -> None:
-    reader = SnapshotReader(database, ensemble_of(task))
+    reader = SnapshotReader(database.snapshots, ensemble_of(task))
     schedule = dataclasses.replace(SCHEDULE, overlap=3)
     actor = QueryActor(QueryConfig(), task, schedule, database, reader, seed=0)
     actor.observe(*block, agent_steps=0)
@@ -201,7 +201,7 @@ def test_nobody_is_asked_about_what_is_kept_for_practice(
     """Not by the actor that kept it, nor by one that takes its place and is shown the same behaviour once more."""
     practice, kept = Practice(database.client, database.run_id), frozenset[str]()
     for turn in range(2):
-        reader = SnapshotReader(database, ensemble_of(task))
+        reader = SnapshotReader(database.snapshots, ensemble_of(task))
         config = QueryConfig(selection="random")
         actor = QueryActor(config, task, SCHEDULE, database, reader, turn, practice=practice)
         for _ in range(2):

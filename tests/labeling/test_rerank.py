@@ -182,15 +182,15 @@ def test_the_query_actor_replaces_what_went_stale_in_the_same_step(
     worker = RolloutWorker(task, PolicyConfig(), RolloutConfig(num_envs=4, steps=60), worker=0, seed=0)
     block = worker.step(ActorCritic(PolicyConfig(), task.observation_shape, task.action).export(0))
     schedule = LabelSchedule(total_labels=40, total_steps=10_000)
-    reader, reranker = SnapshotReader(database, ensemble(0)), Reranker(queue, database)
+    reader, reranker = SnapshotReader(database.snapshots, ensemble(0)), Reranker(queue, database)
     actor = QueryActor(QueryConfig(), task, schedule, database, reader, 0, reranker)
     actor.observe(*block, agent_steps=0)
-    database.put_snapshot(1, RewardSnapshot.capture(ensemble(1), 4).to_bytes())
+    database.snapshots.put(1, RewardSnapshot.capture(ensemble(1), 4).to_bytes())
     assert actor.step()["queries_withdrawn"] == 0
     held: Lease | None = queue.claim("ann")
     assert held is not None
     newest = ensemble(2)
-    database.put_snapshot(2, RewardSnapshot.capture(newest, 5).to_bytes())
+    database.snapshots.put(2, RewardSnapshot.capture(newest, 5).to_bytes())
     metrics = actor.step()
     assert metrics["queries_open"] == 10, "as many wait as before"
     assert metrics["queries_asked"] == metrics["queries_withdrawn"] > 0

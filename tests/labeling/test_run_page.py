@@ -58,7 +58,7 @@ def publish(database: ComparisonDatabase, version: int, task_name: str = TASK) -
     ensemble.set_output_statistics(
         observations, torch.from_numpy(np.concatenate([clip.segment.actions for clip in clips]))
     )
-    assert database.put_snapshot(version, RewardSnapshot.capture(ensemble, version).to_bytes())
+    assert database.snapshots.put(version, RewardSnapshot.capture(ensemble, version).to_bytes())
     return ensemble
 
 
@@ -146,7 +146,7 @@ def test_the_gallery_pays_what_the_newest_snapshots_ensemble_pays(
 def test_a_snapshot_that_cannot_be_read_leaves_the_clips_without_rewards(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    database.put_snapshot(1, b"another twoclips wrote this")
+    database.snapshots.put(1, b"another twoclips wrote this")
     told = client.get("/api/gallery").json()
     assert (told["reward_version"], told["clips"][0]["rewards"]) == (0, None)
     publish(database, 2)

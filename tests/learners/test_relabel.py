@@ -12,17 +12,9 @@ from learners.relabel import Relabeler
 from reward_service import picture_torsos
 from reward_service.ensemble import RewardEnsemble
 from reward_service.networks import EnsembleConfig, Torso
-from reward_service.snapshot import SnapshotReader
+from reward_service.snapshot import NothingPublished, SnapshotReader
 
 SPEC, DEPTH, STEPS, ENVS = ActionSpec(0, 6), 4, 5, 3
-
-
-class NothingPublished:
-    def snapshot_version(self) -> int:
-        return 0
-
-    def get_snapshot(self) -> None:
-        return None
 
 
 def rollout() -> Rollout:

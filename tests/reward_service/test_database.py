@@ -208,23 +208,23 @@ def test_a_label_whose_clip_was_lost_is_told_not_skipped(database: ComparisonDat
 
 
 def test_only_newer_snapshots_are_kept(database: ComparisonDatabase) -> None:
-    assert database.snapshot_version() == 0
-    assert database.get_snapshot() is None
+    assert database.snapshots.version() == 0
+    assert database.snapshots.get() is None
     payload = bytes(range(256))
-    assert database.put_snapshot(2, payload)
-    assert not database.put_snapshot(2, b"same")
-    assert not database.put_snapshot(1, b"older")
-    assert database.get_snapshot() == (2, payload)
-    assert database.put_snapshot(10, b"newer")
-    assert database.snapshot_version() == 10
+    assert database.snapshots.put(2, payload)
+    assert not database.snapshots.put(2, b"same")
+    assert not database.snapshots.put(1, b"older")
+    assert database.snapshots.get() == (2, payload)
+    assert database.snapshots.put(10, b"newer")
+    assert database.snapshots.version() == 10
 
 
 def test_the_first_snapshot_that_saw_a_label_can_be_found(database: ComparisonDatabase) -> None:
     """A service that starts anew reads the log from its beginning: what it publishes meanwhile saw nothing new."""
     cursors = ["0-0", "1700000000000-0", "1700000000000-0", "1700000000000-2", "1600000000000-0", "1700000000001-0"]
     for version, cursor in enumerate(cursors, 1):
-        assert database.put_snapshot(version, b"model", cursor)
-    assert not database.put_snapshot(6, b"model", "1800000000000-0")
+        assert database.snapshots.put(version, b"model", cursor)
+    assert not database.snapshots.put(6, b"model", "1800000000000-0")
     kept = [line.decode().split(" ") for line in database.client.lrange(f"{database.prefix}snapshots", 0, -1)]
     assert [(int(version), cursor) for version, cursor, _ in kept] == [
         (2, cursors[1]),
@@ -233,7 +233,7 @@ def test_the_first_snapshot_that_saw_a_label_can_be_found(database: ComparisonDa
     ]
     assert all(abs(float(at) - database.now_s()) < 10 for _, _, at in kept)
     for version in range(7, 300):
-        database.put_snapshot(version, b"model", f"1700000000001-{version}")
+        database.snapshots.put(version, b"model", f"1700000000001-{version}")
     assert database.client.llen(f"{database.prefix}snapshots") == 256
 
 
@@ -250,12 +250,12 @@ def test_two_runs_on_one_server_do_not_meet(database: ComparisonDatabase) -> Non
     other = ComparisonDatabase(database.client, f"{database.run_id}2")
     database.put_clips([clip(0), clip(1)])
     database.offer([query("q", 0, 1)])
-    database.put_snapshot(3, b"x")
+    database.snapshots.put(3, b"x")
     database.set_status("learner", {})
     assert other.get_clip("clip0") is None
     assert other.offer([query("q", 0, 1)]) == [False]
     assert QueryQueue(database.client, other.run_id).claim("ann") is None
-    assert other.snapshot_version() == other.num_queries() == 0
+    assert other.snapshots.version() == other.num_queries() == 0
     assert other.statuses() == {}
 
 

@@ -21,16 +21,16 @@ def make(seed: int = 0, **changed: object) -> RewardEnsemble:
 
 
 class OneSnapshot:
-    """The database's two calls, from memory."""
+    """A store's two calls, from memory."""
 
     def __init__(self) -> None:
         self.newest: tuple[int, bytes] | None = None
         self.reads = 0
 
-    def snapshot_version(self) -> int:
+    def version(self) -> int:
         return self.newest[0] if self.newest else 0
 
-    def get_snapshot(self) -> tuple[int, bytes] | None:
+    def get(self) -> tuple[int, bytes] | None:
         self.reads += 1
         return self.newest
 

@@ -32,33 +32,40 @@ SCALE = np.array([1.0, 10.0, 0.1, 5.0], np.float32)  # observations come in diff
 SMALL = RewardTrainerConfig(hidden=(16,), batch_pairs=8, recent_steps=256)
 
 
-class ListDatabase:
-    """What the trainer asks of the comparison database, in a list."""
+class Newest:
+    """What the trainer and a reader ask of the snapshot store, from memory."""
 
     def __init__(self) -> None:
-        self.log: list[Comparison | Retraction] = []
         self.newest: tuple[int, bytes] | None = None
-        self.told: dict[str, dict[str, Any]] = {}
-        self.marks: dict[tuple[str, str], str] = {}
         self.covered = START  # up to where the newest saw the log
 
-    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
-        start = int(cursor.split("-")[1])
-        found = self.log[start : start + limit]
-        return found, f"0-{start + len(found)}"
-
-    def put_snapshot(self, version: int, payload: bytes, cursor: str = START) -> bool:
-        if version <= self.snapshot_version():
+    def put(self, version: int, payload: bytes, cursor: str = START) -> bool:
+        if version <= self.version():
             return False
         self.newest = (version, payload)
         self.covered = cursor
         return True
 
-    def get_snapshot(self) -> tuple[int, bytes] | None:
+    def get(self) -> tuple[int, bytes] | None:
         return self.newest
 
-    def snapshot_version(self) -> int:
+    def version(self) -> int:
         return self.newest[0] if self.newest else 0
+
+
+class ListDatabase:
+    """What the trainer asks of the comparison database, in a list."""
+
+    def __init__(self) -> None:
+        self.log: list[Comparison | Retraction] = []
+        self.snapshots = Newest()
+        self.told: dict[str, dict[str, Any]] = {}
+        self.marks: dict[tuple[str, str], str] = {}
+
+    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
+        start = int(cursor.split("-")[1])
+        found = self.log[start : start + limit]
+        return found, f"0-{start + len(found)}"
 
     def set_status(self, component: str, status: dict[str, Any]) -> None:
         self.told[component] = status
@@ -180,7 +187,7 @@ def test_with_no_labels_a_step_returns_at_once_and_says_so() -> None:
     trainer = make(database)
     metrics = trainer.step()
     assert (metrics["waiting"], metrics["gradient_steps"], metrics["reward_version"]) == (1.0, 0.0, 0.0)
-    assert database.newest is None
+    assert database.snapshots.newest is None
     database.log = comparisons(10)
     assert trainer.step()["waiting"] == 0.0
 
@@ -193,10 +200,10 @@ def test_new_labels_are_published_at_once_and_else_every_so_many_steps() -> None
     assert versions == [1, 1, 1, 2, 2, 2, 3, 3]
     database.log += comparisons(1, seed=1, start=10)
     assert trainer.step()["reward_version"] == 4
-    assert database.newest is not None
-    snapshot = RewardSnapshot.from_bytes(database.newest[1])
+    assert database.snapshots.newest is not None
+    snapshot = RewardSnapshot.from_bytes(database.snapshots.newest[1])
     assert (snapshot.version, snapshot.num_labels, snapshot.metrics["reward_version"]) == (4, 11, 4.0)
-    assert database.covered == "0-11"
+    assert database.snapshots.covered == "0-11"
 
 
 def test_a_reader_pays_zero_mean_and_constant_deviation_on_the_recent_data() -> None:
@@ -205,7 +212,7 @@ def test_a_reader_pays_zero_mean_and_constant_deviation_on_the_recent_data() -> 
     trainer = make(database, replace(SMALL, reward_std=0.05))
     trainer.step()
     config = EnsembleConfig(hidden=(16,))
-    reader = SnapshotReader(database, RewardEnsemble(config, (4,), SPEC))
+    reader = SnapshotReader(database.snapshots, RewardEnsemble(config, (4,), SPEC))
     assert reader.refresh()
     assert reader.version == 1
     observations, actions = (torch.from_numpy(a) for a in some_steps(np.random.default_rng(99), 64, 4))
@@ -228,8 +235,8 @@ def test_without_agent_data_the_labelled_clips_give_the_statistics() -> None:
 
 
 def newest(database: ListDatabase) -> RewardSnapshot:
-    assert database.newest is not None
-    return RewardSnapshot.from_bytes(database.newest[1])
+    assert database.snapshots.newest is not None
+    return RewardSnapshot.from_bytes(database.snapshots.newest[1])
 
 
 def older(snapshot: RewardSnapshot) -> RewardSnapshot:
@@ -354,7 +361,7 @@ def test_a_resumed_trainer_equals_one_that_never_stopped(max_labels: int | None,
     trainer.step()
     buffer = io.BytesIO()
     torch.save(trainer.state_dict(), buffer)
-    newest_then = database.newest
+    newest_then = database.snapshots.newest
     database.log += comparisons(5, seed=3, start=20)
 
     def go_on(one: RewardTrainer) -> tuple[list[dict[str, float]], Any]:
@@ -362,10 +369,10 @@ def test_a_resumed_trainer_equals_one_that_never_stopped(max_labels: int | None,
         for block in later:
             one.observe(*block)
             metrics.append(one.step())
-        return metrics, database.newest
+        return metrics, database.snapshots.newest
 
     never_stopped = go_on(trainer)
-    database.newest = newest_then
+    database.snapshots.newest = newest_then
     buffer.seek(0)
     resumed = make(database, config, observed=False)
     resumed.load_state_dict(torch.load(buffer, weights_only=True))
@@ -537,10 +544,10 @@ def test_a_rate_that_was_changed_meanwhile_is_the_one_that_is_used() -> None:
 def test_versions_used_before_a_crash_are_skipped() -> None:
     database = ListDatabase()
     database.log = comparisons(10)
-    database.newest = (7, b"published after the checkpoint that this trainer resumed from")
+    database.snapshots.newest = (7, b"published after the checkpoint that this trainer resumed from")
     trainer = make(database)
     assert trainer.step()["reward_version"] == 8
-    assert database.newest[0] == 8
+    assert database.snapshots.newest[0] == 8
 
 
 def test_a_state_of_another_run_or_a_shorter_log_is_refused() -> None:
@@ -595,20 +602,21 @@ def test_a_label_of_a_clip_that_is_not_finite_is_left_out_and_counted(majority: 
 
 
 def test_a_broken_connection_leaves_the_trainer_as_it_was() -> None:
-    class Broken(ListDatabase):
+    class Broken(Newest):
         down = True
 
-        def put_snapshot(self, version: int, payload: bytes, cursor: str = START) -> bool:
+        def put(self, version: int, payload: bytes, cursor: str = START) -> bool:
             if self.down:
                 raise ConnectionError("gone")
-            return super().put_snapshot(version, payload, cursor)
+            return super().put(version, payload, cursor)
 
-    database = Broken()
+    database = ListDatabase()
+    database.snapshots = broken = Broken()
     database.log = comparisons(10)
     trainer = make(database)
     with pytest.raises(ConnectionError):
         trainer.step()
-    database.down = False
+    broken.down = False
     metrics = trainer.step()
     assert (metrics["num_labels"], metrics["reward_version"]) == (10, 1)
 
