@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from cluster.run_folder import RunFolder
 
 FORMAT, VERSION = "twoclips run", 1
 _LEFT_OUT = {"redis", "labeling", "status.json", "lock"}
+_CHECKPOINT = re.compile(r"checkpoints/checkpoint-(\d+)-")
 _CREDENTIALS = "take the credentials from the environment (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, ...)"
 
 
@@ -54,11 +56,18 @@ class RunStore:
         self._is_clean = False  # nothing is known to lie there that belongs to no push
 
     def push(self, folder: Path) -> int:
-        """Stores what has changed; how many files that were. Raises StoreError, and what was stored before is whole."""
+        """Stores what has changed; how many files that were. Raises StoreError, and what was stored before is whole:
+        also where that is further than the folder, since the run went on elsewhere while this machine was away."""
         with _named(self.uri):
             before = self._manifest()
             if before and before["run_id"] != self._run_id:
                 raise StoreError(f"{self.uri} holds another run ({before['run_id']}); name another --run or --store")
+            here = _reached(path.relative_to(folder).as_posix() for path in folder.glob("checkpoints/*.pt"))
+            if before and (stored := _reached(before["files"])) > here:
+                raise StoreError(
+                    f"{self.uri} holds a later state of this run, {stored:,} agent steps, than {folder}, {here:,}; "
+                    "move that folder away and --resume with --store pulls the later one, or name another --store"
+                )
             known = set(before["files"].values()) if before else set[str]()
             was_clean, self._is_clean = self._is_clean, False
             files: dict[str, str] = {}
@@ -170,7 +179,7 @@ class Mirror:
 @contextmanager
 def mirrored(uri: str, folder: RunFolder, say: Callable[[str], None]) -> Generator[Callable[[], None]]:
     """Keeps a run's folder stored below `uri` until the end, and then once more; yields what to call whenever there is
-    something new. Raises StoreError at once where another run is there."""
+    something new. Raises StoreError at once where another run is there, or a later state of this one."""
     store = RunStore(place(uri, folder.path), folder.run_id)
     store.push(folder.path)
     mirror = Mirror(store, folder.path, say)
@@ -184,6 +193,11 @@ def place(uri: str, folder: Path) -> str:
     """Where the run of this folder is stored below `uri`: under the folder's name."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{folder.resolve().name}"))
+
+
+def _reached(names: Iterable[str]) -> int:
+    """Agent steps of the newest checkpoint among files of a run's folder; 0 without one."""
+    return max((int(found[1]) for name in names if (found := _CHECKPOINT.match(name))), default=0)
 
 
 def _contents(path: Path) -> bytes | None:

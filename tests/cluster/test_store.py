@@ -119,6 +119,25 @@ def test_another_runs_place_is_refused(folder: Path, uri: str) -> None:
         RunStore(uri, "run-2").push(folder)
 
 
+def test_a_later_state_of_the_run_is_not_overwritten_by_an_earlier_one(folder: Path, uri: str, tmp_path: Path) -> None:
+    """A machine that was away comes back after another has gone on from the store."""
+    earlier, later = "checkpoints/checkpoint-000000000400-aa.pt", "checkpoints/checkpoint-000000001500-bb.pt"
+    (folder / earlier).write_text("at 400")
+    RunStore(uri, "run-1").push(folder)
+    elsewhere = tmp_path / "elsewhere"
+    RunStore(uri).pull(elsewhere)
+    (elsewhere / later).write_text("at 1,500")
+    RunStore(uri, "run-1").push(elsewhere)
+    with pytest.raises(
+        StoreError, match=r"later state of this run, 1,500 agent steps, than .*run, 400; move that folder"
+    ):
+        RunStore(uri, "run-1").push(folder)
+    RunStore(uri).pull(tmp_path / "look")
+    assert (tmp_path / "look" / later).read_text() == "at 1,500"
+    (elsewhere / earlier).unlink()  # as old checkpoints are dropped
+    assert RunStore(uri, "run-1").push(elsewhere) == 0
+
+
 @pytest.mark.parametrize(
     ("uri", "run"),
     [
