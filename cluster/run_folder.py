@@ -34,7 +34,7 @@ class RunFolder:
         self.metrics_path = path / "metrics.jsonl"
         self.events_path = path / "events.log"
         self.report_path = path / "report.html"
-        self._versions: dict[str, Any] = dict.fromkeys(_VERSIONS)
+        self._versions = _versions({})
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> RunFolder:
@@ -85,7 +85,7 @@ class RunFolder:
     def append_metrics(self, metrics: dict[str, Any]) -> None:
         """One line of metrics.jsonl. What is not a number is written as null, as JSON wants it."""
         append(self.metrics_path, _line(json.dumps(as_json(metrics))))
-        self._versions = {name: metrics.get(name) for name in _VERSIONS}
+        self._versions = _versions(metrics)
 
     def log_event(self, text: str, component: str = "run") -> None:
         """One dated line of events.log, for people. For whoever collects logs the same in events.jsonl, as JSON, with
@@ -108,11 +108,12 @@ class RunFolder:
         return rows
 
     def cut_metrics(self, agent_steps: int) -> None:
-        """Forget metrics beyond a checkpoint that the run goes back to."""
+        """Forget metrics beyond a checkpoint that the run goes on from."""
         rows = [row for row in self.read_metrics() if row["agent_steps"] <= agent_steps]
         whole = self.metrics_path.with_suffix(".tmp")
         whole.write_text("".join(json.dumps(row) + "\n" for row in rows))
         whole.replace(self.metrics_path)  # a full disk costs none of them
+        self._versions = _versions(rows[-1] if rows else {})
 
 
 def as_json(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +147,10 @@ def default_folder(task: str, seed: int) -> Path:
         count += 1
         path = stem.with_name(f"{stem.name}-{count}")
     return path
+
+
+def _versions(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: metrics.get(name) for name in _VERSIONS}
 
 
 def _line(text: str) -> bytes:

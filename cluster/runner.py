@@ -116,7 +116,7 @@ def run_training(
             with terminated_like_interrupted():
                 _run(training, folder, say)
         finally:
-            status.close()
+            status.close(training.last)
     folder.log_event("finished")
     return summary(config, training.last, folder.path)
 

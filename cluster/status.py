@@ -25,7 +25,7 @@ FILE_NAME = "status.json"
 
 
 class StatusFile:
-    """Rewrites status.json at most once a second, whole or not at all, and tells `tell` the same."""
+    """Rewrites status.json at most once a second and at the end, whole or not at all, and tells `tell` the same."""
 
     EVERY_S = 1.0
 
@@ -53,7 +53,10 @@ class StatusFile:
         parts = self.components()
         return self._latest, [{**part, "memory_bytes": _memory_bytes(part["process_id"])} for part in parts]
 
-    def close(self) -> None:
+    def close(self, last: dict[str, Any]) -> None:
+        """The run has come to an end, with these figures: those of its last update, or of the checkpoint that it went
+        on from. Without any what it told last stands."""
+        self._latest = last or self._latest
         self._write("stopped")
 
     def _write(self, state: str) -> None:
@@ -71,7 +74,7 @@ class StatusFile:
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(status))
         temporary.replace(self._path)
-        if state == "running":
+        if self._latest:
             self._tell(status["metrics"])
 
 

@@ -65,32 +65,19 @@ class Training:
         self._submit()
         self._checkpoint_due = self._next_checkpoint()  # now that workers are there
         while self.agent_steps < self._spec.config.steps:
-            self.last = self._update()
-            self._folder.append_metrics(self.last)
+            self._update()
             self._show(self.last)
             if self._due_for_checkpoint():
                 self.checkpoint()
                 self._submit()
-        self._take_last_labels()
         self.checkpoint()
-
-    def _take_last_labels(self) -> None:
-        """The last labels fall due with the last steps: let a synthetic labeler answer them before the run ends."""
-        if not self._services or self._spec.config.labeler != "synthetic" or not self.last:
-            return
-        self._services.reach(self.agent_steps)
-        deadline_s = time.monotonic() + 3.0
-        while self.last.get("labels", 0) < self._spec.config.labels and time.monotonic() < deadline_s:
-            self._redis_care.attempt(self._services.advance)
-            self.last.update(self._services.metrics())
-            if not self._spec.config.in_process:
-                time.sleep(0.1)
 
     def _submit(self) -> None:
         self._pool.submit(self._learner.weights())
 
-    def _update(self) -> dict[str, Any]:
-        """One policy version further; the rollouts of the next are collected meanwhile."""
+    def _update(self) -> None:
+        """One policy version further; the rollouts of the next are collected meanwhile. A signal is heard once the
+        update is counted, too: else a checkpoint would hold a policy that is further than its steps."""
         begin = time.monotonic()
         collected = self._pool.gather()
         self._submit()
@@ -102,29 +89,44 @@ class Training:
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
         progress = min(1.0, self.agent_steps / self._spec.config.steps)
-        with undisturbed(), device_memory("the policy update", self._spec.config):
-            learned = self._learner.step(rollouts, rewards, progress)
-        done = time.monotonic()
-        self._count(collected, predicted)
-        self._lag_max = max(self._lag_max, learned["policy_lag"])
-        wall_s = self._wall_s()
-        return {
-            "agent_steps": self.agent_steps,
-            "environment_steps": self._environment_steps,
-            **self._returns(collected, predicted),
-            **learned,
-            "policy_lag_max": self._lag_max,
-            **self._service_metrics(),
-            "reward_version": self._relabeler.reward_version if self._relabeler else 0,  # which it was paid by
-            "workers": len(collected),
-            "workers_replaced": self._pool.replaced,
-            "redis_failures": self._redis_care.failures,
-            "wall_s": wall_s,
-            "steps_per_second": self.agent_steps / wall_s,
-            "gather_wait_s": gathered - begin,
-            "relabel_s": relabelled - gathered,
-            "learn_s": done - relabelled,
-        }
+        with undisturbed():
+            with device_memory("the policy update", self._spec.config):
+                learned = self._learner.step(rollouts, rewards, progress)
+            done = time.monotonic()
+            self._count(collected, predicted)
+            self._lag_max = max(self._lag_max, learned["policy_lag"])
+            wall_s = self._wall_s()
+            self.last = {
+                "agent_steps": self.agent_steps,
+                "environment_steps": self._environment_steps,
+                **self._returns(collected, predicted),
+                **learned,
+                "policy_lag_max": self._lag_max,
+                **self._service_metrics(),
+                "workers": len(collected),
+                "workers_replaced": self._pool.replaced,
+                "redis_failures": self._redis_care.failures,
+                "wall_s": wall_s,
+                "steps_per_second": self.agent_steps / wall_s,
+                "gather_wait_s": gathered - begin,
+                "relabel_s": relabelled - gathered,
+                "learn_s": done - relabelled,
+            }
+            if self.agent_steps >= self._spec.config.steps:
+                self._take_last_labels()
+            self._folder.append_metrics(self.last)
+
+    def _take_last_labels(self) -> None:
+        """The last labels fall due with the last steps: let a synthetic labeler answer them before the run ends."""
+        if not self._services or self._spec.config.labeler != "synthetic":
+            return
+        self._services.reach(self.agent_steps)
+        deadline_s = time.monotonic() + 3.0
+        while self.last.get("labels", 0) < self._spec.config.labels and time.monotonic() < deadline_s:
+            self._redis_care.attempt(self._services.advance)
+            self.last.update(self._service_metrics())
+            if not self._spec.config.in_process:
+                time.sleep(0.1)
 
     def _returns(self, collected: Collected, predicted: list[np.ndarray]) -> dict[str, Any]:
         """What the charts compare. A baseline predicts nothing: what it is paid is the true reward itself."""
@@ -207,7 +209,9 @@ class Training:
         return False
 
     def _service_metrics(self) -> dict[str, float]:
-        return self._services.metrics() if self._services else {}
+        """What the services say of themselves; but of the reward model the version by which the agent is paid."""
+        version = self._relabeler.reward_version if self._relabeler else 0
+        return {**(self._services.metrics() if self._services else {}), "reward_version": version}
 
     def _due_for_checkpoint(self) -> bool:
         return self._checkpoint_due <= self.agent_steps < self._spec.config.steps

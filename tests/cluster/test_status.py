@@ -100,6 +100,34 @@ def test_the_pages_are_told_of_a_run_and_of_how_it_came_there(finished_run: RunF
 
 
 @pytest.mark.redis
+def test_the_pages_are_told_of_the_end_though_something_was_told_a_moment_ago(
+    finished_run: RunFolder, database: ComparisonDatabase, tmp_path: Path
+):
+    status = StatusFile(
+        told(finished_run, tmp_path / "run"),
+        StatusBoard(database, finished_run.config, RedisCare("", None, lambda *_: None)),
+    )
+    show = status.watch(lambda _: None)
+    for steps in (400, 800):
+        show({"agent_steps": steps, "labels": 7.0})
+    assert database.statuses()[RUN_STATUS]["agent_steps"] == 400
+    status.close({"agent_steps": 1600, "labels": 9.0})
+    assert database.statuses()[RUN_STATUS]["agent_steps"] == 1600
+    columns = History(database.client, database.run_id).columns()
+    assert (columns["agent_steps"], columns["labels"]) == ([400, 1600], [7.0, 9.0])
+
+
+@pytest.mark.redis
+def test_a_run_that_ends_before_it_has_figures_takes_none_from_the_pages(
+    finished_run: RunFolder, database: ComparisonDatabase, tmp_path: Path
+):
+    board = StatusBoard(database, finished_run.config, RedisCare("", None, lambda *_: None))
+    board({"agent_steps": 400})
+    StatusFile(told(finished_run, tmp_path / "run"), board).close({})
+    assert database.statuses()[RUN_STATUS]["agent_steps"] == 400
+
+
+@pytest.mark.redis
 def test_a_redis_that_does_not_answer_is_left_alone(finished_run: RunFolder, database: ComparisonDatabase):
     class Away:
         is_well = False

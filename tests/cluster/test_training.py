@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from cluster.config import load_config, pretraining_steps
 from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
 from cluster.run_folder import RunFolder
+from cluster.run_status import read_status
 from cluster.runner import Interrupted, run_training
+from cluster.training import Training
 from learners.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from learners.learner import LearnerFailure
+from learners.learner import Learner, LearnerFailure
 from reward_service.database import START
 from reward_service.snapshot import RewardSnapshot
 from tests.cluster.runs import small_config, train
@@ -125,10 +129,83 @@ def test_the_one_oracle_is_not_asked_what_is_known(tmp_path: Path) -> None:
         assert database.statuses()["reliability"]["labelers"]["oracle"]["reliability"] == 0.95
 
 
+def test_the_last_row_has_the_last_labels_and_the_reward_version_that_it_was_paid_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, ...]] = []
+    take = Training._take_last_labels
+
+    def look(training: Training) -> None:
+        before = training.last
+        labels, version = before["labels"], before["reward_version"]
+        take(training)
+        assert training._services is not None
+        assert before is training.last
+        seen.append((labels, version, training._services.metrics()["reward_version"]))
+
+    monkeypatch.setattr(Training, "_take_last_labels", look)
+    summary = train(tmp_path / "run", small_config(steps=512, loop__service_updates=100))
+    last = RunFolder.open(tmp_path / "run").read_metrics()[-1]
+    ((labels, version, trained),) = seen
+    assert labels < last["labels"] == summary["labels"] == 24
+    assert last["reward_version"] == summary["reward_version"] == version < trained
+
+
 def test_a_finished_run_that_is_resumed_says_what_it_was(tmp_path: Path) -> None:
     first = train(tmp_path / "run", small_config(steps=512))
     again = train(tmp_path / "run")
+    status = read_status(RunFolder.open(tmp_path / "run"))
+    assert (status["state"], status["metrics"]["labels"]) == ("finished", 24)
+    event = json.loads((tmp_path / "run" / "events.jsonl").read_text().splitlines()[-1])
+    assert (event["event"], event["agent_steps"]) == ("finished", 512)
     assert {k: v for k, v in again.items() if k not in CLOCKS} == {k: v for k, v in first.items() if k not in CLOCKS}
+
+
+def test_a_run_stopped_before_its_first_update_after_a_resume_says_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run", small_config(labeler="none", steps=512))
+    folder = RunFolder.open(tmp_path / "run")
+    folder.change(dataclasses.replace(folder.config, steps=1024))
+
+    def press_ctrl_c(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_update", press_ctrl_c)
+        with pytest.raises(Interrupted, match="stopped at 512 agent steps"):
+            train(tmp_path / "run")
+    status = read_status(folder)
+    assert (status["state"], status["metrics"]["agent_steps"]) == ("stopped", 512)
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    resumed = next(event for event in events if event["event"].startswith("resumed"))
+    assert (resumed["agent_steps"], resumed["policy_version"]) == (512, 2)
+
+
+@pytest.mark.parametrize("stops_at", [1, 2])
+def test_an_update_that_ctrl_c_came_into_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_at: int
+) -> None:
+    step = Learner.step
+
+    def step_then_press_ctrl_c(learner: Learner, *given: Any) -> dict[str, float]:
+        learned = step(learner, *given)
+        if learner.version == stops_at:
+            signal.raise_signal(signal.SIGINT)
+        return learned
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", step_then_press_ctrl_c)
+        with pytest.raises(Interrupted, match=f"stopped at {256 * stops_at} agent steps"):
+            train(tmp_path / "run", small_config(labeler="none", steps=512))
+    folder = RunFolder.open(tmp_path / "run")
+    step_of, state = load_checkpoint(folder.checkpoints)
+    assert (state["learner"]["version"], step_of) == (stops_at, 256 * stops_at)
+    assert [row["policy_version"] for row in folder.read_metrics()] == list(range(1, stops_at + 1))
+    status = read_status(folder)
+    assert (status["metrics"]["agent_steps"], status["state"]) == (step_of, ["stopped", "finished"][stops_at - 1])
+    train(tmp_path / "run")
+    assert [row["agent_steps"] for row in folder.read_metrics()] == [256, 512]
 
 
 def test_a_run_stopped_before_its_first_update_resumes_with_its_labels(
@@ -138,7 +215,7 @@ def test_a_run_stopped_before_its_first_update_resumes_with_its_labels(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_module.Training, "_update", press_ctrl_c)
+        patch.setattr(Training, "_update", press_ctrl_c)
         with pytest.raises(Interrupted, match="stopped at 0 agent steps"):
             train(tmp_path / "run", small_config(steps=512))
     summary = train(tmp_path / "run")
