@@ -13,7 +13,7 @@ import typer
 
 from cluster.cli_demo import demo
 from cluster.cli_job import attach, status, stop
-from cluster.cli_parts import Json, RunArgument, SetOption, plain_errors, print_table
+from cluster.cli_parts import Json, RunArgument, SetOption, plain_errors, print_table, warn_of_password
 from cluster.cli_train import train
 
 app = typer.Typer(
@@ -185,7 +185,13 @@ def export_(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `twoclips export`.")],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a new run (or of one that exists).")],
-    redis: Annotated[str, typer.Option(help="URL of the Redis server that the run will use. [default: its own]")] = "",
+    redis: Annotated[
+        str,
+        typer.Option(
+            help="URL of the Redis server that the run will use. [default: the run's; of a new one what TWOCLIPS_REDIS "
+            "says, or a private one]"
+        ),
+    ] = "",
     json_: Json = False,
 ) -> None:
     """Read comparisons into a new run, on which `twoclips train TASK --run RUN` then starts.
@@ -195,6 +201,7 @@ def import_(
     with plain_errors():
         from cluster.comparisons import import_file
 
+        warn_of_password(redis)
         count = import_file(file, run, redis)
         typer.echo(f"{count:,} new rows read; `twoclips train TASK --run {run}` starts on them", err=json_)
         if json_:
@@ -222,6 +229,7 @@ def doctor(
             from cluster.doctor_cluster import examine_cluster
             from reward_service.address import REDIS_VARIABLE
 
+            warn_of_password(redis)
             checks = examine_cluster(address, workers, gpus, redis or os.environ.get(REDIS_VARIABLE, ""))
         else:
             from cluster.doctor import examine

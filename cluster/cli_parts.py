@@ -46,6 +46,16 @@ def plain_errors() -> Generator[None]:
         raise SystemExit(code) from None
 
 
+def warn_of_password(redis: str) -> None:
+    """Where `--redis` has one: it belongs into the environment."""
+    from reward_service.address import REDIS_VARIABLE, has_password
+
+    if has_password(redis):
+        typer.echo(
+            f"warning: every user of this machine can read the password in --redis; set {REDIS_VARIABLE}", err=True
+        )
+
+
 def print_table(rows: list[tuple[str, str]], to_stderr: bool) -> None:
     """Names and values in two columns."""
     width = max(len(name) for name, _ in rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli_parts import Json, SetOption, plain_errors
+from cluster.cli_parts import Json, SetOption, plain_errors, warn_of_password
 
 if TYPE_CHECKING:
     from cluster.config import RunConfig
@@ -98,7 +98,6 @@ def train(
     """
     with plain_errors():
         from cluster.settings import parse_settings
-        from reward_service.address import REDIS_VARIABLE, has_password
 
         # Only what was really asked for: a default of ours must not overrule a task's preset.
         given = {
@@ -107,11 +106,8 @@ def train(
         if no_regularisation:
             given["reward.regularise"] = False
         given = {**parse_settings(set_ or []), **given}
-        folder = _resumed(task, run, store, given) if resume else _created(task, run, comparisons, given)
-        if has_password(redis):
-            typer.echo(
-                f"warning: every user of this machine can read the password in --redis; set {REDIS_VARIABLE}", err=True
-            )
+        folder = _resumed(task, run, store, comparisons, given) if resume else _created(task, run, comparisons, given)
+        warn_of_password(redis)
         if detach:
             from cluster.job import detach as start
 
@@ -132,7 +128,7 @@ def train(
             typer.echo(json.dumps(summary))
 
 
-def _resumed(task: str, run: Path | None, store: str, given: dict[str, Any]) -> RunFolder:
+def _resumed(task: str, run: Path | None, store: str, comparisons: Path | None, given: dict[str, Any]) -> RunFolder:
     """The folder of the run that is to go on, with the settings that were given changed in it."""
     from cluster.config import change_config
     from cluster.job import claimed
@@ -150,6 +146,8 @@ def _resumed(task: str, run: Path | None, store: str, given: dict[str, Any]) -> 
     config = change_config(folder.config, given)
     if config != folder.config:
         _check(config)
+    if comparisons is not None:
+        _check_comparisons(comparisons, config)
     with claimed(folder):  # not under the hands of a run that is at work
         for change in folder.change(config):
             typer.echo(f"changed: {change}", err=True)
@@ -168,9 +166,7 @@ def _created(task: str, run: Path | None, comparisons: Path | None, given: dict[
     if caution := config.make_task().caution:
         typer.echo(caution, err=True)
     if comparisons is not None:
-        from cluster.comparisons import check_rows
-
-        check_rows(comparisons, config.make_task())  # before anything is begun
+        _check_comparisons(comparisons, config)
     return RunFolder.create(run or default_folder(config.task, config.seed), config)
 
 
@@ -185,6 +181,13 @@ def _check(config: RunConfig) -> None:
         from cluster.store import check_store
 
         check_store(config.store)
+
+
+def _check_comparisons(comparisons: Path, config: RunConfig) -> None:
+    """Whether the run can start on the file, before anything is begun."""
+    from cluster.comparisons import check_for_run
+
+    check_for_run(comparisons, config)
 
 
 def _was_given(context: typer.Context, option: str) -> bool:

@@ -6,6 +6,7 @@ again, and their late returns, by which the short-sighted judge.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,10 @@ from pathlib import Path
 from actors.frames import kept_shape, stack_depth
 from actors.tasks import Task
 from cluster.comparison_file import FORMATS, read_rows, write_rows
-from cluster.config import ConfigError
+from cluster.config import ConfigError, RunConfig
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
+from reward_service.address import REDIS_VARIABLE
 from reward_service.comparison_rows import ComparisonsError, rows_of
 from reward_service.comparisons import Label
 from reward_service.database import START, ComparisonDatabase, check_writable, connect
@@ -60,15 +62,17 @@ def export_run(folder: RunFolder, out: Path | None = None, form: str = "") -> tu
 
 
 def import_file(file: Path, path: Path, config_redis: str = "") -> int:
-    """Read a file into the run in `path`: a new one that `twoclips train TASK --run PATH` then starts on, or one that
-    exists. Repeating it changes nothing. Returns how many rows were new."""
-    task = None
+    """Read a file into the run in `path`: a new one that `twoclips train TASK --run PATH` then starts on, in the
+    Redis that it will take, or one that exists. Repeating it changes nothing. Returns how many rows were new."""
     if (path / "config.toml").exists():
-        folder = RunFolder.open(path)
-        task, config_redis = folder.config.make_task(), config_redis or folder.config.redis
+        config = RunFolder.open(path).config
+        config_redis = config_redis or config.redis
+        check_for_run(file, config)
     elif path.exists() and not path.is_dir():
         raise RunFolderError(f"{path} is a file; name the folder of a run, or a new one")
-    check_rows(file, task)
+    else:
+        config_redis = config_redis or os.environ.get(REDIS_VARIABLE, "")
+        check_rows(file)
     with open_database(path, config_redis) as database:
         return import_comparisons(file, database)
 
@@ -78,6 +82,16 @@ def import_comparisons(file: Path, database: ComparisonDatabase, task: Task | No
     new ones. For `train --comparisons FILE`: before the components are built."""
     check_rows(file, task)
     return sum(database.import_comparison(row.left, row.right, row.label, row.gold) for row in read_rows(file))
+
+
+def check_for_run(file: Path, config: RunConfig) -> None:
+    """Raises ConfigError for a run that takes no comparisons, and ComparisonsError as `check_rows` does."""
+    if not config.uses_labels:
+        raise ConfigError(
+            "a run with --labeler none learns from the true reward, not from comparisons; leave the file out, or start "
+            "a run with another labeler"
+        )
+    check_rows(file, config.make_task())
 
 
 def check_rows(file: Path, task: Task | None = None) -> None:

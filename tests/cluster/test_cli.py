@@ -139,6 +139,23 @@ def test_an_unreachable_redis_is_one_sentence(twoclips: Call, finished_run: RunF
     assert "cannot be reached" in message
 
 
+def test_a_baseline_that_is_to_start_on_comparisons_is_refused_before_anything_is_begun(
+    twoclips: Call, finished_run: RunFolder, baseline_run: RunFolder, tmp_path: Path
+):
+    twoclips("export", finished_run.path, "--out", tmp_path / "rows.jsonl")
+    train = ("train", "cart-pole", "--labeler", "none", "--comparisons", "rows.jsonl", "--run")
+    for done in (twoclips(*train, "new"), twoclips(*train, baseline_run.path, "--resume")):
+        assert "leave the file out" in ends_with_one_sentence(done, 2)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_password_on_the_command_line_is_warned_of(twoclips: Call, finished_run: RunFolder, tmp_path: Path):
+    twoclips("export", finished_run.path, "--out", tmp_path / "rows.jsonl")
+    done = twoclips("import", "rows.jsonl", "new", "--redis", "redis://user:secret@127.0.0.1:1")
+    assert "every user of this machine can read the password in --redis; set TWOCLIPS_REDIS" in done.stderr
+    assert "secret" not in ends_with_one_sentence(done, 1)
+
+
 def test_json_is_the_last_line_of_standard_output(twoclips: Call, finished_run: RunFolder, tmp_path: Path):
     calls = {
         "status": [finished_run.path],

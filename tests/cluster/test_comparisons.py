@@ -17,11 +17,12 @@ from actors.tasks import make_task
 from actors.trajectory import Clip, Segment
 from cluster.comparison_file import FORMATS, read_rows, write_rows
 from cluster.comparisons import check_rows, export_run, import_comparisons, import_file, open_database
-from cluster.config import ConfigError
+from cluster.config import ConfigError, make_config
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
 from cluster.writing import WritingError
 from labeling.queue import QueryQueue
+from reward_service.address import REDIS_VARIABLE
 from reward_service.codec import encode_clip
 from reward_service.comparison_rows import ComparisonsError, Row, rows_of
 from reward_service.comparisons import Answer, Label, Query
@@ -201,7 +202,24 @@ def test_what_counts_is_told_apart_from_the_rows_of_the_log(
     assert said[0] == f"starting on 3 labels; new rows of {file}: 6"
 
 
-def test_an_empty_run_and_a_baseline_have_nothing_to_export(
+def test_a_new_run_is_read_into_where_train_will_look_and_one_that_exists_where_its_own_are(
+    database: ComparisonDatabase, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    fill(database)
+    file, new, old = tmp_path / "rows.jsonl", tmp_path / "new", tmp_path / "old"
+    write_rows(file, "jsonl", rows_of(database))
+    RunFolder.create(old, make_config(make_task("cart-pole"), {"clip_steps": 10}))
+    monkeypatch.setenv(REDIS_VARIABLE, redis_url)
+    assert import_file(file, new) == import_file(file, old) == 6
+    assert not (new / "redis").exists()
+    with open_database(new, redis_url) as shared, open_database(old) as own:
+        assert shared.num_labels() == own.num_labels() == 3
+        assert own.run_id != shared.run_id
+    with open_database(old, redis_url) as shared:
+        assert shared.num_labels() == 0
+
+
+def test_an_empty_run_has_nothing_to_export_and_a_baseline_neither_gives_nor_takes(
     baseline_run: RunFolder, finished_run: RunFolder, tmp_path: Path
 ):
     with pytest.raises(ComparisonsError, match="true reward"):
@@ -210,6 +228,9 @@ def test_an_empty_run_and_a_baseline_have_nothing_to_export(
         export_run(RunFolder.create(tmp_path / "new", finished_run.config))
     with pytest.raises(ConfigError, match="jsonl or parquet"):
         export_run(finished_run, form="csv")
+    export_run(finished_run, tmp_path / "rows.jsonl")
+    with pytest.raises(ConfigError, match="--labeler none learns from the true reward"):
+        import_file(tmp_path / "rows.jsonl", baseline_run.path)
 
 
 def test_damaged_files_are_refused_whole(database: ComparisonDatabase, tmp_path: Path):
