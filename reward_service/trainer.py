@@ -194,9 +194,10 @@ class RewardTrainer:
             )
         self._split = state.get("split", "query")  # a checkpoint of before it was by pair does not say
         self._feed.load_state_dict(state)
-        if "reliability" in state:  # a checkpoint of before it was learned has none
+        # A checkpoint of before it was learned has none; and a run that is to believe all alike from now on takes none.
+        if self.config.learns_reliability and "reliability" in state:
             self.reliability = PoolReliability.from_state(state["reliability"])
-        self.dataset.believe(self.reliability.means)
+            self.dataset.believe(self.reliability.means)
         self.ensemble.load_state_dict(state["ensemble"])
         self.fit.load_state_dict(state["fit"])
         self.recent.load_state_dict(state["recent"])

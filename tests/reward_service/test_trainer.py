@@ -501,6 +501,23 @@ def test_a_mark_that_was_taken_back_no_longer_speaks_against_anybody_also_after_
     assert told(resumed) == (0, 0, False)
 
 
+def test_a_run_that_goes_on_with_fixed_reliability_believes_all_alike() -> None:
+    database = ListDatabase()
+    database.log = by_a_pool(100, gold_every=2)
+    trainer = make(database, POOL)
+    trainer.step()
+    state = trainer.state_dict()
+    assert trainer.dataset.reliability.min() < 0.5
+    database.told.clear()
+    for reliability in ("learned", "fixed"):
+        resumed = make(database, replace(POOL, reliability=reliability))
+        resumed.load_state_dict(state)
+        assert torch.equal(resumed.dataset.reliability, trainer.dataset.reliability) == (reliability == "learned")
+    resumed.step()
+    assert (resumed.dataset.reliability == 0.95).all()
+    assert database.told == {}, "the pages would show what no longer counts"
+
+
 def test_labelers_weigh_the_same_until_they_are_estimated_and_in_the_ablation_on_returns() -> None:
     for config in (replace(POOL, gradient_steps_per_step=99), replace(POOL, target="returns")):
         database = ListDatabase()
