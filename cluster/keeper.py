@@ -3,7 +3,9 @@
     python -P -m cluster.keeper FOLDER [--resume] [--comparisons=FILE]
 
 A process that holds nothing and imports nothing heavy, so that what ends the driver (memory, mostly) leaves it alone. A
-driver that ends by itself has said why: it is not started again, nor is one that was asked to stop.
+driver that ends by itself has said why: it is not started again, nor is one that was asked to stop. The
+file of comparisons, if it is still there, is read again: the driver may have been killed before it had read it all, and
+reading it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ class Keeper:
             if code >= 0 or self._is_stopping:
                 return code if code >= 0 else 1
             life.ended(f"{signal.Signals(-code).name} ended it")
-            self._arguments = ["--resume"]
+            self._arguments = ["--resume", *filter(_names_comparisons, self._arguments)]
             time.sleep(life.pause_s)
             if self._is_stopping:
                 return 1
@@ -91,6 +93,11 @@ class Keeper:
         self._is_stopping = True
         if self._driver is not None and self._driver.poll() is None:
             self._driver.terminate()
+
+
+def _names_comparisons(argument: str) -> bool:
+    name, _, file = argument.partition("=")
+    return name == "--comparisons" and Path(file).exists()
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from cluster.job import JobError, attach, claimed, detach, main, stop
-from cluster.keeper import keeper_process
+from cluster.keeper import Keeper, keeper_process
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, run_process
 from tests.cluster.conftest import Done
@@ -110,6 +111,28 @@ def test_a_driver_that_is_killed_is_started_again_and_goes_on_from_its_checkpoin
         for process in (keeper_process(folder.path), run_process(folder)):
             if process is not None:
                 process.kill()
+
+
+def test_a_driver_that_is_killed_while_it_reads_comparisons_reads_them_again_if_they_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.touch()
+    drives: list[list[str]] = []
+
+    class Driver:
+        def __init__(self, command: list[str]) -> None:
+            drives.append(command[command.index(str(tmp_path)) + 1 :])
+
+        def wait(self) -> int:
+            if len(drives) == 2:
+                file.unlink()
+            return 0 if len(drives) == 3 else -signal.SIGKILL
+
+    monkeypatch.setattr("cluster.keeper.subprocess.Popen", Driver)
+    monkeypatch.setattr("cluster.keeper.signal.signal", lambda *_: None)
+    assert Keeper(tmp_path, [f"--comparisons={file}"]).run() == 0
+    assert drives == [[f"--comparisons={file}"], ["--resume", f"--comparisons={file}"], ["--resume"]]
 
 
 def test_whoever_keeps_a_run_imports_nothing_heavy() -> None:
