@@ -44,7 +44,7 @@ def stop(run: RunArgument) -> None:
 
     Example: twoclips stop runs/half-cheetah-s1
     """
-    with plain_errors():
+    with plain_errors(f"no longer waited for; `twoclips status {run}` tells whether the run has ended"):
         from cluster.job import stop as end
         from cluster.run_folder import RunFolder
 

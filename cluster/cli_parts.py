@@ -22,18 +22,15 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a ru
 
 
 @contextlib.contextmanager
-def plain_errors() -> Generator[None]:
-    """Every expected failure ends as one sentence and an exit code: 2 for bad usage, 1 for anything else."""
+def plain_errors(stopped: str = "stopped") -> Generator[None]:
+    """Every expected failure ends as one sentence and an exit code: 2 for bad usage, 1 for anything else. `stopped` is
+    said after Ctrl-C, where nobody closer to what was done has said more."""
     from cluster.errors import exit_code, sentence
 
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(
-            "stopped before anything new was saved; start again with the same command, with --resume if the run's "
-            "folder is there",
-            err=True,
-        )
+        typer.echo(stopped, err=True)
         raise SystemExit(1) from None
     except BrokenPipeError:  # of `... | head`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

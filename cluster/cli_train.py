@@ -26,6 +26,12 @@ _SETTINGS = {
 }
 """Options of `train` that are settings of a run, by the dotted name of the setting."""
 
+_STOPPED_EARLY = (
+    "stopped before anything new was saved; start again with the same command, with --resume if the run's folder is "
+    "there"
+)
+"""Until the run's first checkpoint; see `run_job` for what is said later."""
+
 
 def _workers(text: str) -> int:
     """A number of rollout workers, 0 for auto."""
@@ -96,7 +102,7 @@ def train(
 
     Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1 --run runs/half-cheetah-s1
     """
-    with plain_errors():
+    with plain_errors(_STOPPED_EARLY):
         from cluster.settings import parse_settings
 
         # Only what was really asked for: a default of ours must not overrule a task's preset.

@@ -34,14 +34,30 @@ class JobError(RuntimeError):
 
 
 def run_job(folder: RunFolder, resume: bool, comparisons: Path | None = None) -> tuple[dict[str, Any], Path]:
-    """Train to the end: the summary, and the report's path. Raises RunFolderError where the run is at work already."""
+    """Train to the end: the summary, and the report's path. Raises RunFolderError where the run is at work already, and
+    Interrupted after Ctrl-C, or KeyboardInterrupt where that came before training."""
     progress = Progress(folder.config)
-    with claimed(folder), _stored(folder, progress.say) as saved:
-        with progress:
-            summary = run_training(folder, resume, progress, progress.say, comparisons, saved)
-        from cluster.report import write_report  # here, not above: it brings matplotlib, which no run waits for
+    is_saved = False
+    try:
+        with claimed(folder), _stored(folder, progress.say) as store:
 
-        return summary, write_report([folder])
+            def saved() -> None:
+                nonlocal is_saved
+                is_saved = True
+                store()
+
+            with progress:
+                summary = run_training(folder, resume, progress, progress.say, comparisons, saved)
+            from cluster.report import write_report  # here, not above: it brings matplotlib, which no run waits for
+
+            return summary, write_report([folder])
+    except KeyboardInterrupt:  # a second one, or one while the report is drawn or stored
+        if not is_saved:
+            raise
+        raise Interrupted(
+            f"stopped; what was learned is saved in {folder.path}, and `twoclips train {folder.config.task} --run "
+            f"{folder.path} --resume` goes on from there"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -64,17 +80,23 @@ def claimed(folder: RunFolder) -> Generator[None]:
 def detach(folder: RunFolder, resume: bool, comparisons: Path | None = None) -> int:
     """Start the run in a session of its own, which no terminal ends, under a `cluster.keeper`; the keeper's process id,
     once the run has said that it is at work. What it prints goes to train.log. Raises JobError where it ended before
-    that."""
+    that, or Ctrl-C came, which leaves it alone."""
     with claimed(folder):  # a second one is refused here, where somebody reads it
         pass
     arguments = [sys.executable, "-P", "-m", "cluster.keeper", str(folder.path.resolve())]
     arguments += ["--resume"] * resume + ([f"--comparisons={comparisons.resolve()}"] if comparisons else [])
     before = read_status(folder)["updated_at_s"]
     process_id = _spawn(arguments, folder.path / LOG_NAME)
-    while (code := _exit_code(process_id)) is None:
-        if read_status(folder)["updated_at_s"] != before:
-            return process_id
-        time.sleep(0.05)
+    try:
+        while (code := _exit_code(process_id)) is None:
+            if read_status(folder)["updated_at_s"] != before:
+                return process_id
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        raise JobError(
+            f"no longer waited for, but the run starts: see it with `twoclips status {folder.path}`, or end it with "
+            f"`twoclips stop {folder.path}`"
+        ) from None
     if code != 0:
         raise JobError(f"the run ended at its start, saying {_last_line(folder)!r}; all of it is in {LOG_NAME}")
     return process_id  # so short a run that it is over

@@ -14,10 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.job import JobError, attach, claimed, detach, main, stop
+from cluster.job import JobError, attach, claimed, detach, main, run_job, stop
 from cluster.keeper import Keeper, keeper_process
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, run_process
+from cluster.runner import Interrupted
 from tests.cluster.conftest import Done
 from tests.cluster.runs import small_config
 from tests.machine import lives
@@ -148,6 +149,44 @@ def test_a_short_run_to_its_end(tmp_path: Path) -> None:
     assert folder.report_path.exists()
     with pytest.raises(JobError, match="is finished"):
         attach(folder)
+
+
+def press_ctrl_c(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("where", ["cluster.report.write_report", "cluster.runner.StatusFile.close"])
+def test_ctrl_c_after_something_was_saved_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", small_config(labeler="none", steps=256))
+    monkeypatch.setattr(where, press_ctrl_c)
+    with pytest.raises(Interrupted, match=rf"saved in {folder.path}, and `twoclips train pendulum .* --resume`"):
+        run_job(folder, resume=False)
+    assert list(folder.checkpoints.iterdir())
+
+
+def test_ctrl_c_before_training_begins_says_that_nothing_was_saved(
+    twoclips: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.job.run_training", press_ctrl_c)
+    done = twoclips("train", "pendulum", "--labeler", "none", "--run", "run")
+    assert (done.code, done.stderr.startswith("stopped before anything new was saved")) == (1, True)
+
+
+def test_ctrl_c_while_a_detached_run_starts_leaves_it_alone(
+    twoclips: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.job._spawn", lambda *_: 0)
+    monkeypatch.setattr("cluster.job._exit_code", press_ctrl_c)
+    done = twoclips("train", "pendulum", "--labeler", "none", "--run", "run", "--detach")
+    assert (done.code, "the run starts: see it with `twoclips status run`" in done.stderr) == (1, True)
+
+
+def test_ctrl_c_elsewhere_speaks_of_no_resume(twoclips: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.doctor.examine", press_ctrl_c)
+    done = twoclips("doctor")
+    assert (done.code, done.stderr) == (1, "stopped\n")
 
 
 def test_the_command_line_says_how_to_see_and_end_it(twoclips: Callable[..., Done]) -> None:
