@@ -17,7 +17,7 @@ class UnknownPersonError(ValueError):
 
 
 def _left_biased(left: float, right: float, dice: Dice) -> Answer:
-    return Answer.LEFT if dice.random() < 0.4 or left > right else Answer.RIGHT
+    return Answer.LEFT if dice.random() < 0.4 or left >= right else Answer.RIGHT
 
 
 def _spammer(left: float, right: float, dice: Dice) -> Answer:

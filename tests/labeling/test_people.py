@@ -46,6 +46,7 @@ def test_how_often_the_others_do_not_take_the_better_left_clip(kind: str, answer
 def test_the_left_biased_one_errs_to_the_left_only() -> None:
     assert _answers("left-biased", 2.0, 1.0) == {Answer.LEFT: 2000}
     assert _answers("left-biased", 1.0, 2.0)[Answer.LEFT] / 2000 == pytest.approx(0.4, abs=0.03)
+    assert _answers("left-biased", 1.0, 1.0) == {Answer.LEFT: 2000}
 
 
 def test_the_tie_loving_one_sees_small_differences_as_none() -> None:
