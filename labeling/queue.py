@@ -6,7 +6,7 @@ claim that finds nothing returns None, and leases that ran out are swept back by
 
 A labeler is not given again what it holds or has answered. What it let expire, or took back, it may see again: with one
 labeler in the pool the query would otherwise be lost. What it cannot be shown it is not given again either: its
-`by:<labeler>` then says "undrawn", and `queries:undrawn` (zset) when it is withdrawn if nobody else answers.
+`by:<labeler>` then says "undrawn", and `queries:undrawn` (zset) when it is withdrawn, if it still lacks answers.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ class QueryQueue:
 
     def set_aside(self, lease: Lease) -> bool:
         """Takes a query away from the labeler who holds it and cannot be shown it; False when the lease is over. Others
-        are still asked: it is withdrawn once a second labeler says so, or when UNDRAWN_S have passed without an answer.
-        Repeated it changes nothing."""
+        are still asked: while its answers are not complete it is withdrawn once a second labeler says so, or when
+        UNDRAWN_S have passed and nobody holds it. Repeated it changes nothing."""
         args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), repr(UNDRAWN_S), self.overlap]
         return self._set_aside([self.prefix], args) == 1
 

@@ -1,5 +1,5 @@
 -- Takes a query away from the labeler who holds it and cannot be shown it: it is not asked of them again. Of nobody any
--- more once a second labeler says the same; `sweep` sees to it too, where nobody else has answered in time.
+-- more once a second labeler says the same; `sweep` sees to it too, where its answers are not complete in time.
 -- ARGV: token, labeler, seconds until then, overlap. Returns 1, or 0 when the lease is over or somebody else's.
 local token, labeler, overlap = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local query, owner = holder(token)
