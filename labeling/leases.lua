@@ -69,8 +69,8 @@ local function forget(token)
   redis.call('ZREM', ENDED, token)
 end
 
--- Brings back what lies in nobody's hands any more. What one labeler could not be shown, and what nobody holds while its
--- answers are not complete by its time, is withdrawn: with one labeler in the pool it would wait, and the run, for ever.
+-- Brings back what lies in nobody's hands any more. What one labeler could not be shown is withdrawn where by its time
+-- its answers are not complete and nobody holds it: with one labeler it would wait, and the run with it, for ever.
 local function sweep(at, overlap)
   for _, token in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', seconds(at), 'LIMIT', 0, 100)) do
     local query, labeler = holder(token)
