@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,8 @@ class Overview:
         database, now_s = self._database, self._database.now_s()
         counts = database.counts()
         leases = self._leases(now_s)
+        held: Any = database.client.hgetall(f"{database.prefix}leases:held")
+        holding = {text(labeler): int(count) for labeler, count in held.items()}
         told = database.statuses().get(STATUS, {})
         _, paused, _ = names = self._pool.names()
         return {
@@ -56,7 +57,7 @@ class Overview:
             "use_delay": self._use_delay(),
             "excluded": _excluded(told.get("excluded_share"), told.get("excluded_usual", 0.0)),
             "is_paused": EVERYBODY in paused,
-            "labelers": self._labelers(names, told.get("labelers", {}), leases, now_s),
+            "labelers": self._labelers(names, told.get("labelers", {}), holding, now_s),
             "leases": leases,
         }
 
@@ -64,12 +65,11 @@ class Overview:
         self,
         names: tuple[set[str], set[str], set[str]],
         reliability: dict[str, Any],
-        leases: list[dict[str, Any]],
+        holding: dict[str, int],
         now_s: float,
     ) -> list[dict[str, Any]]:
         """Everybody who answered, holds a pair or has a session, who answered most first."""
         known, paused, revoked = names
-        holding = Counter(lease["labeler"] for lease in leases)
         figures = self._tally.labelers()
         everybody = known | set(figures) | set(holding) | revoked | (paused - {EVERYBODY})
         rows = [
@@ -77,7 +77,7 @@ class Overview:
                 "labeler": name,
                 **_told(figures.get(name), now_s),
                 "reliability": reliability.get(name),
-                "leases": holding[name],
+                "leases": holding.get(name, 0),
                 "is_paused": name in paused,
                 "is_revoked": name in revoked,
                 # others answer inside the run, or did so in another one: there is nothing to pause or to revoke
@@ -88,7 +88,8 @@ class Overview:
         return sorted(rows, key=lambda row: (row["is_revoked"], -row["answers"], row["labeler"]))
 
     def _leases(self, now_s: float) -> list[dict[str, Any]]:
-        """Pairs in somebody's hands, the oldest first, at most 100. Tokens are not told: one is as good as its pair."""
+        """Pairs in somebody's hands, at most 100: those that run out first, of these the oldest first. Tokens are not
+        told: one is as good as its pair."""
         client, prefix = self._database.client, self._database.prefix
         redis: Any = client
         held = redis.zrange(f"{prefix}leases", 0, _MAX_LEASES - 1, withscores=True)

@@ -178,6 +178,19 @@ def test_a_lease_grows_old_though_a_heartbeat_extends_it(admin: TestClient, data
     assert not database.client.exists(f"{database.prefix}leases:begun")
 
 
+def test_who_holds_pairs_beyond_those_that_are_listed_is_counted_all_the_same(
+    admin: TestClient, database: ComparisonDatabase
+) -> None:
+    offer_pairs(database, 101, seed=1)
+    queue = QueryQueue(database.client, database.run_id)
+    for _ in range(101):
+        assert queue.claim("anna") is not None
+    assert queue.claim("ben") is not None
+    told = overview(admin)
+    assert (len(told["leases"]), told["queue"]["leased"]) == (100, 102)
+    assert (row(admin, "anna")["leases"], row(admin, "ben")["leases"]) == (101, 1)
+
+
 def test_two_who_answer_the_same_pair_agree_or_not(database: ComparisonDatabase) -> None:
     offer_pairs(database, 2)
     app = make_app(PoolConfig(database.run_id, TASK, overlap=2), database.client)
