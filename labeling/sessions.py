@@ -14,13 +14,14 @@ before anything happens. Who does not send it, as scripts, is taken as before.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from labeling.bodies import EndBody, JoinBody
-from labeling.labelers import ABSOLUTE_S, LabelerPool, Person, Role
+from labeling.labelers import ABSOLUTE_S, InviteError, LabelerPool, Person, Role
 from labeling.together import Together
 
 SCOPE = "x-twoclips-scope"
@@ -82,6 +83,11 @@ class Sessions:
             raise MisdirectedError("this page was loaded for another labeler than is signed in now: reload it")
         return person
 
+    async def _not_misdirected(self, request: Request) -> None:
+        """Whoever it is, or was: who was revoked signs out as well. Raises MisdirectedError."""
+        with suppress(NotInvitedError):
+            await self._addressed(request)
+
     async def admin(self, request: Request) -> str:
         """The admin's name. Raises NotInvitedError, MisdirectedError and NotAdminError."""
         person = await self._addressed(request)
@@ -96,13 +102,15 @@ class Sessions:
         @app.post("/api/sessions")
         def join(body: JoinBody, request: Request, response: Response) -> dict[str, Any]:
             token = self.pool.join(body.invite, body.join_id or "")
+            person = self.pool.whois(token)
+            if person is None:  # the cookie would shut this browser out, and take the place of one that counts
+                raise InviteError("this invite's labeler was revoked: ask for an invite under another name")
             is_tls = request.url.scheme == "https"  # as a proxy before us says, where uvicorn trusts it
             age_s = int(ABSOLUTE_S)
             response.set_cookie(self._cookie, token, age_s, httponly=True, samesite="strict", secure=is_tls)
-            person = self.pool.whois(token)
-            return {"labeler": person.labeler if person else None, "role": person.role if person else None}
+            return {"labeler": person.labeler, "role": person.role}
 
-        @app.post("/api/sessions/end", dependencies=[Depends(self.labeler)])
+        @app.post("/api/sessions/end", dependencies=[Depends(self._not_misdirected)])
         def end(_: EndBody, request: Request, response: Response) -> dict[str, Any]:
             self.pool.end(request.cookies.get(self._cookie, ""))
             response.delete_cookie(self._cookie, httponly=True, samesite="strict")

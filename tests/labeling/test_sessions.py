@@ -110,10 +110,34 @@ def test_where_only_invited_people_label_a_session_that_is_over_lets_nobody_in(d
     invite = LabelerPool(database.client, database.run_id).invite("anna")
     app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
     with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
-        assert client.post("/api/sessions/end", json={}).status_code == 401
+        assert client.post("/api/sessions/end", json={}).json() == {"ended": False}
         client.post("/api/sessions", json={"invite": invite})
         assert client.post("/api/sessions/end", json={}).status_code == 200
         assert client.get("/api/session").status_code == 401
+
+
+def test_an_invite_of_who_was_revoked_is_refused_and_shuts_nobody_out(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    pool = LabelerPool(database.client, database.run_id)
+    body = {"invite": pool.invite("anna"), "join_id": _id()}
+    pool.revoke("anna")
+    for _ in range(2):  # nor when it is sent again
+        reply = client.post("/api/sessions", json=body)
+        assert (reply.status_code, list(reply.cookies)) == (401, [])
+        assert "was revoked" in reply.json()["error"]
+    assert client.get("/api/session").json()["labeler"] == "local"
+
+
+def test_who_was_revoked_can_still_sign_out(client: TestClient, database: ComparisonDatabase) -> None:
+    pool = LabelerPool(database.client, database.run_id)
+    client.post("/api/sessions", json={"invite": pool.invite("anna")})
+    pool.revoke("anna")
+    assert client.get("/api/session").status_code == 401
+    scope = {SCOPE: f"{database.run_id} anna"}
+    assert client.post("/api/sessions/end", json={}, headers=scope).json() == {"ended": True}
+    assert not client.cookies
+    assert client.get("/api/session").json()["labeler"] == "local"
 
 
 def test_an_admins_page_of_another_run_steers_nothing(client: TestClient, database: ComparisonDatabase) -> None:
