@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actors.small_world import cells_seen
 from actors.trajectory import Clip
-from reward_service.comparisons import Answer
+from reward_service.comparisons import Answer, Label
 
 FIGURES = ("agent_steps", "labels", "match", "optimal", "loss")
 _MOST_POINTS = 240
@@ -33,8 +33,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Asked:
-    """The latest pair: the cells of both paths, and the answer once there is one."""
+    """The latest pair: its clips, the cells of both paths, and the answer once there is one."""
 
+    clip_ids: tuple[str, str]
     left: list[int]
     right: list[int]
     disagreement: float
@@ -69,12 +70,15 @@ class Record:
 
     def ask(self, left: Clip, right: Clip, disagreement: float) -> None:
         cells = [cells_seen(clip.segment.observations).tolist() for clip in (left, right)]
-        self.asked = Asked(cells[0], cells[1], 0.0 if disagreement != disagreement else disagreement)
+        ids = left.clip_id, right.clip_id
+        self.asked = Asked(ids, cells[0], cells[1], 0.0 if disagreement != disagreement else disagreement)
 
-    def answered(self, step: int, labels: int, labeler: str, answer: Answer) -> None:
-        if self.asked is not None:
-            self.asked = Asked(self.asked.left, self.asked.right, self.asked.disagreement, answer.value)
-        who = "Oracle" if labeler == "oracle" else "You"
+    def answered(self, step: int, labels: int, label: Label, clip_ids: tuple[str, str]) -> None:
+        """An answer, maybe about an older pair than the latest: that one waited for a person."""
+        answer = label.answer or Answer.INCOMPARABLE
+        if self.asked is not None and self.asked.clip_ids == clip_ids:
+            self.asked = replace(self.asked, answer=answer.value)
+        who = "Oracle" if label.labeler == "oracle" else "You"
         self.tell(step, f"Label {labels}. {who}: {_SAID[answer]}.")
 
     def measure(self, step: int, labels: int, match: float, optimal: float, loss: float) -> None:

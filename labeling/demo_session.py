@@ -28,7 +28,7 @@ from labeling.demo_record import Record
 from labeling.oracle import OracleConfig, SyntheticLabeler
 from labeling.queue import QueryQueue
 from labeling.selection import candidate_pairs, select_pairs
-from reward_service.comparisons import Answer, Comparison, Query, Retraction
+from reward_service.comparisons import Comparison, Query, Retraction
 from reward_service.database import START, ComparisonDatabase
 from reward_service.tabular import TabularConfig, TabularEnsemble, disagreement
 
@@ -222,7 +222,8 @@ class Session:
         return Clip(digest.hexdigest(), segment, np.empty((len(cells), 0), np.float32), true_return, len(self.ensemble))
 
     def _ask(self) -> None:
-        """Offers the most telling of a few pairs; the oracle answers at once, a person when they like."""
+        """Offers the most telling of a few pairs; a person answers when they like, the oracle at once, and with it what
+        a person before it left unanswered."""
         chosen = self._chosen_query()
         if chosen is None:
             self._measure()
@@ -234,7 +235,7 @@ class Session:
         if self.labeler == "person":
             self._is_waiting = True
             return
-        self._oracle.step(max_labels=1)
+        self._oracle.step()
         self._take_answers()
 
     def _chosen_query(self) -> tuple[Query, Clip, Clip] | None:
@@ -278,9 +279,7 @@ class Session:
             self.ensemble.add(comparison.label.label_id, comparison.label.query_id, visits, mu[0])
             self.ensemble.fit(FIT_STEPS)
             self.judged += (visits > 0).any(axis=0)
-        self.record.answered(
-            self.num_steps, len(self.ensemble), comparison.label.labeler, answer or Answer.INCOMPARABLE
-        )
+        self.record.answered(self.num_steps, len(self.ensemble), comparison.label, comparison.clip_ids)
 
     def _measure(self) -> None:
         self.record.measure(

@@ -135,6 +135,44 @@ def test_the_labeler_changes_while_a_person_is_asked(database: ComparisonDatabas
     assert session.step(), "who is not asked is not waited for"
 
 
+def test_what_a_person_left_unanswered_is_not_taken_for_an_answer_to_the_newest_pair(database: ComparisonDatabase):
+    session = begin(database, preset="person")
+    while session.step():
+        pass
+    left = session.record.asked
+    session.change(labeler="oracle")
+    while session.record.asked is left:
+        session.step()
+    asked = session.record.asked
+    assert left is not None
+    assert asked is not None
+    log, _ = session._database.labels_since(START)
+    sides = session._database.sides_of([label.query_id for label in log])
+    said = {sides[label.query_id]: label.answer for label in log}
+    assert asked.answer == said[asked.clip_ids]
+    assert left.clip_ids in said, "the oracle answers that, too"
+    assert session._database.num_open_queries() == 0
+
+
+def test_a_late_answer_about_an_older_pair_is_not_shown_under_the_newest(database: ComparisonDatabase):
+    session = begin(database, preset="person")
+    while session.step():
+        pass
+    queue = QueryQueue(database.client, session._database.run_id)
+    lease = queue.claim("local")
+    assert lease is not None
+    session.change(labeler="oracle")
+    play(session, session.num_steps + 10)
+    session.change(labeler="person")
+    while session.step():
+        pass
+    queue.complete(lease, Answer.INCOMPARABLE, uuid.uuid4().hex)
+    assert not session.step(), "the newest pair waits"
+    assert "You: cannot tell" in session.record.events[-1].text
+    assert session.record.asked is not None
+    assert session.record.asked.answer == ""
+
+
 def test_random_queries_and_errors_are_settings(database: ComparisonDatabase):
     session = begin(database, selection="random", error_rate=0.3)
     play(session, 500)
