@@ -61,6 +61,7 @@ def label(
     ] = None,
     invite: Annotated[int, typer.Option(metavar="N", help="Print N invite links, each for one labeler, once.")] = 0,
     admin: Annotated[bool, typer.Option("--admin", help="The invite links are for admins.")] = False,
+    name: Annotated[str, typer.Option(help="The invite link, or the N, are for this labeler, e.g. to come back.")] = "",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
     simulate: Annotated[
         str, typer.Option(metavar="KIND:N,...", help="Add simulated people, e.g. perfect:3,mistaken:1,left-biased:1.")
@@ -86,7 +87,7 @@ def label(
             typer.echo(f"label at {served.address}", err=json_)
             typer.echo(f"admin page {served.admin_address}", err=json_)
             typer.echo(served.explanation, err=True)
-            links = served.invites(invite, Role.ADMIN if admin else Role.LABELER)
+            links = served.invites(invite or int(name != ""), Role.ADMIN if admin else Role.LABELER, name)
             for link in links:
                 typer.echo(f"invite {link}", err=json_)
             if simulate:

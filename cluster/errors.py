@@ -9,6 +9,7 @@ _USAGE = {
     "BadIdError",
     "ConfigError",
     "DemoError",
+    "NotFreeError",
     "RunFolderError",
     "SmallWorldError",
     "UnknownPersonError",

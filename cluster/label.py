@@ -34,13 +34,14 @@ class Serving:
         """Where an admin sees how the pool is doing."""
         return f"{self.address}admin"
 
-    def invites(self, count: int, role: Role = Role.LABELER) -> list[str]:
-        """Links that make `count` labelers, or admins; each works once, for a week."""
+    def invites(self, count: int, role: Role = Role.LABELER, name: str = "") -> list[str]:
+        """Links that make `count` labelers, or admins, or let in the one of that `name`; each works once, for a week.
+        Raises NotFreeError."""
         client = connect(self.redis_url)
         try:
             pool = LabelerPool(client, self.run_id)
             page = self.admin_address if role is Role.ADMIN else self.address
-            return [f"{page}#invite={pool.invite(role=role)}" for _ in range(count)]
+            return [f"{page}#invite={pool.invite(name, role=role)}" for _ in range(count)]
         finally:
             client.close()
 

@@ -10,11 +10,11 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from labeling.bodies import GoldBody, InviteBody, PauseBody, RevokeBody
-from labeling.labelers import LabelerPool
+from labeling.labelers import LOCAL_LABELER, NotFreeError
 from labeling.overview import Overview
 from labeling.queue import QueryQueue, QueueError
 from labeling.refusals import OF_ADMINS
-from labeling.sessions import LOCAL_LABELER, Sessions
+from labeling.sessions import Sessions
 from reward_service.comparison_rows import json_line, rows_of
 from reward_service.comparisons import Label
 from reward_service.database import ComparisonDatabase
@@ -31,7 +31,8 @@ def add_admin(app: FastAPI, sessions: Sessions, queue: QueryQueue, database: Com
     pool, overview = sessions.pool, Overview(database, queue, sessions.pool)
 
     @app.exception_handler(AdminRefusedError)
-    def refused(_: Request, error: AdminRefusedError) -> JSONResponse:
+    @app.exception_handler(NotFreeError)
+    def refused(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 409)
 
     @app.get("/api/admin/overview", dependencies=[Depends(sessions.admin)])
@@ -72,7 +73,6 @@ def add_admin(app: FastAPI, sessions: Sessions, queue: QueryQueue, database: Com
     @app.post("/api/admin/invites", dependencies=[Depends(sessions.admin)], responses=OF_ADMINS)
     def invite(body: InviteBody) -> dict[str, Any]:
         name = body.labeler or pool.new_name(body.role)
-        _check_free(name, pool)
         return {"invite": pool.invite(name, role=body.role), "labeler": name, "role": body.role}
 
 
@@ -89,10 +89,3 @@ def _check_revocable(labeler: str, admin: str) -> None:
         raise AdminRefusedError("the local labeler has no session that could end: pause it")
     if labeler == admin:
         raise AdminRefusedError("you would lock yourself out: ask another admin")
-
-
-def _check_free(labeler: str, pool: LabelerPool) -> None:
-    if labeler == LOCAL_LABELER:
-        raise AdminRefusedError("this name stands for who comes without an invite: choose another one")
-    if pool.is_revoked(labeler):
-        raise AdminRefusedError(f"{labeler} was revoked and cannot come back: choose another name")

@@ -40,6 +40,14 @@ EVERYBODY = "*"
 _LUA = Path(__file__).parent
 
 
+LOCAL_LABELER = "local"
+"""Who comes without an invite: see sessions.py."""
+
+
+class NotFreeError(RuntimeError):
+    """Nobody can come in under that name."""
+
+
 class InviteError(RuntimeError):
     """The invite is unknown, used, or expired."""
 
@@ -75,9 +83,13 @@ class LabelerPool:
         return f"{role}-{secrets.token_hex(4)}"
 
     def invite(self, labeler: str = "", expires_s: float = INVITE_S, role: Role = Role.LABELER) -> str:
-        """A new invite for one person, by default a new one with a name of its own."""
+        """A new invite for one person, by default a new one with a name of its own. Raises NotFreeError."""
         token = secrets.token_urlsafe(32)
         name = checked_id("labeler", labeler or self.new_name(role))
+        if name == LOCAL_LABELER:
+            raise NotFreeError("this name stands for who comes without an invite: choose another one")
+        if self.is_revoked(name):
+            raise NotFreeError(f"{name} was revoked and cannot come back: choose another name")
         self._invite([self.prefix], [_digest(token), name, repr(expires_s), role.value])
         return token
 

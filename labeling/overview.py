@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from labeling.labelers import EVERYBODY, LabelerPool
+from labeling.labelers import EVERYBODY, LOCAL_LABELER, LabelerPool
 from labeling.queue import QueryQueue
-from labeling.sessions import LOCAL_LABELER
 from labeling.tally import RATE_WINDOW_S, LabelerFigures, Share, Tally
 from reward_service.database import ComparisonDatabase
 from reward_service.keys import text

@@ -21,12 +21,11 @@ from fastapi import Depends, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from labeling.bodies import EndBody, JoinBody
-from labeling.labelers import ABSOLUTE_S, InviteError, LabelerPool, Person, Role
+from labeling.labelers import ABSOLUTE_S, LOCAL_LABELER, InviteError, LabelerPool, Person, Role
 from labeling.together import Together
 
 SCOPE = "x-twoclips-scope"
 """`<run> <labeler>`: for whom a page was loaded."""
-LOCAL_LABELER = "local"
 _LOCAL = Person(LOCAL_LABELER, Role.ADMIN)
 _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 

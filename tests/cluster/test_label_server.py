@@ -15,7 +15,7 @@ import pytest
 
 from cluster.label import Serving
 from cluster.label_server import LabelServer, LabelServerConfig, LabelServerError, Served, announced
-from labeling.labelers import Role
+from labeling.labelers import NotFreeError, Role
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.pool import TASK, offer_pairs
 from tests.waiting import wait_until
@@ -109,6 +109,19 @@ def test_at_another_address_only_invited_people_get_in(
         with httpx2.Client(base_url=address, headers=HEADERS) as client:
             assert client.post("api/sessions", json={"invite": invite}).json()["role"] == "admin"
             assert client.get("api/admin/overview").status_code == 200
+
+
+def test_who_was_here_before_comes_back_under_their_name(
+    server: LabelServer, database: ComparisonDatabase, redis_url: str
+) -> None:
+    serving = Serving(server.address, redis_url, database.run_id, True, "")
+    links = serving.invites(2, name="anna")
+    with httpx2.Client(base_url=server.address, headers=HEADERS, timeout=60) as client:
+        for link in links:
+            body = {"invite": link.partition("#invite=")[2]}
+            assert client.post("api/sessions", json=body).json()["labeler"] == "anna"
+    with pytest.raises(NotFreeError, match="without an invite"):
+        serving.invites(1, name="local")
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "::"])

@@ -115,10 +115,13 @@ def test_pages_of_a_run_at_rest_end_cleanly_and_leave_no_address(tmp_path: Path,
     folder, private = _run(tmp_path / "run", 10, 1)
     private.stop()
     command = "from cluster.cli import main; main()"
-    arguments = [sys.executable, "-c", command, "label", str(folder.path), "--no-open", "--port", "0", "--json"]
+    arguments = [sys.executable, "-c", command, "label", str(folder.path), "--no-open", "--port", "0"]
+    arguments += ["--name", "anna", "--json"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as pages:
         assert pages.stdout is not None
-        address = json.loads(pages.stdout.readline())["address"]
+        told = json.loads(pages.stdout.readline())
+        address = told["address"]
+        assert len(told["invites"]) == 1, "for the one of that name"
         assert announced(folder.path) == address
         time.sleep(0.5)  # it is about to wait for nothing but this
         pages.send_signal(how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labeling import labelers
-from labeling.labelers import EVERYBODY, InviteError, LabelerPool, Person, Role
+from labeling.labelers import EVERYBODY, InviteError, LabelerPool, NotFreeError, Person, Role
 from reward_service.database import ComparisonDatabase
 
 pytestmark = pytest.mark.redis
@@ -60,7 +60,8 @@ def test_a_revoked_labeler_is_nobody(pool: LabelerPool) -> None:
     pool.revoke("anna")
     assert (pool.whois(gone), pool.whois(ben)) == (None, Person("ben", Role.LABELER))
     assert (pool.is_revoked("anna"), pool.is_revoked("ben")) == (True, False)
-    assert pool.whois(pool.join(pool.invite("anna"))) is None
+    with pytest.raises(NotFreeError, match="anna was revoked"):
+        pool.invite("anna")
 
 
 def test_an_invite_that_was_not_used_before_its_labeler_was_revoked_lets_nobody_in(pool: LabelerPool) -> None:
