@@ -12,7 +12,8 @@ const REFUSED_PREFIX = "twoclips.refused.";
 const ADOPT_AFTER_MS = 5_000; // another tab's entry that old was left behind, or waits as we would
 const MAX_PAUSE_MS = 20_000;
 const MAX_HISTORY = 20;
-const FINAL = new Set([400, 404, 403, 405, 409, 410, 413, 415, 422]); // sending the same again cannot help
+// Sending the same again cannot help. Not so what a proxy or server that is set wrongly says, as 403 or 404: it waits.
+const FINAL = new Set([400, 409, 410, 413, 415, 422]);
 
 export class Outbox extends EventTarget {
   #storage;
@@ -35,9 +36,11 @@ export class Outbox extends EventTarget {
     this.scope = scope;
     this.#owner = tabId();
     this.isBehind = this.waiting > 0;
-    for (const key of storage.keys(REFUSED_PREFIX)) this.history.push(storage.get(key));
-    this.history = this.history.filter((line) => line?.id).sort((a, b) => b.at - a.at).slice(0, MAX_HISTORY);
-    addEventListener("online", () => this.drain());
+    this.history = newestRefused(storage).filter((line) => line.scope === scope);
+    addEventListener("online", () => {
+      this.#failures = 0;
+      this.drain();
+    });
     addEventListener("storage", (event) => event.key?.startsWith(PREFIX) && this.#heard());
     setInterval(() => this.#retry || this.drain(), ADOPT_AFTER_MS);
   }
@@ -63,7 +66,7 @@ export class Outbox extends EventTarget {
   undo(id) {
     const entry = this.#storage.get(PREFIX + id);
     // Once it was sent it may have arrived, though no reply came; and another tab may be about to send an old one.
-    const isOurs = !navigator.onLine || Date.now() - (entry?.at ?? 0) < ADOPT_AFTER_MS;
+    const isOurs = Date.now() - (entry?.at ?? 0) < ADOPT_AFTER_MS;
     this.#mark(id, "undone");
     if (entry && entry.attempts === 0 && isOurs) {
       this.#storage.remove(PREFIX + id);
@@ -76,7 +79,10 @@ export class Outbox extends EventTarget {
     return false;
   }
 
-  /** Sends what waits, in order, until something has to wait longer. */
+  /**
+   * Sends what waits, in order, until something has to wait longer. Also where the browser says that it is offline: it
+   * means the network's interfaces, and the server may be on this machine.
+   */
   async drain() {
     if (this.#isDraining) return;
     clearTimeout(this.#retry);
@@ -84,7 +90,7 @@ export class Outbox extends EventTarget {
     this.#isDraining = true;
     try {
       for (let entry = this.#next(); entry; entry = this.#next()) {
-        const pauseMs = navigator.onLine ? await this.#send(entry) : MAX_PAUSE_MS;
+        const pauseMs = await this.#send(entry);
         if (pauseMs === null) continue;
         this.isBehind = true;
         this.#retry = setTimeout(() => this.drain(), pauseMs);
@@ -132,13 +138,13 @@ export class Outbox extends EventTarget {
   #refuse(entry, error) {
     this.#storage.remove(PREFIX + entry.id);
     // A retraction of what never arrived has nothing to do.
-    if (entry.kind === "retraction" && (error.status === 410 || error.status === 404)) return;
+    if (entry.kind === "retraction" && error.status === 410) return;
     const state = error.status === 410 ? "late" : "refused";
     const line = this.#mark(entry.body.label_id, state, error.message) ?? {
       id: entry.id, answer: entry.body.answer ?? "undo", at: entry.at, state, note: error.message,
     };
     this.#remember(line);
-    this.#storage.set(REFUSED_PREFIX + entry.id, { ...line, body: entry.body });
+    this.#storage.set(REFUSED_PREFIX + entry.id, { ...line, scope: entry.scope, body: entry.body });
     this.dispatchEvent(new CustomEvent("refused", { detail: { status: error.status, message: error.message } }));
   }
 
@@ -190,6 +196,14 @@ export class Outbox extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** What was refused, the newest first, whoever gave it; what is older than the last few is forgotten. */
+function newestRefused(storage) {
+  const found = storage.keys(REFUSED_PREFIX).map((key) => ({ at: 0, ...storage.get(key), key }));
+  found.sort((a, b) => b.at - a.at);
+  for (const { key } of found.splice(MAX_HISTORY)) storage.remove(key);
+  return found;
 }
 
 /** The same after a reload, so that what this tab left behind goes out at once. */

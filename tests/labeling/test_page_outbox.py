@@ -1,0 +1,83 @@
+"""What waits in the browser of the labeling page, and what became of what was sent, in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from reward_service.database import ComparisonDatabase
+from tests.labeling.browsing import Visit, until
+from tests.labeling.pool import current_answers, offer_pairs
+
+pytestmark = [pytest.mark.browser, pytest.mark.redis]
+
+
+def test_where_no_network_is_up_answers_reach_the_server_on_this_machine(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    """A browser without Wi-Fi says that it is offline, and reaches 127.0.0.1 all the same."""
+    offer_pairs(database, 4)
+    page = visit()
+    page.tab.add_init_script("Object.defineProperty(Navigator.prototype, 'onLine', { get: () => false })")
+    page.open()
+    expected = {page.answer("left"): "left"}
+    page.reach(saved="0")
+    assert current_answers(database) == expected
+    page.tab.keyboard.press("z")
+    until(lambda: current_answers(database) == {}, "the retraction")
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_an_answer_that_a_server_set_wrongly_turns_away_waits_until_it_is_set_right(
+    database: ComparisonDatabase, visit: Callable[..., Visit], status: int
+) -> None:
+    offer_pairs(database, 4)
+    page = visit().open()
+    body = json.dumps({"error": "the pages do not answer to this name"})
+    page.context.route("**/api/answers", lambda route: route.fulfill(status=status, body=body))
+    expected = {page.answer("left"): "left"}
+    page.has_said("saved-text", "1 waiting")
+    assert "do not answer to this name" in page.tab.get_attribute("#saved", "title")
+    page.context.unroute("**/api/answers")
+    page.reach(saved="0")
+    assert current_answers(database) == expected
+
+
+REFUSED = """() => Object.keys(localStorage).filter((key) => key.startsWith("twoclips.refused.")).sort()"""
+
+
+def test_what_others_were_refused_is_not_told_as_mine_and_the_oldest_is_forgotten(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 4)
+    page = visit()
+    lines = {
+        f"twoclips.refused.{index:02}": {
+            "id": f"{index:02}",
+            "answer": "left",
+            "at": 1000 + index,
+            "state": "refused",
+            "note": "of somebody else",
+            "scope": "another-run local",
+        }
+        for index in range(30)
+    }
+    page.tab.add_init_script(
+        f"for (const [key, line] of Object.entries({json.dumps(lines)})) "
+        "if (!localStorage.getItem('seen')) localStorage.setItem(key, JSON.stringify(line));"
+        "localStorage.setItem('seen', 'true');"
+    )
+    page.open()
+    assert page.tab.evaluate(REFUSED) == [f"twoclips.refused.{index:02}" for index in range(10, 30)]
+    over = json.dumps({"error": "the body is not valid"})
+    page.context.route("**/api/answers", lambda route: route.fulfill(status=400, body=over))
+    page.answer("left")
+    page.has_said("notice", "refused")
+    page.tab.reload()
+    page.reach(state="labeling")
+    page.tab.keyboard.press("?")
+    page.has_said("history", "the body is not valid")
+    assert "of somebody else" not in page.text("history")
+    assert len(page.tab.evaluate(REFUSED)) == 20
