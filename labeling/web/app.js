@@ -13,7 +13,7 @@ import { toggleGold } from "./gold.js";
 import { Help } from "./help.js";
 import { listenToActions } from "./input.js";
 import { useInvite } from "./invite.js";
-import { Keys } from "./keys.js";
+import { ANSWERS, Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Pairs } from "./pairs.js";
 import { Practice } from "./practice.js";
@@ -24,7 +24,6 @@ import { Stage } from "./stage.js";
 import { Storage } from "./storage.js";
 import { listen } from "./touch.js";
 
-const ANSWERS = ["left", "right", "tie", "incomparable"];
 const MAX_UNDO = 10;
 const TRY_AGAIN_S = 3;
 

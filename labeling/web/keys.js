@@ -2,6 +2,8 @@
 
 const STORED = "twoclips.keys";
 
+export const ANSWERS = ["left", "right", "tie", "incomparable"];
+
 /** In the order in which the help lists them: [action, key, what it does]. */
 export const ACTIONS = [
   ["left", "ArrowLeft", "The left clip is better"],

@@ -510,6 +510,31 @@ def test_a_key_that_is_held_down_answers_once(database: ComparisonDatabase, visi
     assert page.data("query") == third
 
 
+def test_a_button_that_is_held_down_or_clicked_twice_answers_one_pair(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 6)
+    page = visit().open()
+    first = page.data("query")
+    page.tab.focus("#answers [data-action=left]")
+    page.tab.keyboard.down("Enter")
+    until(lambda: page.data("query") not in ("", first), "the next pair")
+    second = page.data("query")
+    for _ in range(3):
+        page.tab.keyboard.down("Enter")  # Playwright sends these as repetitions
+    time.sleep(0.5)
+    assert page.data("query") == second
+    page.tab.keyboard.up("Enter")
+    page.drawn()
+    page.tab.dblclick("#answers [data-action=tie]", delay=150)  # the next pair is on screen between the two
+    until(lambda: page.data("query") not in ("", second), "the next pair")
+    third = page.data("query")
+    time.sleep(0.5)
+    assert page.data("query") == third
+    page.reach(saved="0")
+    assert current_answers(database) == {first: "left", second: "tie"}
+
+
 def test_reduced_motion_starts_on_a_film_strip(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
     offer_pairs(database, 4)
     page = visit(reduced_motion="reduce").open()
