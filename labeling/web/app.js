@@ -218,11 +218,11 @@ class App {
     if (status.state === "practice") return;
     const last = this.#undoable.pop();
     if (!last) return say("There is nothing to take back.");
+    this.#numAnswers -= 1;
+    this.#writeMine();
     const state = this.#stateOf(last);
     if (state === "late" || state === "refused") return say("That answer had not been taken: nothing to take back.");
     const wasUnsent = this.#outbox.undo(last.id);
-    this.#numAnswers -= 1;
-    this.#writeMine();
     const what = `Taken back: ${spoken(last.answer).toLowerCase()}.`;
     if (wasUnsent && this.#pairs.putBack(last.pair)) {
       this.#showNext();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 
 import pytest
@@ -51,3 +52,19 @@ def test_an_answer_taken_back_comes_back_to_who_waits(
     page.answer("right")
     page.reach(saved="0")
     assert current_answers(database) == {query: "right"}
+
+
+def test_what_was_refused_can_not_be_taken_back_and_is_not_counted(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 4)
+    page = visit().open()
+    over = json.dumps({"error": "the lease is over"})
+    page.context.route("**/api/answers", lambda route: route.fulfill(status=410, body=over))
+    page.answer("left")
+    page.has_said("notice", "too late")
+    page.tab.keyboard.press("z")
+    page.has_said("notice", "nothing to take back")
+    assert page.text("yours") == "0"
+    assert page.tab.is_disabled("button[data-action=undo]")
+    assert database.labels_since(START)[0] == []
