@@ -335,8 +335,9 @@ class App {
   #writeWaiting() {
     if (status.state !== "waiting") return;
     const seconds = Math.floor((Date.now() - this.#waitingSince) / 1000);
-    const { labels, due, wanted } = progress.latest ?? { labels: 0, due: 0, wanted: 0 };
+    const { labels, due, wanted, steps, updated_s } = progress.latest ?? { labels: 0, due: 0, wanted: 0, steps: null };
     const areIn = due > 0 && labels >= wanted; // nothing is due where the run has told nothing yet
+    const rests = steps !== null && updated_s === null; // and where it has, it was at work
     const { isHeld } = this.#pairs;
     const isDry = this.#pairs.isDry && !isHeld;
     const title = isDry
@@ -344,7 +345,9 @@ class App {
       : "One moment";
     if (byId("cover-title").textContent !== title) byId("cover-title").textContent = title;
     if (this.#pairs.isTroubled && !isHeld) return;
-    const waits = areIn ? "You can close this page." : `waiting for clips: ${seconds} s`;
+    const waits = areIn ? "You can close this page."
+      : rests ? "The run is not at work: nothing new is asked. You can close this page."
+      : `waiting for clips: ${seconds} s`;
     const comes = isHeld ? `${this.#outbox.trouble} Your answers go out first.` : "The clips are on their way.";
     byId("cover-text").textContent = isDry ? waits : comes;
   }

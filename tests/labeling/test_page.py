@@ -322,6 +322,19 @@ def test_when_all_labels_are_in_nobody_is_told_to_wait(
     page.has_said("cover-text", "You can close this page.")
 
 
+def test_where_the_run_is_not_at_work_nobody_is_promised_clips(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    database.set_status(RUN_STATUS, {"labels_wanted": 700, "steps": 2_000_000})
+    status = f"{database.prefix}status"
+    told = database.client.hget(status, RUN_STATUS).partition(b" ")[2]
+    database.client.hset(status, RUN_STATUS, b"%.6f %s" % (database.now_s() - 60.0, told))
+    page = visit().open(state="waiting")
+    page.has_said("cover-text", "The run is not at work: nothing new is asked. You can close this page.")
+    database.set_status(RUN_STATUS, {"labels_wanted": 700, "steps": 2_000_000})
+    page.has_said("cover-text", "waiting for clips:")
+
+
 def test_a_pair_that_cannot_be_drawn_is_left_for_others(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
