@@ -3,6 +3,7 @@ Set ARTEFACTS to a folder to keep the screenshots."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,26 @@ def somebody_answers_all(database: ComparisonDatabase) -> None:
     queue = QueryQueue(database.client, database.run_id)
     while lease := queue.claim("anna"):
         queue.complete(lease, Answer.TIE, lease.token)
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (770, 900), (640, 450), (320, 700)])
+def test_the_view_can_be_turned_by_buttons_at_any_width_and_no_button_covers_another(
+    database: ComparisonDatabase, visit: Callable[..., Visit], size: tuple[int, int]
+) -> None:
+    """640 x 450 is a window of 1280 x 900 at 200 %."""
+    offer_pairs(database, 4)
+    page = visit(viewport={"width": size[0], "height": size[1]}).open()
+    for name in ("Turn the view left", "Reset the view", "Turn the view right"):
+        page.tab.get_by_role("button", name=name).click()
+    boxes = [part.bounding_box() for part in page.tab.locator("#playback :is(button, input, output):visible").all()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= size[0] for box in boxes)
+    for one, other in itertools.combinations(boxes, 2):
+        assert (
+            one["x"] + one["width"] <= other["x"]
+            or other["x"] + other["width"] <= one["x"]
+            or one["y"] + one["height"] <= other["y"]
+            or other["y"] + other["height"] <= one["y"]
+        )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
