@@ -50,6 +50,17 @@ export class Outbox extends EventTarget {
     return this.#entries().length;
   }
 
+  /** The same of other labelers of this run, whose names they go out under, and no other: [[labeler, how many], ...]. */
+  get othersWaiting() {
+    const [run] = this.scope.split(" ");
+    const counts = new Map();
+    for (const { scope } of this.#everybodys()) {
+      const [itsRun, labeler] = scope.split(" ");
+      if (itsRun === run && scope !== this.scope) counts.set(labeler, (counts.get(labeler) ?? 0) + 1);
+    }
+    return [...counts];
+  }
+
   get isVolatile() {
     return this.#storage.isVolatile;
   }
@@ -156,9 +167,12 @@ export class Outbox extends EventTarget {
     this.drain();
   }
 
+  #everybodys() {
+    return this.#storage.keys(PREFIX).map((key) => this.#storage.get(key)).filter((entry) => entry?.scope);
+  }
+
   #entries() {
-    const entries = this.#storage.keys(PREFIX).map((key) => this.#storage.get(key));
-    return entries.filter((entry) => entry?.scope === this.scope).sort((a, b) => a.at - b.at);
+    return this.#everybodys().filter((entry) => entry.scope === this.scope).sort((a, b) => a.at - b.at);
   }
 
   #next() {

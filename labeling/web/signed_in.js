@@ -2,7 +2,7 @@
 import { post } from "./api.js";
 import { byId, say } from "./face.js";
 
-const LOCAL = "local"; // who comes without an invite has no session that could end
+export const LOCAL = "local"; // who comes without an invite has no session that could end
 
 /** outbox: what waits in it could be sent under no other name. */
 export function writeSignedIn({ labeler }, outbox) {

@@ -148,7 +148,8 @@ def test_answers_are_sent_though_the_browsers_storage_is_full(
     page.context.route("**/api/answers", lambda route: route.abort())
     expected[page.answer("tie")] = "tie"
     page.reach(saved="1")
-    until(lambda: "in this tab only" in page.tab.get_attribute("#saved", "title"), "to be told where it waits")
+    page.has_said("saved-text", "1 waiting, in this tab only")
+    assert page.tab.get_attribute("#saved-text", "role") == "status"
     page.context.unroute("**/api/answers")
     page.reach(saved="0")
     assert current_answers(database) == expected

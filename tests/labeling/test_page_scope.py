@@ -122,6 +122,7 @@ def test_who_tries_an_invite_on_their_own_machine_signs_out_and_finds_their_own_
     page.tab.goto(f"{address}#invite={LabelerPool(database.client, database.run_id).invite('anna')}")
     page.reach(state="labeling", saved="0")
     assert page.text("labeler") == "anna"
+    assert page.text("others") == "1 answer given without an invite waits here: sign out to send what waits."
     assert page.tab.is_hidden("#admin-link")
     page.answer("tie")
     page.reach(saved="1")
@@ -133,6 +134,7 @@ def test_who_tries_an_invite_on_their_own_machine_signs_out_and_finds_their_own_
     page.tab.wait_for_selector("#admin-link", state="visible")
     until(lambda: database.num_labels() == 2, "the answer that waited for the local person")
     log = database.labels_since("0-0")[0]
+    assert page.tab.is_hidden("#others")
     assert [label.labeler for label in log] == ["anna", "local"]
     assert log[1].query_id == query
 
