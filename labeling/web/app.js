@@ -12,7 +12,7 @@ import {
 import { toggleGold } from "./gold.js";
 import { Help } from "./help.js";
 import { listenToActions } from "./input.js";
-import { useInvite } from "./invite.js";
+import { heedInvites, somebodySignedIn, useInvite } from "./invite.js";
 import { ANSWERS, Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Pairs } from "./pairs.js";
@@ -50,8 +50,10 @@ class App {
   #hasFeedback = false;
   #isInviteOver = false;
   #isLeaving = false;
+  #isStopped = false;
 
   async start() {
+    heedInvites(() => this.#reload());
     const scene = await this.#load();
     if (!this.#session.drawable) {
       const reason = "The task's environment does not draw itself: it has no render_mode=\"rgb_array\".";
@@ -300,22 +302,37 @@ class App {
 
   /** The page has become another run's, or another labeler's: what waits in the outbox stays there, for its own. */
   #leave(reason) {
-    this.#pairs.rest();
-    this.#showNothing("error");
-    if (this.#outbox.isVolatile && this.#outbox.waiting) {
-      const remedy = "leave the tab open until its run, or its labeler, is back.";
-      return cover("This page is out of date", `Its answers could not be stored in this browser: ${remedy}`);
-    }
-    cover("This page is out of date", reason);
-    this.#isLeaving = true;
-    return location.reload();
+    const wouldLose = this.#wouldLose;
+    const remedy = "leave the tab open until its run, or its labeler, is back.";
+    const waits = `Its answers could not be stored in this browser: ${remedy}`;
+    this.#stop("This page is out of date", wouldLose ? waits : reason);
+    if (!wouldLose) this.#reload();
   }
 
   /** The session has ended: what waits in the outbox stays there, for the next one. */
   #shut(reason) {
+    this.#stop("You are not signed in", reason);
+  }
+
+  /** Shows nothing more, and loads the page anew once somebody is signed in and all that it would lose has gone out. */
+  async #stop(title, text) {
     this.#pairs.rest();
     this.#showNothing("error");
-    cover("You are not signed in", reason);
+    cover(title, text);
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    do await somebodySignedIn(); while (this.#wouldLose);
+    this.#reload();
+  }
+
+  /** Whether answers wait that could not be stored: they go with the page. */
+  get #wouldLose() {
+    return Boolean(this.#outbox?.isVolatile && this.#outbox.waiting);
+  }
+
+  #reload() {
+    this.#isLeaving = !this.#wouldLose;
+    location.reload();
   }
 
   #showNothing(state) {

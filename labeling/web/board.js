@@ -1,7 +1,7 @@
 /** What admin and run page have in common: signing in, asking again and again, saying how that goes. */
 import { get } from "./api.js";
 import { byId } from "./face.js";
-import { useInvite } from "./invite.js";
+import { heedInvites, somebodySignedIn, useInvite } from "./invite.js";
 
 const TRY_AGAIN_MS = 3_000;
 const status = document.documentElement.dataset;
@@ -38,8 +38,14 @@ export function shut(title, text) {
   for (const part of document.querySelectorAll("main, nav")) part.inert = true;
 }
 
+function shutOut(reason) {
+  shut("You are not signed in", reason);
+  somebodySignedIn().then(() => location.reload());
+}
+
 /** Asks for the session until there is one. Null where nobody is signed in: then that is on screen. */
 export async function signIn() {
+  heedInvites(() => location.reload());
   for (;;) {
     try {
       const trouble = await useInvite();
@@ -49,7 +55,7 @@ export async function signIn() {
         return session;
       } catch (error) {
         if (error.status !== 401) throw error;
-        shut("You are not signed in", trouble || error.message);
+        shutOut(trouble || error.message);
         return null;
       }
     } catch (error) {
@@ -82,7 +88,7 @@ export function keepAsking(everyMs, ask) {
       sayLive(true);
     } catch (error) {
       if (error.status === 421) location.reload();
-      else if (error.status === 401) shut("You are not signed in", error.message);
+      else if (error.status === 401) shutOut(error.message);
       else if (error.status === 403) shut("This page is for admins", error.message);
       else if (error.status === undefined) throw error;
       else sayLive(false, error.message);

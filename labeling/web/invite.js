@@ -1,12 +1,15 @@
 /** The way in: an invite stands behind the # of the link, where no server logs it; it is used once. */
-import { newId, post } from "./api.js";
+import { get, newId, post } from "./api.js";
 
 const FINAL = new Set([400, 401]);
 const JOINING = "twoclips.joining";
+const ASK_AGAIN_MS = 3_000;
+
+const inviteHere = () => new URLSearchParams(location.hash.slice(1)).get("invite");
 
 /** Uses the invite up, if the address has one. What is wrong with it in one sentence, or "". */
 export async function useInvite() {
-  const invite = new URLSearchParams(location.hash.slice(1)).get("invite");
+  const invite = inviteHere();
   if (!invite) return "";
   let trouble = "";
   try {
@@ -17,6 +20,19 @@ export async function useInvite() {
   }
   history.replaceState(null, "", location.pathname);
   return trouble;
+}
+
+/** Calls `reload` when an invite's link is opened in this tab: only the fragment changes, and the page would stay. */
+export function heedInvites(reload) {
+  addEventListener("hashchange", () => inviteHere() && reload());
+}
+
+/** Returns once somebody is signed in, in this tab or another; asks every few seconds. */
+export async function somebodySignedIn() {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    if (await get("/api/session").catch(() => null)) return;
+  }
 }
 
 let madeHere = "";

@@ -35,6 +35,10 @@ def _pages(database: ComparisonDatabase) -> FastAPI:
     return make_app(PoolConfig(database.run_id, TASK), database.client)
 
 
+def _invited(database: ComparisonDatabase) -> FastAPI:
+    return make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
+
+
 def _two_runs(database: ComparisonDatabase) -> tuple[ComparisonDatabase, list[str]]:
     """Pairs for this run and for one that is served after it: that, and its queries."""
     following = ComparisonDatabase(database.client, f"{database.run_id}-next")
@@ -141,7 +145,7 @@ def test_who_tries_an_invite_on_their_own_machine_signs_out_and_finds_their_own_
 
 def test_what_could_not_be_stored_is_not_lost_to_a_reload(browser: Any, database: ComparisonDatabase) -> None:
     following = ComparisonDatabase(database.client, f"{database.run_id}-next")
-    offer_pairs(database, 4)
+    offer_pairs(database, 12)  # more than one page holds: what it does is forgotten with it
     port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
     with listening(port) as address:
         page = Visit(context, address)
@@ -160,8 +164,78 @@ def test_what_could_not_be_stored_is_not_lost_to_a_reload(browser: Any, database
         context.unroute("**/api/answers")
         page.reach(state="error", saved="1")
         page.has_said("cover-text", "leave the tab open")
+        page.tab.evaluate("window.isOld = true")
         port.app = _pages(database)
         page.reach(saved="0")
         assert database.num_labels() == 1
+        page.reach(state="labeling")
+        assert page.tab.evaluate("window.isOld") is None, "it has loaded itself anew, once nothing could be lost"
     context.close()
     assert page.errors == []
+
+
+def test_who_comes_back_under_another_name_is_told_whose_answers_wait(
+    browser: Any, database: ComparisonDatabase
+) -> None:
+    """Their answers had not gone out when the session was over, and the next invite is for a new name."""
+    offer_pairs(database, 12)
+    pool, context = LabelerPool(database.client, database.run_id), browser.new_context()
+    with listening(_invited(database)) as address:
+        page = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
+        context.route("**/api/answers", lambda route: route.abort())
+        for _ in range(2):
+            page.answer("left")
+        page.reach(saved="2")
+        page.tab.on("dialog", lambda dialog: dialog.accept())  # leaving warns
+        page.tab.goto("about:blank")
+        page.tab.goto(f"{address}#invite={pool.invite('ben')}")
+        page.reach(state="labeling", saved="0")
+        page.has_said("others", "2 answers of anna wait here: ask for an invite under that name.")
+    context.close()
+    assert page.errors == []
+
+
+def test_an_invite_opened_in_the_tab_of_who_is_signed_out_lets_them_in(
+    browser: Any, database: ComparisonDatabase
+) -> None:
+    offer_pairs(database, 12)
+    pool, context = LabelerPool(database.client, database.run_id), browser.new_context()
+    with listening(_invited(database)) as address:
+        page = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
+        context.route("**/api/answers", lambda route: route.abort())
+        page.answer("left")
+        page.reach(saved="1")
+        database.client.delete(f"{pool.prefix}sessions")
+        context.unroute("**/api/answers")
+        page.reach(state="error", saved="1")
+        page.has_said("cover-title", "You are not signed in")
+        page.tab.goto(f"{address}#invite={pool.invite('anna')}")  # the fragment changes, and nothing else
+        page.reach(state="labeling", saved="0")
+        assert [label.labeler for label in database.labels_since("0-0")[0]] == ["anna"]
+        board = Visit(context, address).look_at("run")
+        context.clear_cookies()
+        board.reach(state="shut")
+        board.tab.goto(f"{address}run#invite={pool.invite('anna')}")
+        board.reach(state="live")
+    context.close()
+    assert page.errors == board.errors == []
+
+
+def test_who_signs_in_in_another_tab_goes_on_in_this_one(browser: Any, database: ComparisonDatabase) -> None:
+    offer_pairs(database, 12)
+    pool, context = LabelerPool(database.client, database.run_id), browser.new_context()
+    with listening(_invited(database)) as address:
+        page = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
+        board = Visit(context, address).look_at("run")
+        context.clear_cookies()
+        page.tab.bring_to_front()
+        page.answer("left")
+        page.reach(state="error", saved="1")
+        board.reach(state="shut")
+        other = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
+        page.tab.bring_to_front()
+        page.reach(state="labeling", saved="0")
+        board.reach(state="live")
+        assert database.num_labels() == 1
+    context.close()
+    assert page.errors == board.errors == other.errors == []
