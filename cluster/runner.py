@@ -21,6 +21,7 @@ from cluster.prometheus import RunCollector, redis_figures
 from cluster.prometheus import served as served_metrics
 from cluster.redis_care import RedisCare
 from cluster.redis_server import PrivateRedis
+from cluster.reward_source import RewardSource
 from cluster.run_folder import RunFolder
 from cluster.status import StatusBoard, StatusFile
 from cluster.supervise import Tell
@@ -101,7 +102,8 @@ def run_training(
             say(f"metrics at {metrics_address}")
         events = EventFiles(folder.path / "tensorboard")
         stack.callback(events.flush)
-        training = Training(spec, folder, pool, services, status.watch(events.watch(show)), care, saved)
+        source = RewardSource(spec, services, care)
+        training = Training(spec, folder, pool, source, status.watch(events.watch(show)), saved)
         if resume and any(folder.checkpoints.glob("checkpoint-*.pt")):
             step, state = load_checkpoint(folder.checkpoints)
             training.resume(state)

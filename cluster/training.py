@@ -1,6 +1,6 @@
 """Training: the loop of a run.
 
-    training = Training(spec, folder, pool, services, progress, redis_care)
+    training = Training(spec, folder, pool, RewardSource(spec, services, redis_care), progress)
     training.run()
 
 Rollouts for update k+1 are collected while update k is computed: `submit` hands out the newest weights, the update
@@ -10,44 +10,40 @@ uses what was collected before, so the policy lag is at most 1 by construction.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import psutil
 
-from cluster.components import RunSpec, build_database, build_learner, build_relabeler
-from cluster.config import label_schedule, pretraining_steps
+from cluster.components import RunSpec, build_learner
 from cluster.device_memory import device_memory
-from cluster.interfaces import Collected, RolloutPool, Services
+from cluster.interfaces import Collected, RolloutPool
 from cluster.interrupts import undisturbed
 from cluster.metrics import EpisodeLog, segment_correlation
-from cluster.redis_care import RedisCare
+from cluster.reward_source import RewardSource
 from cluster.run_folder import RunFolder, as_json
 from learners.checkpoint import CheckpointError, save_checkpoint
-from learners.learner import LearnerFailure
 
 _FOREIGN = "put the run's own checkpoints back into its folder, or start a new run"
 
 
 class Training:
-    """Composes pool, services and learner into one run."""
+    """Composes pool, reward and learner into one run."""
 
     def __init__(
         self,
         spec: RunSpec,
         folder: RunFolder,
         pool: RolloutPool,
-        services: Services | None,
+        source: RewardSource,
         show: Callable[[dict[str, Any]], None],
-        redis_care: RedisCare,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
         """`saved` is called after every checkpoint."""
-        self._spec, self._folder, self._pool, self._services, self._show = spec, folder, pool, services, show
-        self._redis_care, self._saved = redis_care, saved
+        self._spec, self._folder, self._pool, self._source = spec, folder, pool, source
+        self._show, self._saved = show, saved
         self._learner = build_learner(spec)
-        self._relabeler = build_relabeler(spec, build_database(spec)) if services else None
         self._episodes = EpisodeLog(spec.task.horizon)
         self.agent_steps = 0
         self._environment_steps = 0
@@ -82,10 +78,9 @@ class Training:
         collected = self._pool.gather()
         self._submit()
         gathered = time.monotonic()
-        if self._services:
-            self._services.observe(collected, self.agent_steps + sum(r.num_steps for r, _ in collected))
-            self._redis_care.attempt(self._services.advance)
-        rewards, predicted = self._rewards(collected)
+        self._source.observe(collected, self.agent_steps + sum(r.num_steps for r, _ in collected))
+        self._source.advance()
+        rewards, predicted = self._source.rewards(collected)
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
         progress = min(1.0, self.agent_steps / self._spec.config.steps)
@@ -102,10 +97,9 @@ class Training:
                 **self._returns(collected, predicted),
                 **learned,
                 "policy_lag_max": self._lag_max,
-                **self._service_metrics(),
+                **self._source.metrics(),
                 "workers": len(collected),
                 "workers_replaced": self._pool.replaced,
-                "redis_failures": self._redis_care.failures,
                 "wall_s": wall_s,
                 "steps_per_second": self.agent_steps / wall_s,
                 "gather_wait_s": gathered - begin,
@@ -113,39 +107,17 @@ class Training:
                 "learn_s": done - relabelled,
             }
             if self.agent_steps >= self._spec.config.steps:
-                self._take_last_labels()
+                self._source.take_last_labels(self.last, self.agent_steps)
             self._folder.append_metrics(self.last)
-
-    def _take_last_labels(self) -> None:
-        """The last labels fall due with the last steps: let a synthetic labeler answer them before the run ends."""
-        if not self._services or self._spec.config.labeler != "synthetic":
-            return
-        self._services.reach(self.agent_steps)
-        deadline_s = time.monotonic() + 3.0
-        while self.last.get("labels", 0) < self._spec.config.labels and time.monotonic() < deadline_s:
-            self._redis_care.attempt(self._services.advance)
-            self.last.update(self._service_metrics())
-            if not self._spec.config.in_process:
-                time.sleep(0.1)
 
     def _returns(self, collected: Collected, predicted: list[np.ndarray]) -> dict[str, Any]:
         """What the charts compare. A baseline predicts nothing: what it is paid is the true reward itself."""
         summary = self._episodes.summary()
-        if self._relabeler is None:
+        if not self._source.predicts:
             del summary["predicted_return"]
             return summary
         clip_steps = self._spec.task.preset.clip_steps
         return {**summary, "segment_correlation": segment_correlation(collected, predicted, clip_steps)}
-
-    def _rewards(self, collected: Collected) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """For each rollout the rewards [T, B] that the agent is paid, and those that charts compare with the truth."""
-        if self._relabeler is None:
-            true_rewards = [hidden.true_rewards for _, hidden in collected]
-            return true_rewards, true_rewards
-        self._redis_care.attempt(self._relabeler.refresh)
-        with device_memory("relabelling", self._spec.config):
-            relabelled = [self._relabeler.relabel(rollout) for rollout, _ in collected]
-        return [paid for paid, _ in relabelled], [raw for _, raw in relabelled]
 
     def _count(self, collected: Collected, predicted: list[np.ndarray]) -> None:
         for (rollout, hidden), block in zip(collected, predicted, strict=True):
@@ -158,24 +130,23 @@ class Training:
 
         Its steps are environment steps but not agent steps: the run's length and the label schedule count from the
         first update."""
-        steps = self._spec.config.loop.warmup_steps if self._services else 1
-        if self._services:
-            self._services.hurry(True)
-        while self._environment_steps < steps:
-            self._act_untrained()
+        config = self._spec.config
+        self._source.hurry(True)
+        while self._environment_steps < (config.loop.warmup_steps if self._source.predicts else 1):
+            self._act_untrained("warm-up")
         asked_s = time.monotonic()
-        while self._services and not self._reward_model_is_ready():
-            self._redis_care.attempt(self._services.advance)
+        while not self._source.is_ready():
+            self._show_phase("first labels")
+            self._source.wait()
             # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
             # In process only for people: a run that answers itself is to be the same whatever the clock says.
-            is_by_clock = not self._spec.config.in_process or self._spec.config.labeler == "human"
+            is_by_clock = not config.in_process or config.labeler == "human"
             if is_by_clock and time.monotonic() - asked_s > 2.0:
                 self._act_untrained("first labels")
                 asked_s = time.monotonic()
-        if self._services:
-            self._services.hurry(False)
+        self._source.hurry(False)
 
-    def _act_untrained(self, phase: str = "warm-up") -> None:
+    def _act_untrained(self, phase: str) -> None:
         self._submit()
         collected = self._pool.gather()
         if self._environment_steps == 0:
@@ -184,34 +155,11 @@ class Training:
             )
         self._environment_steps += sum(rollout.num_steps for rollout, _ in collected)
         self._learner.observe([rollout for rollout, _ in collected])
-        if self._services:
-            self._services.observe(collected, 0)
-        self._show({"phase": phase, "environment_steps": self._environment_steps, **self._service_metrics()})
+        self._source.observe(collected, 0)
+        self._show_phase(phase)
 
-    def _reward_model_is_ready(self) -> bool:
-        """The first labels are in, and the reward model has been fitted to them."""
-        assert self._services is not None
-        assert self._relabeler is not None
-        config = self._spec.config
-        self._redis_care.attempt(self._relabeler.refresh)
-        self._show({"phase": "first labels", "environment_steps": self._environment_steps, **self._service_metrics()})
-        metrics, wanted = self._relabeler.snapshot_metrics, label_schedule(config).initial_labels
-        if _judged(metrics) >= wanted and metrics.get("gradient_steps", 0) >= pretraining_steps(config):
-            return True
-        if _judged(told := self._service_metrics()) >= wanted and told.get("members_trained") == 0:
-            raise LearnerFailure(
-                f'the first {wanted} answers teach nothing: "cannot tell" is not trained on, and each member of the '
-                "reward model holds a third of the others out; start a new run that asks more at first, with --labels "
-                "or --set query.initial_fraction=0.5"
-            )
-        if not config.in_process or config.labeler == "human" or not self._redis_care.is_well:
-            time.sleep(0.05)
-        return False
-
-    def _service_metrics(self) -> dict[str, float]:
-        """What the services say of themselves; but of the reward model the version by which the agent is paid."""
-        version = self._relabeler.reward_version if self._relabeler else 0
-        return {**(self._services.metrics() if self._services else {}), "reward_version": version}
+    def _show_phase(self, phase: str) -> None:
+        self._show({"phase": phase, "environment_steps": self._environment_steps, **self._source.metrics()})
 
     def _due_for_checkpoint(self) -> bool:
         return self._checkpoint_due <= self.agent_steps < self._spec.config.steps
@@ -236,7 +184,7 @@ class Training:
             {
                 "run": self._spec.run_id,
                 "learner": self._learner.state_dict(),
-                "services": self._services.state_dict() if self._services else {},
+                "services": self._source.state_dict(),
                 "episodes": self._episodes.state_dict(),
                 "agent_steps": self.agent_steps,
                 "environment_steps": self._environment_steps,
@@ -257,8 +205,7 @@ class Training:
             self._learner.load_state_dict(state["learner"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint holds no learner of this run's configuration; {_FOREIGN}") from error
-        if self._services:
-            self._services.load_state_dict(state["services"])
+        self._source.load_state_dict(state["services"])
         self._episodes.load_state_dict(state["episodes"])
         self.agent_steps = state["agent_steps"]
         self._environment_steps = state["environment_steps"]
@@ -275,13 +222,7 @@ class Training:
         self._checkpoint_due = self._next_checkpoint()
         self._pool.restart(self._generation)
         self._episodes.cut()
-        if self._services:
-            self._services.forget()
+        self._source.forget()
 
     def _wall_s(self) -> float:
         return self._spent_s + time.monotonic() - self._started_s
-
-
-def _judged(metrics: Mapping[str, float]) -> float:
-    """Answers that the reward service has taken in, those that say nothing included."""
-    return metrics.get("num_labels", 0) + metrics.get("num_incomparable", 0)

@@ -16,6 +16,7 @@ from cluster.components import RunSpec, build_reward_service
 from cluster.config import load_config, pretraining_steps
 from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
+from cluster.reward_source import RewardSource
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from cluster.runner import Interrupted, run_training
@@ -133,17 +134,15 @@ def test_the_last_row_has_the_last_labels_and_the_reward_version_that_it_was_pai
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[float, ...]] = []
-    take = Training._take_last_labels
+    take = RewardSource.take_last_labels
 
-    def look(training: Training) -> None:
-        before = training.last
-        labels, version = before["labels"], before["reward_version"]
-        take(training)
-        assert training._services is not None
-        assert before is training.last
-        seen.append((labels, version, training._services.metrics()["reward_version"]))
+    def look(source: RewardSource, metrics: dict[str, Any], agent_steps: int) -> None:
+        labels, version = metrics["labels"], metrics["reward_version"]
+        take(source, metrics, agent_steps)
+        assert source._services is not None
+        seen.append((labels, version, source._services.metrics()["reward_version"]))
 
-    monkeypatch.setattr(Training, "_take_last_labels", look)
+    monkeypatch.setattr(RewardSource, "take_last_labels", look)
     summary = train(tmp_path / "run", small_config(steps=512, loop__service_updates=100))
     last = RunFolder.open(tmp_path / "run").read_metrics()[-1]
     ((labels, version, trained),) = seen

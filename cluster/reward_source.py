@@ -1,0 +1,122 @@
+"""RewardSource: where the agent's reward comes from. A reward model, with the services that ask people and fit it; or,
+for a baseline, the environment's own.
+
+    paid, predicted = source.rewards(collected)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cluster.components import RunSpec, build_database, build_relabeler
+from cluster.config import label_schedule, pretraining_steps
+from cluster.device_memory import device_memory
+from cluster.interfaces import Collected, Services
+from cluster.redis_care import RedisCare
+from learners.learner import LearnerFailure
+
+_LAST_LABELS_S = 3.0
+
+
+class RewardSource:
+    """Of one run. `services` is None for a baseline: it asks nobody, and is ready at once."""
+
+    def __init__(self, spec: RunSpec, services: Services | None, redis_care: RedisCare) -> None:
+        self._config, self._services, self._redis_care = spec.config, services, redis_care
+        self._relabeler = build_relabeler(spec, build_database(spec)) if services else None
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the reward is a model's."""
+        return self._relabeler is not None
+
+    def observe(self, collected: Collected, agent_steps: int) -> None:
+        """Show the services what the agent does."""
+        if self._services:
+            self._services.observe(collected, agent_steps)
+
+    def advance(self) -> None:
+        """Let the services work, where they do not by themselves."""
+        if self._services:
+            self._redis_care.attempt(self._services.advance)
+
+    def hurry(self, hurried: bool) -> None:
+        """Whether the agent waits for the services."""
+        if self._services:
+            self._services.hurry(hurried)
+
+    def forget(self) -> None:
+        """A clean cut: the services drop what they have of episodes."""
+        if self._services:
+            self._services.forget()
+
+    def rewards(self, collected: Collected) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """For each rollout the rewards [T, B] that the agent is paid, and those that charts compare with the truth: a
+        model's own units, or the true reward again."""
+        if self._relabeler is None:
+            true_rewards = [hidden.true_rewards for _, hidden in collected]
+            return true_rewards, true_rewards
+        self._redis_care.attempt(self._relabeler.refresh)
+        with device_memory("relabelling", self._config):
+            relabelled = [self._relabeler.relabel(rollout) for rollout, _ in collected]
+        return [paid for paid, _ in relabelled], [raw for _, raw in relabelled]
+
+    def is_ready(self) -> bool:
+        """Whether the first labels are in and the reward model has been fitted to them. Raises LearnerFailure where
+        they are in and say nothing."""
+        if self._relabeler is None:
+            return True
+        self._redis_care.attempt(self._relabeler.refresh)
+        metrics, wanted = self._relabeler.snapshot_metrics, label_schedule(self._config).initial_labels
+        if _judged(metrics) >= wanted and metrics.get("gradient_steps", 0) >= pretraining_steps(self._config):
+            return True
+        if _judged(told := self.metrics()) >= wanted and told.get("members_trained") == 0:
+            raise LearnerFailure(
+                f'the first {wanted} answers teach nothing: "cannot tell" is not trained on, and each member of the '
+                "reward model holds a third of the others out; start a new run that asks more at first, with --labels "
+                "or --set query.initial_fraction=0.5"
+            )
+        return False
+
+    def wait(self) -> None:
+        """Not ready: let the services work, and give them time. In process they have worked when this returns, and only
+        people and a Redis that is away need more."""
+        config = self._config
+        if not config.in_process or config.labeler == "human" or not self._redis_care.is_well:
+            time.sleep(0.05)
+        self.advance()
+
+    def take_last_labels(self, metrics: dict[str, Any], agent_steps: int) -> None:
+        """The last labels fall due with the last steps: let a synthetic labeler answer them before the run ends, and
+        count them in `metrics`."""
+        if not self._services or self._config.labeler != "synthetic":
+            return
+        self._services.reach(agent_steps)
+        deadline_s = time.monotonic() + _LAST_LABELS_S
+        while metrics.get("labels", 0) < self._config.labels and time.monotonic() < deadline_s:
+            self.advance()
+            metrics.update(self.metrics())
+            if not self._config.in_process:
+                time.sleep(0.1)
+
+    def metrics(self) -> dict[str, float]:
+        """What the services say of themselves; but of the reward model the version by which the agent is paid."""
+        version = self._relabeler.reward_version if self._relabeler else 0
+        told = self._services.metrics() if self._services else {}
+        return {**told, "reward_version": version, "redis_failures": self._redis_care.failures}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._services.state_dict() if self._services else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._services:
+            self._services.load_state_dict(state)
+
+
+def _judged(metrics: Mapping[str, float]) -> float:
+    """Answers that the reward service has taken in, those that say nothing included."""
+    return metrics.get("num_labels", 0) + metrics.get("num_incomparable", 0)
