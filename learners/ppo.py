@@ -20,6 +20,8 @@ from learners.algorithm import Batch, LossGradient, as_floats, report, standardi
 class PPOConfig:
     """learning_rate falls linearly to `final_learning_rate` of itself. entropy: bonus per nat.
 
+    target_kl: passes end beyond this KL from the policy that acted, in nats. In a run that policy is one version old,
+    so what the update before has moved counts too; the clip is around it as well (EXPERIMENTS.md, "Walker's learner").
     minibatch: about so many transitions. A batch that it does not divide is cut into parts of nearly one size: Adam's
     step on a remainder of sixteen would be as long as one on 256.
     """
