@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -134,6 +135,14 @@ class Visit:
         if self._is_time_stopped:
             self.let_pass()
         return self.data("query") != query
+
+
+def answer_too_late(page: Visit) -> None:
+    """An answer that the server refuses for good: its lease is over."""
+    over = json.dumps({"error": "the lease is over"})
+    page.context.route("**/api/answers", lambda route: route.fulfill(status=410, body=over))
+    page.answer("left")
+    page.has_said("notice", "too late")
 
 
 def until(is_so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:

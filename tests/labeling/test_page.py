@@ -22,7 +22,7 @@ from labeling.show import Show
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling import paintings
-from tests.labeling.browsing import KEYS, Visit, served, until
+from tests.labeling.browsing import KEYS, Visit, answer_too_late, served, until
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import dot_clips, offer_dots
 from tests.labeling.pool import TASK, clips_of, current_answers, keep_practice, offer_pairs, run_out
@@ -220,10 +220,7 @@ def test_an_answer_that_came_too_late_is_told_and_kept(
 ) -> None:
     offer_pairs(database, 4)
     page = visit().open()
-    over = json.dumps({"error": "the lease is over"})
-    page.context.route("**/api/answers", lambda route: route.fulfill(status=410, body=over))
-    page.answer("left")
-    page.has_said("notice", "too late")
+    answer_too_late(page)
     assert page.data("saved") == "0"
     page.tab.keyboard.press("?")
     page.has_said("history", "too late")

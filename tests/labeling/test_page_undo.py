@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 
 import pytest
 
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.browsing import KEYS, Visit, until
+from tests.labeling.browsing import KEYS, Visit, answer_too_late, until
 from tests.labeling.pool import current_answers, offer_pairs
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
@@ -59,10 +58,7 @@ def test_what_was_refused_can_not_be_taken_back_and_is_not_counted(
 ) -> None:
     offer_pairs(database, 4)
     page = visit().open()
-    over = json.dumps({"error": "the lease is over"})
-    page.context.route("**/api/answers", lambda route: route.fulfill(status=410, body=over))
-    page.answer("left")
-    page.has_said("notice", "too late")
+    answer_too_late(page)
     page.tab.keyboard.press("z")
     page.has_said("notice", "nothing to take back")
     assert page.text("yours") == "0"
