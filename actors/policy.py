@@ -82,18 +82,22 @@ class ActorCritic(nn.Module):
 
     def head(self, normalised: Tensor) -> Tensor:
         """Gaussian means or logits [..., A] from normalised observations."""
-        return self.actor(self._features(normalised))
+        return self.actor(self.features(normalised))
 
     def values(self, normalised: Tensor) -> Tensor:
         """Critic outputs [...] from normalised observations, in value-scale units."""
-        return self.critic(self._features(normalised)).squeeze(-1)
+        return self.critic(self.features(normalised)).squeeze(-1)
 
     def head_and_values(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
         """Both, for one look at the observations."""
-        features = self._features(normalised)
+        return self.from_features(self.features(normalised))
+
+    def from_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from what is seen in them."""
         return self.actor(features), self.critic(features).squeeze(-1)
 
-    def _features(self, normalised: Tensor) -> Tensor:
+    def features(self, normalised: Tensor) -> Tensor:
+        """What the torso makes of normalised pictures, [N, F]; other observations are their own."""
         if not self.sees_pictures:
             return normalised
         if self.precision is torch.float32:

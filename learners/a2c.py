@@ -41,6 +41,8 @@ class A2CConfig:
 class A2C:
     """One RMSProp step per Batch on -log pi(a|s) A, the value error and the entropy bonus."""
 
+    looks_once = True
+
     def __init__(self, config: A2CConfig, policy: ActorCritic, seed: int) -> None:
         """`seed` as every algorithm takes it: nothing here is drawn at random."""
         self._config, self._policy = config, policy

@@ -29,6 +29,8 @@ class Batch:
     advantages    [N] as estimated (not standardised)
     targets       [N] value targets, in value-scale units
     values        [N] what the critic said before the update, in value-scale units
+    features      [N, F] of the policy's torso, with their graph, where the critic was asked in order to learn
+                  (`Algorithm.looks_once`): good for one gradient, before the torso changes. Parts of a batch have none
     """
 
     observations: Tensor | Stacks
@@ -37,6 +39,7 @@ class Batch:
     advantages: Tensor
     targets: Tensor
     values: Tensor
+    features: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -44,11 +47,14 @@ class Batch:
 
     def select(self, index: Tensor) -> Batch:
         """The transitions at `index` [M], copied."""
-        return Batch(**{f.name: getattr(self, f.name).index_select(0, index) for f in fields(self)})
+        return Batch(*(column.index_select(0, index) for column in self._columns()))
 
     def rows(self, start: int, stop: int) -> Batch:
         """The transitions from `start` to `stop`, as views."""
-        return Batch(**{f.name: getattr(self, f.name)[start:stop] for f in fields(self)})
+        return Batch(*(column[start:stop] for column in self._columns()))
+
+    def _columns(self) -> list[Any]:
+        return [getattr(self, f.name) for f in fields(self) if f.name != "features"]
 
     def inputs(self, policy: ActorCritic) -> Tensor:
         """[N, *O], what the policy's networks read."""
@@ -64,7 +70,13 @@ class Batch:
 
 
 class Algorithm(Protocol):
-    """PPO, TRPO or A2C: improves a policy from one Batch."""
+    """PPO, TRPO or A2C: improves a policy from one Batch.
+
+    `looks_once`: an update is one gradient of the whole batch. What the torso saw when the critic was asked is then
+    kept for it, which saves a quarter of the convolutions.
+    """
+
+    looks_once: bool
 
     def update(self, batch: Batch, progress: float) -> dict[str, float]:
         """One policy version further. `progress` in [0, 1] of the run drives schedules. Returns its metrics."""
@@ -109,10 +121,11 @@ class HandWrittenNetwork:
     """Actor and critic as two tanh MLPs."""
 
     def __init__(self, policy: ActorCritic) -> None:
-        self._actor, self._critic = TanhMLP(policy.actor), TanhMLP(policy.critic)
+        self._policy, self._actor, self._critic = policy, TanhMLP(policy.actor), TanhMLP(policy.critic)
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Heads [N, A] and values [N]."""
+        inputs = batch.inputs(self._policy)
         return self._actor.forward(inputs), self._critic.forward(inputs).squeeze(1)
 
     def backward(self, head_gradient: Tensor, value_gradient: Tensor) -> None:
@@ -129,9 +142,12 @@ class AutogradNetwork:
         self._parameters = [*policy.torso.parameters(), *policy.actor.parameters(), *policy.critic.parameters()]
         self._outputs: tuple[Tensor, Tensor] | None = None
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        features = batch.features
         with torch.enable_grad():
-            self._outputs = self._policy.head_and_values(inputs)
+            if features is None:
+                features = self._policy.features(batch.inputs(self._policy))
+            self._outputs = self._policy.from_features(features)
         head, values = self._outputs
         return head.detach(), values.detach()
 
@@ -160,7 +176,7 @@ class LossGradient:
 
     def compute(self, batch: Batch, derivative: Callable[[Tensor], Tensor]) -> None:
         """`derivative` gives d(policy loss) / d(log density) [N] from the present log densities [N]."""
-        head, values = self._network.forward(batch.inputs(self._policy))
+        head, values = self._network.forward(batch)
         error = (values - batch.targets) * (self._value_coefficient / batch.size)
         self._network.backward(self._head_gradient(batch, head, derivative), error)
 

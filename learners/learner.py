@@ -94,14 +94,18 @@ class Learner:
     def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Array]) -> Batch:
         """The device is waited for once: all rollouts are judged, then advantages are estimated here."""
         judge = self._judge_pictures if self.policy.sees_pictures else self._judge
-        parts: list[tuple[Any, Tensor]] = [judge(rollout) for rollout in rollouts]
-        predicted = (torch.cat([judged for _, judged in parts]) * self._scale.std + self._scale.mean).cpu().numpy()
-        of_each = np.split(predicted, np.cumsum([len(judged) for _, judged in parts])[:-1])
+        parts: list[_Judged] = [judge(rollout) for rollout in rollouts]
+        judged = torch.cat([part.values for part in parts])
+        predicted = (judged * self._scale.std + self._scale.mean).cpu().numpy()
+        of_each = np.split(predicted, np.cumsum([len(part.values) for part in parts])[:-1])
         estimated = [self._estimate(*each) for each in zip(rollouts, rewards, of_each, strict=True)]
         values, advantages = (np.concatenate(column) for column in zip(*estimated, strict=True))
         self._rescale(advantages + values)
         scale = self._scale
-        seen = [seen[: rollout.num_steps] for rollout, (seen, _) in zip(rollouts, parts, strict=True)]
+        seen: list[Any] = [part.seen[: rollout.num_steps] for rollout, part in zip(rollouts, parts, strict=True)]
+        features = [part.features for part in parts if part.features is not None]
+        with torch.enable_grad():
+            looked = torch.cat(features) if features else None
 
         def rows(column: Array) -> Tensor:
             return to_device(column, self._device)
@@ -113,6 +117,7 @@ class Learner:
             advantages=rows(advantages),
             targets=(rows(advantages + values) - scale.mean) / scale.std,
             values=(rows(values) - scale.mean) / scale.std,
+            features=looked,
         )
 
     def _estimate(self, rollout: Rollout, rewards: Array, predicted: Array) -> tuple[Array, Array]:
@@ -134,21 +139,25 @@ class Learner:
         )
         return _flat(values[:-1]), _flat(advantages.astype(np.float32))
 
-    def _judge(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
-        """Normalised observations [(T+1)*B + K, O], those after the ends last, and what the critic says to each."""
+    def _judge(self, rollout: Rollout) -> _Judged:
         seen = rollout.observations.reshape(rollout.num_steps + rollout.log_probs.shape[1], -1)
         everything = np.concatenate((seen, rollout.final_observations.reshape(len(rollout.ends), seen.shape[1])))
         normalised = self.policy.normalise(to_device(everything, self._device))
-        return normalised, self.policy.values(normalised)
+        return _Judged(normalised, self.policy.values(normalised))
 
-    def _judge_pictures(self, rollout: Rollout) -> tuple[Stacks, Tensor]:
-        """The same, but of the observations after the ends only the critic's word."""
+    def _judge_pictures(self, rollout: Rollout) -> _Judged:
         pictures = to_device(rollout.observations, self._device)
         seen = Stacks.of_block(pictures, rollout.depth, len(rollout.log_probs) + 1)
-        values = [self._value(seen[begin : begin + _AT_ONCE].stacked()) for begin in range(0, len(seen), _AT_ONCE)]
+        features, values, first = None, [], 0
+        if self._algorithm.looks_once:
+            with torch.enable_grad():  # what is learned from in a moment; what follows is only judged
+                features = self.policy.features(self.policy.normalise(seen[: rollout.num_steps].stacked()))
+            values, first = [self.policy.from_features(features)[1]], rollout.num_steps
+        for begin in range(first, len(seen), _AT_ONCE):
+            values.append(self._value(seen[begin : begin + _AT_ONCE].stacked()))
         if len(rollout.ends):
             values.append(self._value(to_device(rollout.final_stacks, self._device)))
-        return seen, torch.cat(values)
+        return _Judged(seen, torch.cat(values), features)
 
     def _value(self, observations: Tensor) -> Tensor:
         return self.policy.values(self.policy.normalise(observations))
@@ -184,6 +193,21 @@ class Learner:
         self._moments = RunningMoments(moments["mean"].numpy(), moments["variance"].numpy(), moments["count"])
         self._scale = ValueScale(**state["scale"])
         self.version = state["version"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A rollout before it is learned from.
+
+    seen      normalised observations [(T+1)*B + K, O], those after the K ends last; of pictures the Stacks of the first
+              (T+1)*B
+    values    [(T+1)*B + K] what the critic says to each
+    features  [T*B, F] see Batch
+    """
+
+    seen: Tensor | Stacks
+    values: Tensor
+    features: Tensor | None = None
 
 
 def _flat(block: Array) -> Array:

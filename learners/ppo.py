@@ -48,6 +48,8 @@ class PPO:
     The gradient is written out by hand (`learners.algorithm.LossGradient`); `_surrogate_gradient` is PPO's part of it.
     """
 
+    looks_once = False
+
     def __init__(self, config: PPOConfig, policy: ActorCritic, seed: int) -> None:
         self._config, self._policy = config, policy
         self._gradient = LossGradient(policy, config.entropy, config.value_coefficient)

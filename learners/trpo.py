@@ -46,6 +46,8 @@ class TRPO:
     Where no tried step improves the surrogate within the limit, the policy stays as it was; `kl_step` is then 0.
     """
 
+    looks_once = False
+
     def __init__(self, config: TRPOConfig, policy: ActorCritic, seed: int) -> None:
         self._config, self._policy = config, policy
         spread = [] if policy.action.discrete else [policy.log_std]

@@ -78,12 +78,31 @@ def test_the_learner_judges_stacks_as_the_policy_would_and_those_after_an_end_to
     block = rollout(ends=((2, 1),))
     learner = Learner(LearnerConfig(), policy, A2C(A2CConfig(), policy, 0))
     with torch.no_grad():
-        seen, values = learner._judge_pictures(block)
+        judged = learner._judge_pictures(block)
         obvious = policy.values(policy.normalise(torch.from_numpy(block.stacks.copy()).flatten(0, 1)))
         after = np.stack([block.observations[3, 1], block.observations[4, 1], block.final_observations[0]])
         last = policy.values(policy.normalise(torch.from_numpy(after[None])))
-    torch.testing.assert_close(values, torch.cat((obvious, last)))
-    assert len(seen) == 14
+    torch.testing.assert_close(judged.values, torch.cat((obvious, last)))
+    assert len(judged.seen) == 14
+
+
+def test_a2c_learns_from_what_it_looked_at_when_it_judged_as_from_another_look(policy: ActorCritic) -> None:
+    blocks, rewards = [rollout(), rollout(worker=1, ends=((5, 0),))], [np.full((6, 2), r, np.float32) for r in (1, 5)]
+    learned = []
+    for once in (True, False):
+        twin = copy.deepcopy(policy)
+        algorithm = A2C(A2CConfig(learning_rate=1e-2), twin, 0)
+        algorithm.looks_once = once  # False: as PPO does
+        learner = Learner(LearnerConfig(), twin, algorithm)
+        looks = []
+        twin.torso.register_forward_hook(lambda module, seen, features, looks=looks: looks.append(len(features)))
+        for _ in range(3):  # and the critic's scale moves in between
+            metrics = learner.step(blocks, rewards, 0.0)
+        learned.append((learner.weights().vector, metrics["value_loss"], sum(looks)))
+    (kept, kept_loss, kept_looks), (again, again_loss, again_looks) = learned
+    np.testing.assert_allclose(kept, again, rtol=1e-4, atol=1e-5)
+    assert kept_loss == pytest.approx(again_loss, rel=1e-3)
+    assert again_looks - kept_looks == 3 * 24, "24 transitions an update"
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
