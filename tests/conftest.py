@@ -9,6 +9,7 @@ Under CI hypothesis tries the same examples every time: a change is judged by wh
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -18,6 +19,9 @@ from hypothesis import settings
 
 from cluster.redis_server import PrivateRedis
 from reward_service.database import ComparisonDatabase, connect
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, and inherited by what tests start:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # those that press Ctrl-C would wait for ever
 
 torch.set_num_threads(1)  # tests run two at a time, and what they multiply is small
 
