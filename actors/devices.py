@@ -24,6 +24,11 @@ def to_device(data: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return locked.to(device, non_blocking=True)
 
 
+def to_array(data: np.ndarray | Tensor) -> np.ndarray:
+    """`data` as an array of this machine's memory; a GPU is waited for."""
+    return data if isinstance(data, np.ndarray) else data.cpu().numpy()
+
+
 def own_queue(device: torch.device) -> torch.cuda.Stream | None:
     """A queue of a GPU for small work that is waited for, which the GPU does before that of its common queue: behind a
     learner's whole update every step of acting would wait for that to end. None where there is no GPU; for

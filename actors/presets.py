@@ -177,7 +177,7 @@ _ATARI_BY_ALGORITHM: dict[str, dict[str, Any]] = {
         "reward.reward_std": 0.05,
         "loop.reward_share": 0.15,  # its acting takes more of that core
         "loop.service_updates": 25,
-    }
+    },
 }
 _ATARI_HORIZON = 27_000  # an agent's life has no ends: the longest that the emulator itself allows a game, half an hour
 

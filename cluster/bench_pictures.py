@@ -204,8 +204,12 @@ def predicting(ensemble: RewardEnsemble, rollouts: list[Rollout], work: Work, ce
 def relabelling(ensemble: RewardEnsemble, task: Task, rollout: Rollout, work: Work, ceilings: Work) -> Stage:
     """Of one worker's rollout, which is brought to the device for it."""
     relabeler = Relabeler(SnapshotReader(NothingPublished(), ensemble), task.action)
-    relabeler.relabel(rollout)
-    rate = rollout.num_steps / median(seconds(lambda: relabeler.relabel(rollout)) for _ in range(5 * ROUNDS))
+
+    def relabel() -> None:
+        relabeler.relabel(rollout)[0].cpu()
+
+    relabel()
+    rate = rollout.num_steps / median(seconds(relabel) for _ in range(5 * ROUNDS))
     limit, limited_by = work.limit(ceilings)
     unit = f"steps/s, rollouts of {rollout.num_steps} brought there"
     return Stage("relabelling", rate, unit, limit, rate / limit, limited_by)

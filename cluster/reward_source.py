@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from cluster.components import RunSpec, build_database, build_relabeler
 from cluster.config import label_schedule, pretraining_steps
@@ -54,11 +55,11 @@ class RewardSource:
         if self._services:
             self._services.forget()
 
-    def rewards(self, collected: Collected) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def rewards(self, collected: Collected) -> tuple[list[Tensor], list[Tensor]]:
         """For each rollout the rewards [T, B] that the agent is paid, and those that charts compare with the truth: a
         model's own units, or the true reward again."""
         if self._relabeler is None:
-            true_rewards = [hidden.true_rewards for _, hidden in collected]
+            true_rewards = [torch.tensor(hidden.true_rewards) for _, hidden in collected]
             return true_rewards, true_rewards
         self._redis_care.attempt(self._relabeler.refresh)
         with device_memory("relabelling", self._config):

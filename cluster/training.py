@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from actors.devices import to_array
 from cluster.components import RunSpec, build_learner
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool
@@ -80,7 +81,7 @@ class Training:
         gathered = time.monotonic()
         self._source.observe(collected, self.agent_steps + sum(r.num_steps for r, _ in collected))
         self._source.advance()
-        rewards, predicted = self._source.rewards(collected)
+        rewards, raw = self._source.rewards(collected)
         relabelled = time.monotonic()
         rollouts = [rollout for rollout, _ in collected]
         progress = min(1.0, self.agent_steps / self._spec.config.steps)
@@ -88,6 +89,7 @@ class Training:
             with device_memory("the policy update", self._spec.config):
                 learned = self._learner.step(rollouts, rewards, progress)
             done = time.monotonic()
+            predicted = [to_array(block) for block in raw]  # the device is done with them by now
             self._count(collected, predicted)
             self._lag_max = max(self._lag_max, learned["policy_lag"])
             wall_s = self._wall_s()

@@ -10,14 +10,14 @@ It is handed rewards by whoever composes the run; a Rollout has none that it cou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from actors.devices import to_device
+from actors.devices import to_array, to_device
 from actors.limits import within
 from actors.policy import ActorCritic, PolicyWeights
 from actors.trajectory import Rollout
@@ -73,16 +73,17 @@ class Learner:
             self.policy.observation_mean.copy_(torch.from_numpy(self._moments.mean))
             self.policy.observation_std.copy_(torch.from_numpy(self._moments.std))
 
-    def step(self, rollouts: Sequence[Rollout], rewards: Sequence[Array], progress: float) -> dict[str, float]:
-        """One update from rollouts and their rewards [T, B] each; raises LearnerFailure on what is not a number."""
-        if not all(np.isfinite(block).all() for block in rewards):
-            raise LearnerFailure(
-                "a predicted reward is not a finite number; resume from the last checkpoint with a lower "
-                "reward learning rate (`--set reward.learning_rate=1e-4`)"
-            )
+    def step(self, rollouts: Sequence[Rollout], rewards: Sequence[Array | Tensor], progress: float) -> dict[str, float]:
+        """One update from rollouts and their rewards [T, B] each, wherever these are. A GPU is waited for once, for the
+        metrics. Raises LearnerFailure on what is not a number, and is then not to be used any more."""
         lags = [self.version - rollout.policy_version for rollout in rollouts]
         metrics = self._algorithm.update(self._batch(rollouts, rewards), progress)
         if not np.isfinite(list(metrics.values())).all():
+            if not all(np.isfinite(to_array(block)).all() for block in rewards):
+                raise LearnerFailure(
+                    "a predicted reward is not a finite number; resume from the last checkpoint with a lower "
+                    "reward learning rate (`--set reward.learning_rate=1e-4`)"
+                )
             raise LearnerFailure(
                 f"the policy update diverged ({metrics}); resume from the last checkpoint with a lower learning rate"
             )
@@ -91,16 +92,13 @@ class Learner:
         return {**metrics, "policy_lag": float(max(lags)), "policy_version": float(self.version)}
 
     @torch.no_grad()
-    def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Array]) -> Batch:
-        """The device is waited for once: all rollouts are judged, then advantages are estimated here."""
+    def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Array | Tensor]) -> Batch:
         judge = self._judge_pictures if self.policy.sees_pictures else self._judge
         parts: list[_Judged] = [judge(rollout) for rollout in rollouts]
-        judged = torch.cat([part.values for part in parts])
-        predicted = (judged * self._scale.std + self._scale.mean).cpu().numpy()
-        of_each = np.split(predicted, np.cumsum([len(part.values) for part in parts])[:-1])
-        estimated = [self._estimate(*each) for each in zip(rollouts, rewards, of_each, strict=True)]
-        values, advantages = (np.concatenate(column) for column in zip(*estimated, strict=True))
-        self._rescale(advantages + values)
+        estimated = [self._estimate(*each) for each in zip(rollouts, rewards, parts, strict=True)]
+        values, advantages = (torch.cat(column) for column in zip(*estimated, strict=True))
+        targets = advantages + values
+        self._rescale(targets)
         scale = self._scale
         seen: list[Any] = [part.seen[: rollout.num_steps] for rollout, part in zip(rollouts, parts, strict=True)]
         features = [part.features for part in parts if part.features is not None]
@@ -114,30 +112,31 @@ class Learner:
             observations=Stacks.cat(seen) if self.policy.sees_pictures else torch.cat(seen),
             actions=rows(np.concatenate([_flat(rollout.actions) for rollout in rollouts])),
             log_probs=rows(np.concatenate([_flat(rollout.log_probs) for rollout in rollouts])),
-            advantages=rows(advantages),
-            targets=(rows(advantages + values) - scale.mean) / scale.std,
-            values=(rows(values) - scale.mean) / scale.std,
+            advantages=advantages,
+            targets=(targets - scale.mean) / scale.std,
+            values=(values - scale.mean) / scale.std,
             features=looked,
         )
 
-    def _estimate(self, rollout: Rollout, rewards: Array, predicted: Array) -> tuple[Array, Array]:
-        """Values and advantages [T*B] of one rollout, from what the critic says to each of its observations, those
-        after the ends last."""
+    def _estimate(self, rollout: Rollout, rewards: Array | Tensor, judged: _Judged) -> tuple[Tensor, Tensor]:
+        """Values and advantages [T*B] of one rollout, in units of the reward."""
         envs = rollout.log_probs.shape[1]
         count = rollout.num_steps + envs
+        predicted = judged.values * self._scale.std + self._scale.mean
         values = predicted[:count].reshape(-1, envs)
-        next_values = values[1:].copy()
-        next_values[rollout.ends[:, 0], rollout.ends[:, 1]] = predicted[count:]
+        next_values = values[1:].clone()
+        steps, of = to_device(rollout.ends.T, self._device)
+        next_values[steps, of] = predicted[count:]
         advantages = gae(
-            rewards,
+            to_device(rewards, self._device),
             values[:-1],
             next_values,
-            rollout.terminated,
-            rollout.terminated | rollout.truncated,
+            to_device(rollout.terminated, self._device),
+            to_device(rollout.terminated | rollout.truncated, self._device),
             self._config.gamma,
             self._config.gae_lambda,
         )
-        return _flat(values[:-1]), _flat(advantages.astype(np.float32))
+        return values[:-1].flatten(), advantages.float().flatten()
 
     def _judge(self, rollout: Rollout) -> _Judged:
         seen = rollout.observations.reshape(rollout.num_steps + rollout.log_probs.shape[1], -1)
@@ -162,7 +161,7 @@ class Learner:
     def _value(self, observations: Tensor) -> Tensor:
         return self.policy.values(self.policy.normalise(observations))
 
-    def _rescale(self, targets: Array) -> None:
+    def _rescale(self, targets: Tensor) -> None:
         """Follow the value targets' scale, and change the critic's last layer so that what it says is preserved."""
         old_mean, old_std = self._scale.mean, self._scale.std
         self._scale.update(targets)
@@ -182,7 +181,7 @@ class Learner:
                 "variance": torch.from_numpy(self._moments.variance),
                 "count": self._moments.count,
             },
-            "scale": asdict(self._scale),
+            "scale": self._scale.state_dict(),
             "version": self.version,
         }
 
@@ -191,7 +190,7 @@ class Learner:
         self._algorithm.load_state_dict(state["algorithm"])
         moments = state["moments"]
         self._moments = RunningMoments(moments["mean"].numpy(), moments["variance"].numpy(), moments["count"])
-        self._scale = ValueScale(**state["scale"])
+        self._scale.load_state_dict(state["scale"], self._device)
         self.version = state["version"]
 
 

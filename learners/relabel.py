@@ -5,8 +5,8 @@ Scoring is done here, in batches on the learner's own device; the reward service
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from actors.devices import to_device
 from actors.networks import stacked_tensor
@@ -14,11 +14,10 @@ from actors.spaces import ActionSpec
 from actors.trajectory import Rollout
 from reward_service.snapshot import SnapshotReader
 
-Array = np.ndarray
-
 
 class Relabeler:
-    """`relabel(rollout)` -> rewards [T, B] float32, paid and raw, by the newest snapshot that `refresh` has found."""
+    """`relabel(rollout)` -> rewards [T, B] float32, paid and raw, by the newest snapshot that `refresh` has found. They
+    stay on the reward model's device, which nobody waits for."""
 
     def __init__(self, reader: SnapshotReader, action: ActionSpec) -> None:
         self._reader, self._action = reader, action
@@ -38,7 +37,7 @@ class Relabeler:
         return self._reader.refresh()
 
     @torch.inference_mode()
-    def relabel(self, rollout: Rollout) -> tuple[Array, Array]:
+    def relabel(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Two predicted rewards, [T, B] each: what the agent is paid, at zero mean and constant spread over recent
         behaviour, as the snapshot says; and the members' raw mean, in log-odds of being preferred, for the charts:
         a sum of what is re-centred all the time says nothing about progress."""
@@ -48,6 +47,4 @@ class Relabeler:
             observations = stacked_tensor(self._reader.ensemble.torsos.pooled(observations), rollout.depth, dim=0)
         actions = to_device(self._action.executed(rollout.actions), device)
         members = self._reader.ensemble.member_rewards(observations, actions)
-        both = torch.stack((self._reader.ensemble.pay(members), members.mean(0)))  # together: a device is waited for
-        paid, raw = both.float().cpu().numpy()
-        return paid, raw
+        return self._reader.ensemble.pay(members).float(), members.mean(0).float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -46,6 +47,6 @@ class Stacks:
     @classmethod
     def cat(cls, parts: list[Stacks]) -> Stacks:
         """All of them, in order."""
-        starts = torch.tensor([0, *(len(part.pictures) for part in parts[:-1])]).cumsum(0).tolist()
+        starts = accumulate((len(part.pictures) for part in parts[:-1]), initial=0)
         places = [part.places + start for part, start in zip(parts, starts, strict=True)]
         return cls(torch.cat([part.pictures for part in parts]), torch.cat(places))

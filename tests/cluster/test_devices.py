@@ -44,7 +44,7 @@ def outcome(task: Task, rollout: Rollout, device: str, **settings: str) -> Outco
     true_rewards = np.random.default_rng(0).standard_normal(rollout.log_probs.shape).astype(np.float32)
     metrics = learner.step([rollout], [true_rewards], 0.0)
     _, rewards = Relabeler(build_reader(spec, None, device), task.action).relabel(rollout)
-    return Outcome(learner.weights().vector - before, metrics, rewards)
+    return Outcome(learner.weights().vector - before, metrics, rewards.cpu().numpy())
 
 
 @pytest.mark.parametrize(("tf32", "tolerance"), [(False, 0.01), (True, 0.1)], ids=["float32", "tf32"])

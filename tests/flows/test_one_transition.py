@@ -103,8 +103,11 @@ def test_a_transition_from_the_environment_to_the_gradient(task: Task) -> None:
     np.testing.assert_allclose(rewards, 2 * rollout.observations[:-1, :, 0], rtol=1e-5)
 
     # 3. Advantages bootstrap through the truncation: with V = 0 and gamma = lambda = 1 they are sums to come.
-    zeros = np.zeros_like(rewards)
-    advantages = gae(rewards, zeros, zeros, rollout.terminated, rollout.truncated, gamma=1.0, lambda_=1.0)
+    zeros, terminated, truncated = (
+        torch.zeros_like(rewards),
+        *map(torch.tensor, (rollout.terminated, rollout.truncated)),
+    )
+    advantages = gae(rewards, zeros, zeros, terminated, truncated, gamma=1.0, lambda_=1.0)
     np.testing.assert_allclose(advantages[:, 0], [12, 12, 10, 6, 2, 2])
 
     # 4. One update: version 4, lag 1 for a rollout of version 3, and other weights than before.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,11 +14,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from actors.policy import ActorCritic, PolicyConfig
 from actors.spaces import ActionSpec
+from actors.trajectory import Rollout
 from learners import a2c, ppo
 from learners.a2c import A2C, A2CConfig
 from learners.algorithm import Algorithm, Batch, as_floats
+from learners.learner import Learner, LearnerConfig
 from learners.ppo import PPO, PPOConfig
+from learners.relabel import Relabeler
 from learners.stacks import Stacks
+from reward_service.ensemble import RewardEnsemble
+from reward_service.networks import EnsembleConfig
+from reward_service.snapshot import NothingPublished, SnapshotReader
 
 ASKED = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero"}
 """Operations that hand a number, or a size, from the device to Python."""
@@ -118,6 +125,39 @@ def _assert_silent(policy: ActorCritic, batch: Batch, name: str, monkeypatch: py
     assert until_then == ["metrics"]
     assert asked.names == ["tolist"], "and then once"
     assert len(metrics) > 5
+
+
+def pictured_rollout(steps: int = 6, envs: int = 2) -> Rollout:
+    random = np.random.default_rng(0)
+    truncated = np.zeros((steps, envs), bool)
+    truncated[3, 1] = True
+    return Rollout(
+        observations=random.integers(0, 256, (steps + 4, envs, 84, 84)).astype(np.uint8),
+        actions=random.integers(0, 6, (steps, envs)),
+        log_probs=np.full((steps, envs), -1.8, np.float32),
+        terminated=np.zeros_like(truncated),
+        truncated=truncated,
+        ends=np.argwhere(truncated),
+        final_observations=random.integers(0, 256, (1, 84, 84)).astype(np.uint8),
+        policy_version=0,
+        worker=0,
+    )
+
+
+@pytest.mark.parametrize("name", ["ppo", "a2c"])
+def test_from_rollouts_to_metrics_nothing_is_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relabelling, the critic's word, advantages, the value scale and the update."""
+    policy, _ = pictured("cpu")
+    learner = Learner(LearnerConfig(), policy, algorithm_of(name, policy))
+    ensemble = RewardEnsemble(EnsembleConfig(torso="small"), (4, 84, 84), policy.action)
+    relabeler = Relabeler(SnapshotReader(NothingPublished(), ensemble), policy.action)
+    rollouts, asked, until_then = [pictured_rollout(), pictured_rollout()], Asked(), list[str]()
+    before_the_metrics(monkeypatch, lambda: until_then.extend([*asked.names, "metrics"]))
+    for _ in range(2):  # the value scale's first targets, and those that it follows
+        with noting(asked):
+            learner.step(rollouts, [relabeler.relabel(rollout)[0] for rollout in rollouts], 0.0)
+    assert until_then == ["metrics", "tolist", "metrics"], "nothing but the first update's own metrics"
+    assert asked.names == ["tolist", "tolist"]
 
 
 @pytest.mark.gpu
