@@ -146,6 +146,7 @@ _KEPT = (
     *("task", "algorithm", "seed", "clip_steps", "in_process", "policy.", "query.offline"),
     *("reward.members", "reward.hidden", "reward.torso", "reward.target", "reward.max_labels", "reward.seed"),
     *("reward.regularise", "reward.dropout", "reward.input_noise", "reward.reward_std", "reward.recent_steps"),
+    "reward.normalisation",
 )
 """Settings that a run's checkpoints and labels were made with, or sections of them."""
 

@@ -4,9 +4,9 @@ Every weight has the members as its first axis and a layer of all members is one
 members and none over pairs, and E = 1 is an ensemble like any other.
 
 Two scales live here and must not be mixed. *Raw* outputs are what the likelihood sees: comparisons fix them only
-up to a constant. *Normalised* outputs, what the agent is paid, are the raw ones brought to zero mean and a
-constant deviation with statistics over recent agent data (`set_output_statistics`). All statistics are buffers: they
-travel with the weights, so whoever scores, scores alike.
+up to a constant. *Normalised* outputs, what the agent is paid, are the raw ones brought to a given mean and
+deviation over recent agent data (`set_output_statistics`). All statistics are buffers: they travel with the weights, so
+whoever scores, scores alike.
 
 Pictures are looked at by `PictureTorsos`, and the layers here read its features; actions are then not looked at (paper:
 Atari's predictor has no action input).
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,13 @@ MIN_STD = 1e-6
 """A deviation below this is that of a constant: it is replaced by 1, so a constant maps to 0 and not to noise."""
 
 _AT_ONCE = 1024  # pictured observations that are scored in one go: bounds memory, not the result
+
+
+class Pay(NamedTuple):
+    """Mean and deviation of the rewards that an agent is paid over some steps."""
+
+    mean: float
+    std: float
 
 
 class RewardEnsemble(nn.Module):
@@ -154,9 +162,8 @@ class RewardEnsemble(nn.Module):
         return self._standardise(self.member_rewards(observations, actions))
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """The reward that the agent is paid [...]: the mean of the normalised members, at zero mean and
-        deviation `reward_std` over recent data. A mean of members that disagree varies less than each of
-        them, so it is scaled once more (paper, section 2.2.3 and appendix A.1)."""
+        """The reward that the agent is paid [...]: the mean of the normalised members. A mean of members that disagree
+        varies less than each of them, so it is scaled once more (paper, section 2.2.3 and appendix A.1)."""
         return self.pay(self.member_rewards(observations, actions))
 
     def pay(self, member_rewards: Tensor) -> Tensor:
@@ -170,16 +177,27 @@ class RewardEnsemble(nn.Module):
         return self.member_rewards(observations, actions).sum(-1)
 
     @torch.no_grad()
-    def set_output_statistics(self, observations: Tensor, actions: Tensor) -> None:
+    def set_output_statistics(self, observations: Tensor, actions: Tensor, pay: Pay | None = None) -> None:
         """Recompute all output statistics with the current weights over a block of recent agent data
-        [..., O], [..., A]. Not a running mean: that would be one of members that no longer exist."""
+        [..., O], [..., A], which then is paid so; without `pay` at zero mean and deviation `reward_std`. Not a running
+        mean: that would be one of members that no longer exist."""
         rewards = self.member_rewards(observations, actions).flatten(1)  # [E, R]
         std, mean = torch.std_mean(rewards.double(), dim=1, correction=0)
         self.member_mean.copy_(mean)
         self.member_std.copy_(_guarded(std))
         std, mean = torch.std_mean(self._standardise(rewards).mean(0).double(), correction=0)
+        std = _guarded(std)
+        if pay is not None:
+            mean = mean - pay.mean * std / pay.std
+            std = std * self.reward_std / pay.std
         self.output_mean.copy_(mean)
-        self.output_std.copy_(_guarded(std))
+        self.output_std.copy_(std)
+
+    @torch.no_grad()
+    def paid(self, observations: Tensor, actions: Tensor) -> Pay:
+        """What an agent is paid that does this, [..., O], [..., A]."""
+        std, mean = torch.std_mean(self(observations, actions).double(), correction=0)
+        return Pay(float(mean), float(std))
 
     @torch.no_grad()
     def set_input_statistics(self, mean: Tensor, std: Tensor) -> None:

@@ -3,23 +3,40 @@
 They are those of what the agent did (`RecentSteps`). Before this process has seen it do anything, those that came with
 the weights, where a snapshot was adopted: networks that are shown other inputs than they were fitted to say something
 else. Where there are none either, those of the labelled clips.
+
+What it pays is *anchored*. Comparisons fix a reward up to a constant and, as members grow surer, hardly its scale; so
+each snapshot pays for recent steps, in the mean and in deviation, what the one before it paid for the same steps. The
+first has zero mean and deviation `reward_std` over what the untrained policy does. So the reward remains one function
+of what is seen, made better, and an agent that does better is paid more.
+
+Why not zero mean and a constant deviation over recent steps each time, as in the paper (section 2.2.3)? Then what a
+state pays depends on the policy, and falls as it gets better, so that states that it has left keep a value from when
+they were paid more. Walker learns half as much by it, even from its true reward (EXPERIMENTS.md, "An anchored reward").
+It is there as `recent`.
 """
 
 from __future__ import annotations
 
+import copy
+from typing import Any, Literal
+
 import torch
+from torch import Tensor
 
 from reward_service.dataset import ComparisonDataset
-from reward_service.ensemble import RewardEnsemble
+from reward_service.ensemble import MIN_STD, RewardEnsemble
 from reward_service.recent import RecentSteps
 from reward_service.snapshot import RewardSnapshot
+
+Anchor = Literal["anchored", "recent"]
 
 
 class Normalisation:
     """Keeps the statistics of one ensemble. `adopted`: its weights came from a snapshot, and their statistics too."""
 
-    def __init__(self, ensemble: RewardEnsemble, recent: RecentSteps) -> None:
-        self._ensemble, self._recent = ensemble, recent
+    def __init__(self, ensemble: RewardEnsemble, recent: RecentSteps, anchor: Anchor) -> None:
+        self._ensemble, self._recent, self._anchor = ensemble, recent, anchor
+        self._last: RewardEnsemble | None = None  # as it was published; none before that, and where none is needed
         self.adopted = False
 
     def adopt(self, snapshot: RewardSnapshot) -> None:
@@ -28,6 +45,7 @@ class Normalisation:
         count = self._recent.capacity if snapshot.num_observed is None else snapshot.num_observed
         self._recent.go_on_from(snapshot.tensors["observation_mean"], snapshot.tensors["observation_std"], count)
         self.adopted = True
+        self.published()
 
     def of_inputs(self, dataset: ComparisonDataset) -> None:
         """All steps observed, here and before. Pictures need none."""
@@ -50,4 +68,26 @@ class Normalisation:
             observations = dataset.stacks(dataset.observations[:steps]).flatten(0, 2)[:steps]
             actions = dataset.actions.flatten(0, 2)[:steps]
         device = self._ensemble.observation_mean.device
-        self._ensemble.set_output_statistics(observations.to(device), actions.to(device))
+        observations, actions = observations.to(device), actions.to(device)
+        pay = self._last.paid(observations, actions) if self._last is not None else None
+        if pay is not None and pay.std < MIN_STD:  # paid alike for all that it does: no scale to go on with
+            pay = None
+        self._ensemble.set_output_statistics(observations, actions, pay)
+
+    def published(self) -> None:
+        """What the ensemble pays now is what the agent is paid, until the next time."""
+        if self._anchor == "recent":
+            return
+        if self._last is None:
+            self._last = copy.deepcopy(self._ensemble).requires_grad_(False)
+        self._last.load_state_dict(self._ensemble.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        last: dict[str, Tensor] | None = None if self._last is None else self._last.state_dict()
+        return {"adopted": self.adopted, "last": last and {name: tensor.clone() for name, tensor in last.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adopted, self._last = state["adopted"], None
+        if state["last"] is not None and self._anchor == "anchored":
+            self._last = copy.deepcopy(self._ensemble).requires_grad_(False)
+            self._last.load_state_dict(state["last"])

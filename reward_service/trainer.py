@@ -23,7 +23,7 @@ from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
 from reward_service.golds import Marks
 from reward_service.networks import Torso
-from reward_service.normalisation import Normalisation
+from reward_service.normalisation import Anchor, Normalisation
 from reward_service.recent import RecentSteps
 from reward_service.reliability import STATUS, Evidence, PoolReliability, estimate
 from reward_service.snapshot import RewardSnapshot
@@ -54,7 +54,10 @@ class RewardTrainerConfig(FitConfig):
     gradient_steps_per_step  work done by one `step()`
     publish_every_steps      gradient steps between two snapshots while no label arrives (one publishes at once)
     reward_std               deviation of the agent's reward (paper: 1 for MuJoCo, 0.05 for Atari)
-    recent_steps             agent steps over which that deviation holds
+    normalisation            "anchored": that deviation, and zero mean, over what the untrained policy does; then each
+                             snapshot goes on paying for recent steps as the one before. "recent": over the latest
+                             steps at each snapshot (paper). See normalisation.py
+    recent_steps             agent steps over which these hold
     max_labels               keep the latest only (Atari: 3000); None: all
     reliability              "learned": each labeler's answers weigh as they have proved right; "fixed": all alike,
                              with `error_floor`
@@ -71,6 +74,7 @@ class RewardTrainerConfig(FitConfig):
     gradient_steps_per_step: int = 10
     publish_every_steps: int = 100
     reward_std: float = 1.0
+    normalisation: Anchor = "anchored"
     recent_steps: int = 16384
     max_labels: int | None = None
     reliability: Literal["learned", "fixed"] = "learned"
@@ -83,6 +87,8 @@ class RewardTrainerConfig(FitConfig):
         _ = self.networks  # refuses what no ensemble can be
         within(self, gradient_steps_per_step="[1, inf)", publish_every_steps="[1, inf)", recent_steps="[1, inf)")
         within(self, reward_std="(0, inf)", max_labels="[1, inf)", reliability_every_steps="[1, inf)")
+        if self.normalisation not in ("anchored", "recent"):
+            raise ValueError(f"normalisation must be 'anchored' or 'recent', got {self.normalisation!r}")
         if self.reliability not in ("learned", "fixed"):
             raise ValueError(f"reliability must be 'learned' or 'fixed', got {self.reliability!r}")
 
@@ -125,7 +131,7 @@ class RewardTrainer:
             database, lambda: ComparisonDataset(*self._data_args, unknown, pool, self._split), config.majority
         )
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
-        self.normalisation = Normalisation(self.ensemble, self.recent)
+        self.normalisation = Normalisation(self.ensemble, self.recent, config.normalisation)
         self.fit = EnsembleFit(config, self.ensemble, self._generator)
         self.reliability = PoolReliability({}, 0.0)
         self.version = 0
@@ -175,7 +181,7 @@ class RewardTrainer:
             "ensemble": {name: tensor.clone() for name, tensor in self.ensemble.state_dict().items()},
             "fit": self.fit.state_dict(),
             "recent": self.recent.state_dict(),
-            "adopted": self.normalisation.adopted,
+            "normalisation": self.normalisation.state_dict(),
             "split": self._split,
             "generator": self._generator.get_state(),
             "version": self.version,
@@ -201,7 +207,11 @@ class RewardTrainer:
         self.ensemble.load_state_dict(state["ensemble"])
         self.fit.load_state_dict(state["fit"])
         self.recent.load_state_dict(state["recent"])
-        self.normalisation.adopted = state.get("adopted", False)  # a checkpoint of before this was kept has none
+        before = {
+            "adopted": state.get("adopted", False),
+            "last": None,
+        }  # what a checkpoint of before this was kept says
+        self.normalisation.load_state_dict(state.get("normalisation", before))
         self._generator.set_state(state["generator"])
         self.version = state["version"]
         self._published_at = state["published_at"]
@@ -234,6 +244,7 @@ class RewardTrainer:
             snapshot = RewardSnapshot.capture(self.ensemble, version, *made_of)
             if self._database.snapshots.put(version, snapshot.to_bytes(), self._feed.cursor):
                 self.version = version
+                self.normalisation.published()
                 self._feed.unpublished = 0
                 self._published_at = self.fit.gradient_steps
                 return
