@@ -1,8 +1,8 @@
 """RecentSteps: what the agent does now, as far as the reward model's statistics need it.
 
 Two windows on purpose. Inputs are normalised with the mean and deviation of *all* steps so far: a network's inputs
-must not swing with the policy. Outputs are normalised over the *latest* steps, since "zero mean, constant deviation"
-is a promise about what the current policy is paid.
+must not swing with the policy. Outputs are normalised over the *latest* steps: what the agent is paid must go on from
+what it was paid, for what it does (normalisation.py).
 """
 
 from __future__ import annotations
