@@ -12,10 +12,12 @@ def to_device(data: np.ndarray | Tensor, device: torch.device) -> Tensor:
 
     To a GPU it is brought from page-locked memory, and nobody waits until it is there: the GPU fetches it while the
     processor prepares what comes next, and what is to be computed with it waits in the GPU's own queue. Torch keeps the
-    page-locked memory for the next array once it was fetched.
+    page-locked memory for the next array once it was fetched. What is on a GPU already is not locked.
     """
     if device.type != "cuda":
         return torch.tensor(data) if isinstance(data, np.ndarray) else data.to(device)
+    if isinstance(data, Tensor) and data.device.type != "cpu":
+        return data.to(device)
     if isinstance(data, np.ndarray):
         locked = torch.empty(data.shape, dtype=torch.from_numpy(np.empty(0, data.dtype)).dtype, pin_memory=True)
         np.copyto(locked.numpy(), data)

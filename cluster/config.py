@@ -282,6 +282,8 @@ def load_config(path: Path) -> RunConfig:
         config = RunConfig(task=data["task"])
         for name, value in flattened(data):
             config = replaced(config, name, value)
+        if "normalisation" not in data.get("reward", {}):  # a run of before there was a choice goes on as it was begun
+            config = replaced(config, "reward.normalisation", "recent")
         config = dataclasses.replace(config, redis=with_password(config.redis))
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not a run's configuration ({error}); name the folder of a run") from error

@@ -65,8 +65,18 @@ FAMILIES = (
     # learning
     Family("policy_version", "twoclips_policy_version", "gauge", "Policy updates so far"),
     Family("policy_lag", "twoclips_policy_lag_versions", "gauge", "Age of the rollouts in the last update"),
-    Family("relabel_s", "twoclips_relabel_seconds", "gauge", "Time for predicted rewards in the last update"),
-    Family("learn_s", "twoclips_learn_seconds", "gauge", "Time for the policy's gradient in the last update"),
+    Family(
+        "relabel_s",
+        "twoclips_relabel_seconds",
+        "gauge",
+        "Time for predicted rewards in the last update; on a GPU, until asked for",
+    ),
+    Family(
+        "learn_s",
+        "twoclips_learn_seconds",
+        "gauge",
+        "Time for the policy's gradient in the last update; on a GPU, rewards too",
+    ),
     Family("kl", "twoclips_policy_kl_nats", "gauge", "How far the last update moved the policy"),
     Family("entropy", "twoclips_policy_entropy_nats", "gauge", "How random the policy is"),
     Family("explained_variance", "twoclips_value_explained_variance_ratio", "gauge", "How much the critic explains"),

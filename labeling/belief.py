@@ -1,4 +1,5 @@
-"""Belief: where the reward model has been asked, and what it would pay there, on a plane.
+"""Belief: where the reward model has been asked, and what it would pay there, on a plane: more or less than for the
+average step that is shown.
 
 A small world's cells are the plane; so are the observation's two numbers, where there are two; any other observation is
 projected onto the two directions in which what was asked about differs most (principal components). Only stored clips
@@ -116,4 +117,5 @@ class Belief:
         except SnapshotError:
             return None
         plane = plane_of(self._task, observations)
-        return {"reward_version": rewards.header.version, "clips": len(segments), **binned(plane, paid)}
+        above = paid - paid.mean()
+        return {"reward_version": rewards.header.version, "clips": len(segments), **binned(plane, above)}

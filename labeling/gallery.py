@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
+
 from actors.trajectory import Clip
 from reward_service.database import ComparisonDatabase
 from reward_service.numpy_rewards import NumpyRewards
@@ -23,18 +25,22 @@ class Gallery:
         self._rewards: NumpyRewards | None = None
 
     def newest(self) -> dict[str, Any]:
-        """NUM_CLIPS clips, the newest first; `rewards` of their steps [L] as the agent is paid, None before there is a
-        reward model that fits them."""
+        """NUM_CLIPS clips, the newest first; `rewards` of their steps [L] as the agent is paid, less the mean over all,
+        None before there is a reward model that fits them. (Less the mean: the agent's own zero is an average step of
+        the untrained policy, and later on every step is above it.)"""
         rewards = self.newest_rewards()
         ids = self._database.newest_clips(NUM_CLIPS)
         clips = self._database.get_clips(ids)
+        paid = {clip_id: _paid(rewards, clip) for clip_id, clip in clips.items()}
+        known = [each for each in paid.values() if each is not None]
+        mean = np.concatenate(known).mean() if known else 0.0
         return {
             "reward_version": rewards.header.version if rewards else 0,
             "clips": [
                 {
                     "clip_id": clip_id,
                     "policy_version": clips[clip_id].policy_version,
-                    "rewards": _paid(rewards, clips[clip_id]),
+                    "rewards": None if (each := paid[clip_id]) is None else (each - mean).round(4).tolist(),
                 }
                 for clip_id in ids
                 if clip_id in clips
@@ -59,11 +65,10 @@ def _read(payload: bytes) -> NumpyRewards | None:
         return None
 
 
-def _paid(rewards: NumpyRewards | None, clip: Clip) -> list[float] | None:
+def _paid(rewards: NumpyRewards | None, clip: Clip) -> np.ndarray | None:
     if rewards is None:
         return None
     try:
-        paid = rewards.pay(clip.segment.stacks, clip.segment.actions)
+        return rewards.pay(clip.segment.stacks, clip.segment.actions).astype(np.float64)
     except SnapshotError:
         return None
-    return [round(float(reward), 4) for reward in paid]

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,16 +27,10 @@ from reward_service.networks import OBSERVATION_CLIP, TORSOS, EnsembleConfig
 from reward_service.picture_torsos import PictureTorsos
 
 MIN_STD = 1e-6
-"""A deviation below this is that of a constant: it is replaced by 1, so a constant maps to 0 and not to noise."""
+"""A deviation below this is that of a constant: it is replaced by 1, so a constant stays one and is not made noise."""
 
+_NARROW = 0.01  # of reward_std
 _AT_ONCE = 1024  # pictured observations that are scored in one go: bounds memory, not the result
-
-
-class Pay(NamedTuple):
-    """Mean and deviation of the rewards that an agent is paid over some steps."""
-
-    mean: float
-    std: float
 
 
 class RewardEnsemble(nn.Module):
@@ -50,9 +43,9 @@ class RewardEnsemble(nn.Module):
     observation_std: Tensor  # [O flattened]
     member_mean: Tensor  # [E] of raw outputs over recent data
     member_std: Tensor  # [E]
-    output_mean: Tensor  # [] of the mean over members of the normalised outputs, over the same data
-    output_std: Tensor  # []
-    reward_std: Tensor  # [] deviation that the agent's reward is given
+    output_mean: Tensor  # [] what is taken from the mean over members of the normalised outputs,
+    output_std: Tensor  # [] and in what unit the rest is given, times reward_std
+    reward_std: Tensor  # [] deviation that the agent's first reward is given
 
     def __init__(
         self,
@@ -177,27 +170,31 @@ class RewardEnsemble(nn.Module):
         return self.member_rewards(observations, actions).sum(-1)
 
     @torch.no_grad()
-    def set_output_statistics(self, observations: Tensor, actions: Tensor, pay: Pay | None = None) -> None:
+    def set_output_statistics(
+        self, observations: Tensor, actions: Tensor, anchor: RewardEnsemble | None = None
+    ) -> None:
         """Recompute all output statistics with the current weights over a block of recent agent data
-        [..., O], [..., A], which then is paid so; without `pay` at zero mean and deviation `reward_std`. Not a running
-        mean: that would be one of members that no longer exist."""
+        [..., O], [..., A], which is then paid at zero mean and deviation `reward_std`, or as `anchor` pays for it. Not
+        a running mean: that would be one of members that no longer exist.
+
+        Where the anchor pays nearly alike for the whole block there is no scale to measure: raw outputs then keep the
+        anchor's, and the mean goes on."""
         rewards = self.member_rewards(observations, actions).flatten(1)  # [E, R]
         std, mean = torch.std_mean(rewards.double(), dim=1, correction=0)
         self.member_mean.copy_(mean)
-        self.member_std.copy_(_guarded(std))
+        if anchor is None:
+            self.member_std.copy_(_guarded(std))
+            std, mean = torch.std_mean(self._standardise(rewards).mean(0).double(), correction=0)
+            self.output_mean.copy_(mean)
+            self.output_std.copy_(_guarded(std))
+            return
+        paid_std, paid_mean = torch.std_mean(anchor(observations, actions).double(), correction=0)
+        is_narrow = bool((std <= MIN_STD).any()) or not bool(paid_std > _NARROW * self.reward_std)
+        self.member_std.copy_(anchor.member_std if is_narrow else std)
         std, mean = torch.std_mean(self._standardise(rewards).mean(0).double(), correction=0)
-        std = _guarded(std)
-        if pay is not None:
-            mean = mean - pay.mean * std / pay.std
-            std = std * self.reward_std / pay.std
-        self.output_mean.copy_(mean)
-        self.output_std.copy_(std)
-
-    @torch.no_grad()
-    def paid(self, observations: Tensor, actions: Tensor) -> Pay:
-        """What an agent is paid that does this, [..., O], [..., A]."""
-        std, mean = torch.std_mean(self(observations, actions).double(), correction=0)
-        return Pay(float(mean), float(std))
+        scale = anchor.output_std if is_narrow else std * self.reward_std / paid_std
+        self.output_mean.copy_(mean - paid_mean * scale / self.reward_std)
+        self.output_std.copy_(scale)
 
     @torch.no_grad()
     def set_input_statistics(self, mean: Tensor, std: Tensor) -> None:

@@ -4,9 +4,10 @@ They are those of what the agent did (`RecentSteps`). Before this process has se
 the weights, where a snapshot was adopted: networks that are shown other inputs than they were fitted to say something
 else. Where there are none either, those of the labelled clips.
 
-What it pays is *anchored*. Comparisons fix a reward up to a constant and, as members grow surer, hardly its scale; so
+The pay is *anchored*. Comparisons fix a reward up to a constant and, as members grow surer, hardly its scale; so
 each snapshot pays for recent steps, in the mean and in deviation, what the one before it paid for the same steps. The
-first has zero mean and deviation `reward_std` over what the untrained policy does. So the reward remains one function
+first has zero mean and deviation `reward_std` over what the untrained policy does. It costs a second look at the recent
+steps at each publication, and a copy of the ensemble. So the reward remains one function
 of what is seen, made better, and an agent that does better is paid more.
 
 Why not zero mean and a constant deviation over recent steps each time, as in the paper (section 2.2.3)? Then what a
@@ -24,18 +25,18 @@ import torch
 from torch import Tensor
 
 from reward_service.dataset import ComparisonDataset
-from reward_service.ensemble import MIN_STD, RewardEnsemble
+from reward_service.ensemble import RewardEnsemble
 from reward_service.recent import RecentSteps
 from reward_service.snapshot import RewardSnapshot
 
-Anchor = Literal["anchored", "recent"]
+Kind = Literal["anchored", "recent"]
 
 
 class Normalisation:
     """Keeps the statistics of one ensemble. `adopted`: its weights came from a snapshot, and their statistics too."""
 
-    def __init__(self, ensemble: RewardEnsemble, recent: RecentSteps, anchor: Anchor) -> None:
-        self._ensemble, self._recent, self._anchor = ensemble, recent, anchor
+    def __init__(self, ensemble: RewardEnsemble, recent: RecentSteps, kind: Kind) -> None:
+        self._ensemble, self._recent, self._kind = ensemble, recent, kind
         self._last: RewardEnsemble | None = None  # as it was published; none before that, and where none is needed
         self.adopted = False
 
@@ -69,14 +70,11 @@ class Normalisation:
             actions = dataset.actions.flatten(0, 2)[:steps]
         device = self._ensemble.observation_mean.device
         observations, actions = observations.to(device), actions.to(device)
-        pay = self._last.paid(observations, actions) if self._last is not None else None
-        if pay is not None and pay.std < MIN_STD:  # paid alike for all that it does: no scale to go on with
-            pay = None
-        self._ensemble.set_output_statistics(observations, actions, pay)
+        self._ensemble.set_output_statistics(observations, actions, self._last)
 
     def published(self) -> None:
         """What the ensemble pays now is what the agent is paid, until the next time."""
-        if self._anchor == "recent":
+        if self._kind == "recent":
             return
         if self._last is None:
             self._last = copy.deepcopy(self._ensemble).requires_grad_(False)
@@ -88,6 +86,6 @@ class Normalisation:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.adopted, self._last = state["adopted"], None
-        if state["last"] is not None and self._anchor == "anchored":
+        if state["last"] is not None and self._kind == "anchored":
             self._last = copy.deepcopy(self._ensemble).requires_grad_(False)
             self._last.load_state_dict(state["last"])

@@ -23,7 +23,7 @@ from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
 from reward_service.golds import Marks
 from reward_service.networks import Torso
-from reward_service.normalisation import Anchor, Normalisation
+from reward_service.normalisation import Kind, Normalisation
 from reward_service.recent import RecentSteps
 from reward_service.reliability import STATUS, Evidence, PoolReliability, estimate
 from reward_service.snapshot import RewardSnapshot
@@ -74,7 +74,7 @@ class RewardTrainerConfig(FitConfig):
     gradient_steps_per_step: int = 10
     publish_every_steps: int = 100
     reward_std: float = 1.0
-    normalisation: Anchor = "anchored"
+    normalisation: Kind = "anchored"
     recent_steps: int = 16384
     max_labels: int | None = None
     reliability: Literal["learned", "fixed"] = "learned"
@@ -207,10 +207,8 @@ class RewardTrainer:
         self.ensemble.load_state_dict(state["ensemble"])
         self.fit.load_state_dict(state["fit"])
         self.recent.load_state_dict(state["recent"])
-        before = {
-            "adopted": state.get("adopted", False),
-            "last": None,
-        }  # what a checkpoint of before this was kept says
+        # A checkpoint of before rewards were anchored says less, or nothing.
+        before = {"adopted": state.get("adopted", False), "last": None}
         self.normalisation.load_state_dict(state.get("normalisation", before))
         self._generator.set_state(state["generator"])
         self.version = state["version"]

@@ -3,7 +3,7 @@ export const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 export const signed = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
-/** What is paid for a step, in deviations of what is paid for recent ones. */
+/** What is paid for a step, more or less than for the average step that is shown. */
 export const pay = new Intl.NumberFormat("en", { maximumFractionDigits: 2, signDisplay: "exceptZero" });
 
 /** A dash for what is not known. */

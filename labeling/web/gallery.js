@@ -115,9 +115,9 @@ class Card {
     }
     const mean = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
     const [low, high] = [Math.min(...rewards), Math.max(...rewards)].map((reward) => pay.format(reward));
-    const spoken = `Predicted reward of ${rewards.length} steps: between ${low} and ${high}, ${pay.format(mean)} on average`;
+    const spoken = `Predicted reward of ${rewards.length} steps, against an average one: between ${low} and ${high}, ${pay.format(mean)} in the mean`;
     this.#plot.setAttribute("aria-label", spoken);
-    write(this.#caption, `${policy}, paid ${pay.format(mean)} a step`);
+    write(this.#caption, `${policy}, ${pay.format(mean)} a step`);
   }
 
   /** share of the clip that has been shown. */

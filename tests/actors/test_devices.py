@@ -29,5 +29,7 @@ def test_an_array_arrives_as_it_is_and_is_left_alone(device: str, dtype: type) -
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_tensor_arrives_as_it_is(device: str) -> None:
     tensor = torch.arange(24).view(2, 3, 4)
-    torch.testing.assert_close(to_device(tensor, torch.device(device)).cpu(), tensor)
+    arrived = to_device(tensor, torch.device(device))
+    torch.testing.assert_close(arrived.cpu(), tensor)
+    torch.testing.assert_close(to_device(arrived, torch.device(device)).cpu(), tensor, msg="once it is there, too")
     assert to_device(tensor[:0], torch.device(device)).shape == (0, 3, 4)

@@ -138,6 +138,7 @@ def test_settings_may_change_within_a_run_but_for_what_it_was_made_with() -> Non
     assert change_config(config, {"algorithm": "ppo", "steps": 1000}) == config, "what it has already is no change"
     made_with = {"algorithm": "a2c", "labeler": "none", "policy.hidden": [8], "reward.members": 5, "clip_steps": 7}
     made_with |= {"reward.regularise": False, "reward.target": "returns", "reward.seed": 3, "reward.recent_steps": 8}
+    made_with |= {"reward.normalisation": "recent"}
     for name, value in made_with.items():
         with pytest.raises(ConfigError, match=f"{name} cannot be changed within a run"):
             change_config(config, {name: value})

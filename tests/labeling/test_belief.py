@@ -84,7 +84,7 @@ def test_the_plane_has_what_the_newest_model_pays_for_what_was_asked(
     assert (told["reward_version"], told["clips"]) == (3, 16)
     assert sum(told["count"]) == 16 * 10
     mean = np.average(told["paid"], weights=told["count"])
-    assert mean == pytest.approx(0.0, abs=0.01), "as the model is normalised over the same clips"
+    assert mean == pytest.approx(0.0, abs=0.01), "more or less than for the average of these clips"
     assert ensemble is not None
 
 

@@ -193,10 +193,13 @@ def test_versions_count_updates_and_lag_is_the_oldest_rollouts():
     assert learner.weights().version == 2
 
 
-@pytest.mark.parametrize("poison", [np.nan, np.inf])
-def test_a_reward_that_is_not_a_number_stops_learning(poison):
+@pytest.mark.parametrize(
+    "make", [lambda p: PPO(PPOConfig(), p, 0), lambda p: A2C(A2CConfig(), p, 0), lambda p: TRPO(TRPOConfig(), p, 0)]
+)
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_a_reward_that_is_not_a_number_stops_learning(poison, make):
     policy = make_policy()
-    learner = Learner(LearnerConfig(), policy, PPO(PPOConfig(), policy, 0))
+    learner = Learner(LearnerConfig(), policy, make(policy))
     rewards = np.ones((STEPS, ENVS), np.float32)
     rewards[3, 1] = poison
     with pytest.raises(LearnerFailure, match=r"reward is not a finite number; resume from the last checkpoint"):

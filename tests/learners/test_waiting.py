@@ -144,18 +144,23 @@ def pictured_rollout(steps: int = 6, envs: int = 2) -> Rollout:
     )
 
 
+def whole_update(name: str, device: str) -> Callable[[], object]:
+    """Relabelling, the critic's word, advantages, the value scale and the algorithm's update."""
+    policy, _ = pictured(device)
+    learner = Learner(LearnerConfig(), policy, algorithm_of(name, policy))
+    ensemble = RewardEnsemble(EnsembleConfig(torso="small"), (4, 84, 84), policy.action).to(device)
+    relabeler = Relabeler(SnapshotReader(NothingPublished(), ensemble), policy.action)
+    rollouts = [pictured_rollout(), pictured_rollout()]
+    return lambda: learner.step(rollouts, [relabeler.relabel(rollout)[0] for rollout in rollouts], 0.0)
+
+
 @pytest.mark.parametrize("name", ["ppo", "a2c"])
 def test_from_rollouts_to_metrics_nothing_is_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relabelling, the critic's word, advantages, the value scale and the update."""
-    policy, _ = pictured("cpu")
-    learner = Learner(LearnerConfig(), policy, algorithm_of(name, policy))
-    ensemble = RewardEnsemble(EnsembleConfig(torso="small"), (4, 84, 84), policy.action)
-    relabeler = Relabeler(SnapshotReader(NothingPublished(), ensemble), policy.action)
-    rollouts, asked, until_then = [pictured_rollout(), pictured_rollout()], Asked(), list[str]()
+    update, asked, until_then = whole_update(name, "cpu"), Asked(), list[str]()
     before_the_metrics(monkeypatch, lambda: until_then.extend([*asked.names, "metrics"]))
     for _ in range(2):  # the value scale's first targets, and those that it follows
         with noting(asked):
-            learner.step(rollouts, [relabeler.relabel(rollout)[0] for rollout in rollouts], 0.0)
+            update()
     assert until_then == ["metrics", "tolist", "metrics"], "nothing but the first update's own metrics"
     assert asked.names == ["tolist", "tolist"]
 
@@ -163,11 +168,10 @@ def test_from_rollouts_to_metrics_nothing_is_asked_for(name: str, monkeypatch: p
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @pytest.mark.parametrize("name", ["ppo", "a2c"])
-def test_a_gpu_is_not_waited_for_within_an_update_from_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_not_waited_for_from_relabelling_to_the_metrics(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch itself refuses whatever would wait for it."""
-    policy, batch = pictured("cuda")
-    algorithm = algorithm_of(name, policy)
-    algorithm.update(batch, 0.0)  # what is set up once may wait
+    update = whole_update(name, "cuda")
+    update()  # what is set up once may wait
     torch.cuda.synchronize()
     over: list[bool] = []
 
@@ -178,8 +182,7 @@ def test_a_gpu_is_not_waited_for_within_an_update_from_pictures(name: str, monke
     before_the_metrics(monkeypatch, allow)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        metrics = algorithm.update(batch, 0.1)
+        update()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert over == [True]
-    assert len(metrics) > 5

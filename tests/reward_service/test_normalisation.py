@@ -9,7 +9,7 @@ from torch import Tensor
 from actors.spaces import ActionSpec
 from reward_service.dataset import ComparisonDataset
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
-from reward_service.normalisation import Anchor, Normalisation
+from reward_service.normalisation import Kind, Normalisation
 from reward_service.recent import RecentSteps
 
 SPEC, WIDTH, STEPS = ActionSpec(1, 0, (-1.0,), (1.0,)), 3, 64
@@ -19,12 +19,12 @@ NO_LABELS = ComparisonDataset(2, 0, 4, (WIDTH,), SPEC, None, 0.05, 1, "pair")
 class Service:
     """An ensemble that is shown an agent and publishes."""
 
-    def __init__(self, anchor: Anchor, members: int = 2) -> None:
+    def __init__(self, kind: Kind, members: int = 2) -> None:
         generator = torch.Generator().manual_seed(0)
         config = EnsembleConfig(members=members, hidden=(8,))
         self.ensemble = RewardEnsemble(config, (WIDTH,), SPEC, reward_std=0.5, generator=generator)
         self.recent = RecentSteps(STEPS, (WIDTH,), SPEC)
-        self.normalisation = Normalisation(self.ensemble, self.recent, anchor)
+        self.normalisation = Normalisation(self.ensemble, self.recent, kind)
 
     def sees(self, around: float, spread: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
         random = torch.Generator().manual_seed(seed)
@@ -48,9 +48,9 @@ class Service:
         return self.ensemble(*seen)
 
 
-@pytest.mark.parametrize("anchor", ["anchored", "recent"])
-def test_the_first_snapshot_has_zero_mean_and_the_deviation_that_was_asked_for(anchor: Anchor) -> None:
-    service = Service(anchor)
+@pytest.mark.parametrize("kind", ["anchored", "recent"])
+def test_the_first_snapshot_has_zero_mean_and_the_deviation_that_was_asked_for(kind: Kind) -> None:
+    service = Service(kind)
     seen = service.sees(5.0)
     service.publishes()
     assert service.pays(seen).mean().item() == pytest.approx(0, abs=1e-5)
@@ -73,11 +73,11 @@ def test_each_later_one_pays_for_recent_steps_what_the_one_before_it_paid() -> N
         assert now.std().item() == pytest.approx(before.std().item(), rel=1e-3)
 
 
-@pytest.mark.parametrize(("anchor", "same"), [("anchored", True), ("recent", False)])
-def test_what_a_state_pays_depends_on_the_policy_only_where_it_is_asked_to(anchor: Anchor, same: bool) -> None:
+@pytest.mark.parametrize(("kind", "same"), [("anchored", True), ("recent", False)])
+def test_what_a_state_pays_depends_on_the_policy_only_where_it_is_asked_to(kind: Kind, same: bool) -> None:
     """The weights stay as they are, and with them what comparisons say. Of one member: with more, how much each counts
     follows the spread that it has over recent steps."""
-    service = Service(anchor, members=1)
+    service = Service(kind, members=1)
     seen = service.sees(0.0)
     service.ensemble.set_input_statistics(torch.zeros(WIDTH), torch.ones(WIDTH))
     service.normalisation.of_outputs(NO_LABELS)
@@ -88,17 +88,25 @@ def test_what_a_state_pays_depends_on_the_policy_only_where_it_is_asked_to(ancho
     assert torch.allclose(service.pays(seen), before, atol=1e-4) is same
 
 
-def test_who_was_paid_alike_for_everything_is_paid_by_a_new_scale() -> None:
+@pytest.mark.parametrize("spread", [0.0, 1e-6, 1e-4])
+def test_an_agent_that_does_always_the_same_gives_the_reward_no_new_scale(spread: float) -> None:
+    """By steps that are paid nearly alike a scale would be measured on noise, and blow up what other steps pay."""
     service = Service("anchored")
-    service.recent.observe(torch.zeros(STEPS, WIDTH), torch.zeros(STEPS, 1))
+    wide = service.sees(0.0)
     service.publishes()
-    assert service.pays((torch.zeros(1, WIDTH), torch.zeros(1, 1))).item() == 0.0
-    service.learns()
-    service.publishes()
-    seen = service.sees(0.0)
-    service.publishes()
-    assert torch.isfinite(service.pays(seen)).all()
-    assert 0.01 < service.pays(seen).std() < 100
+    before = service.pays(wide).std()
+    random = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        seen = 0.5 + spread * torch.randn(STEPS, WIDTH, generator=random), torch.zeros(STEPS, 1)
+        service.recent.observe(*seen)
+        paid = service.pays(seen).mean()
+        with torch.no_grad():
+            for parameter in service.ensemble.parameters():
+                parameter.add_(1e-3 * torch.randn(parameter.shape, generator=random))
+        service.normalisation.of_outputs(NO_LABELS)
+        service.normalisation.published()
+        assert service.pays(seen).mean().item() == pytest.approx(paid.item(), abs=1e-3), "the mean goes on"
+    assert service.pays(wide).std().item() == pytest.approx(before.item(), rel=0.05)
 
 
 def test_a_resumed_one_goes_on_paying_as_if_never_stopped() -> None:

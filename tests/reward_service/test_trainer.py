@@ -239,6 +239,53 @@ def newest(database: ListDatabase) -> RewardSnapshot:
     return RewardSnapshot.from_bytes(database.snapshots.newest[1])
 
 
+def pay(snapshot: RewardSnapshot, seen: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    """Mean and deviation of what an agent is paid for this."""
+    with torch.no_grad():
+        paid = snapshot.build()(*map(torch.from_numpy, seen))
+    return paid.mean().item(), paid.std(correction=0).item()
+
+
+def elsewhere() -> tuple[np.ndarray, np.ndarray]:
+    observations, actions = some_steps(np.random.default_rng(5), 64, 4)
+    return observations + 2 * SCALE, actions
+
+
+@pytest.mark.parametrize("began", ["never stopped", "from a checkpoint", "from a snapshot", "before it was anchored"])
+def test_a_snapshot_pays_for_recent_steps_what_the_one_before_it_paid(began: str) -> None:
+    database = ListDatabase()
+    database.log = comparisons(30)
+    config = replace(SMALL, publish_every_steps=10)  # at every step
+    trainer = make(database, config)
+    trainer.step()
+    before, state, seen = newest(database), trainer.state_dict(), elsewhere()
+    if began != "never stopped":
+        trainer = make(database, config, observed=began == "from a snapshot")
+    if began == "from a snapshot":
+        trainer.adopt(before)
+    elif began != "never stopped":
+        if began == "before it was anchored":
+            state = {name: value for name, value in state.items() if name != "normalisation"} | {"adopted": False}
+        trainer.load_state_dict(state)
+    trainer.observe(*seen)
+    trainer.step()
+    after = newest(database)
+    assert after.version == before.version + 1
+    goes_on = pay(after, seen) == pytest.approx(pay(before, seen), rel=1e-3)
+    assert goes_on is (began != "before it was anchored"), "that one finds a mean and a scale of its own"
+
+
+@pytest.mark.parametrize("kind", ["anchored", "recent"])
+def test_only_an_anchored_reward_is_not_at_zero_mean_wherever_the_policy_goes(kind: str) -> None:
+    database = ListDatabase()
+    database.log = comparisons(30)
+    trainer = make(database, replace(SMALL, publish_every_steps=10, normalisation=kind))
+    trainer.step()
+    trainer.observe(*elsewhere())
+    trainer.step()
+    assert (abs(pay(newest(database), elsewhere())[0]) < 1e-3) is (kind == "recent")
+
+
 def older(snapshot: RewardSnapshot) -> RewardSnapshot:
     """As it was written before it said how many steps were observed, and how comparisons are split."""
     metadata = json.loads(snapshot.metadata()["twoclips"])
