@@ -49,7 +49,6 @@ _SWIMMER_SETTINGS = {  # a stroke pays late: with the others' discount the agent
     "learner.gamma": 0.9999,  # with 0.999 more runs end in the slower of two gaits (EXPERIMENTS.md)
     "learner.gae_lambda": 0.98,
     "policy.initial_std": 1.0,
-    "ppo.entropy": 0.001,
     "trpo.entropy": 0.001,
 }
 _WALKER_SETTINGS = {
