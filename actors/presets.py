@@ -165,6 +165,7 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "loop.reward_steps": 5,
     "reward.max_labels": 3000,
     "reward.recent_steps": 1024,
+    "reward.normalisation": "recent",  # with an anchored one Pong comes later (EXPERIMENTS.md)
     "query.initial_fraction": 0.1,
     "query.candidates": 4,
     "loop.warmup_steps": 8192,
