@@ -66,7 +66,7 @@ _PENDULUM_SETTINGS = {  # it falls once, within the first steps of 1,400: what i
     "query.initial_fraction": 0.1,
     "oracle.tie_threshold": 0.1,  # a person sees no difference either; without ties such answers teach noise
 }
-# With an anchored reward the hopper does not turn over (EXPERIMENTS.md); one leg was learned without one, too.
+# With an anchored reward the hopper does not land its flips (EXPERIMENTS.md); one leg was learned without one, too.
 _BEHAVIOUR_SETTINGS = {**_MUJOCO_SETTINGS, "reward.normalisation": "recent"}
 _BACKFLIP_SETTINGS = {  # a flip takes some 70 steps; with a small first spread it learns not to fall before it turns
     **_BEHAVIOUR_SETTINGS,

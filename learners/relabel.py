@@ -39,7 +39,7 @@ class Relabeler:
     @torch.inference_mode()
     def relabel(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Two predicted rewards, [T, B] each: what the agent is paid, in units that the snapshot says; and the members'
-        raw mean, in log-odds of being preferred, for the charts: how sure the model is belongs to what they show."""
+        raw mean, in log-odds of being preferred, for the charts; its scale grows as the model gets surer."""
         device = next(self._reader.ensemble.parameters()).device
         observations = to_device(rollout.observations[:-1], device)
         if rollout.depth > 1:  # each picture is pooled once, and then is in as many stacks as there are steps to see it

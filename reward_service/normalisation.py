@@ -6,9 +6,9 @@ else. Where there are none either, those of the labelled clips.
 
 The pay is *anchored*. Comparisons fix a reward up to a constant and, as members grow surer, hardly its scale; so
 each snapshot pays for recent steps, in the mean and in deviation, what the one before it paid for the same steps. The
-first has zero mean and deviation `reward_std` over what the untrained policy does. It costs a second look at the recent
-steps at each publication, and a copy of the ensemble. So the reward remains one function
-of what is seen, made better, and an agent that does better is paid more.
+first has zero mean and deviation `reward_std` over what the untrained policy does. So the reward remains one function
+of what is seen, made better, and an agent that does better is paid more. The price is a second look at the recent steps
+at each publication, and a copy of the ensemble.
 
 Why not zero mean and a constant deviation over recent steps each time, as in the paper (section 2.2.3)? Then what a
 state pays depends on the policy, and falls as it gets better, so that states that it has left keep a value from when
