@@ -11,7 +11,7 @@ of what is seen, made better, and an agent that does better is paid more. The pr
 at each publication, and a copy of the ensemble.
 
 Why not zero mean and a constant deviation over recent steps each time, as in the paper (section 2.2.3)? Then what a
-state pays depends on the policy, and falls as it gets better, so that states that it has left keep a value from when
+state pays depends on the policy, and falls as it gets better: states that it has left probably keep a value from when
 they were paid more. Walker learns half as much by it, even from its true reward (EXPERIMENTS.md, "An anchored reward").
 It is there as `recent`.
 """

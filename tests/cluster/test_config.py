@@ -101,6 +101,14 @@ def test_a_config_file_is_complete(tmp_path: Path) -> None:
     assert load_config(tmp_path / "config.toml") == config
 
 
+def test_a_run_of_before_its_reward_could_be_anchored_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+    config, path = config_of("hopper"), tmp_path / "config.toml"
+    save_config(config, path)
+    path.write_text(path.read_text().replace('normalisation = "anchored"\n', ""))
+    assert config.reward.normalisation == "anchored"
+    assert load_config(path).reward.normalisation == "recent"
+
+
 @pytest.mark.parametrize("text", ["", "not toml [", 'task = "hopper"\nunknown = 1\n'])
 def test_a_damaged_config_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.toml").write_text(text)

@@ -7,13 +7,13 @@ import torch
 from actors.frames import stacked
 from actors.policy import ActorCritic, PolicyConfig
 from actors.spaces import ActionSpec
-from actors.trajectory import Rollout
 from learners.a2c import A2C, A2CConfig
 from learners.algorithm import Batch, LossGradient
 from learners.gradient import FlatParameters
 from learners.learner import Learner, LearnerConfig
 from learners.ppo import PPO, PPOConfig
 from learners.stacks import Stacks
+from tests.learners.pictured import rollout
 
 SPEC = ActionSpec(0, 4)
 
@@ -21,24 +21,6 @@ SPEC = ActionSpec(0, 4)
 @pytest.fixture
 def policy() -> ActorCritic:
     return ActorCritic(PolicyConfig(torso="mnih-2013"), (3, 36, 36), SPEC)
-
-
-def rollout(steps: int = 6, envs: int = 2, ends: tuple[tuple[int, int], ...] = (), worker: int = 0) -> Rollout:
-    random = np.random.default_rng(worker)
-    truncated = np.zeros((steps, envs), bool)
-    for t, env in ends:
-        truncated[t, env] = True
-    return Rollout(
-        observations=random.integers(0, 256, (steps + 3, envs, 36, 36)).astype(np.uint8),
-        actions=random.integers(0, 4, (steps, envs)),
-        log_probs=np.full((steps, envs), -1.4, np.float32),
-        terminated=np.zeros_like(truncated),
-        truncated=truncated,
-        ends=np.argwhere(truncated),
-        final_observations=random.integers(0, 256, (len(ends), 36, 36)).astype(np.uint8),
-        policy_version=0,
-        worker=worker,
-    )
 
 
 def test_stacks_are_those_of_the_pictures_in_the_order_of_the_rollout() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from actors.policy import ActorCritic, PolicyConfig
 from actors.spaces import ActionSpec
-from actors.trajectory import Rollout
 from learners import a2c, ppo
 from learners.a2c import A2C, A2CConfig
 from learners.algorithm import Algorithm, Batch, as_floats
@@ -25,6 +23,7 @@ from learners.stacks import Stacks
 from reward_service.ensemble import RewardEnsemble
 from reward_service.networks import EnsembleConfig
 from reward_service.snapshot import NothingPublished, SnapshotReader
+from tests.learners.pictured import rollout
 
 ASKED = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero"}
 """Operations that hand a number, or a size, from the device to Python."""
@@ -127,31 +126,14 @@ def _assert_silent(policy: ActorCritic, batch: Batch, name: str, monkeypatch: py
     assert len(metrics) > 5
 
 
-def pictured_rollout(steps: int = 6, envs: int = 2) -> Rollout:
-    random = np.random.default_rng(0)
-    truncated = np.zeros((steps, envs), bool)
-    truncated[3, 1] = True
-    return Rollout(
-        observations=random.integers(0, 256, (steps + 4, envs, 84, 84)).astype(np.uint8),
-        actions=random.integers(0, 6, (steps, envs)),
-        log_probs=np.full((steps, envs), -1.8, np.float32),
-        terminated=np.zeros_like(truncated),
-        truncated=truncated,
-        ends=np.argwhere(truncated),
-        final_observations=random.integers(0, 256, (1, 84, 84)).astype(np.uint8),
-        policy_version=0,
-        worker=0,
-    )
-
-
 def whole_update(name: str, device: str) -> Callable[[], object]:
     """Relabelling, the critic's word, advantages, the value scale and the algorithm's update."""
     policy, _ = pictured(device)
     learner = Learner(LearnerConfig(), policy, algorithm_of(name, policy))
     ensemble = RewardEnsemble(EnsembleConfig(torso="small"), (4, 84, 84), policy.action).to(device)
     relabeler = Relabeler(SnapshotReader(NothingPublished(), ensemble), policy.action)
-    rollouts = [pictured_rollout(), pictured_rollout()]
-    return lambda: learner.step(rollouts, [relabeler.relabel(rollout)[0] for rollout in rollouts], 0.0)
+    rollouts = [rollout(((3, 1),), worker, depth=4, side=84) for worker in range(2)]
+    return lambda: learner.step(rollouts, [relabeler.relabel(each)[0] for each in rollouts], 0.0)
 
 
 @pytest.mark.parametrize("name", ["ppo", "a2c"])
