@@ -1,25 +1,26 @@
-"""The run on a real local Ray, and what happens when parts of it are killed."""
+"""A run on a real local Ray, as its user starts it, and what happens to it when parts of it are killed.
+
+The run is one for all tests of this file, since a Ray takes longer to start than any of them: each harms it and sees it
+recover, and the last ends it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import ray
 
 from cluster.comparisons import open_database
-from cluster.launch import connect_ray
 from cluster.run_folder import RunFolder
-from cluster.runner import Interrupted
-from tests.cluster.runs import small_config, train
+from cluster.run_status import read_status
+from tests.cluster.runs import SMALL, train
 from tests.machine import lives, process_of
 from tests.waiting import wait_until
 
@@ -29,175 +30,146 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
+WORKER, SERVICES = "rollout worker 0", ("labeling", "reward service")
+# Labels come for as long as the run goes on, which is until it is stopped.
+ENDLESS = {
+    **SMALL,
+    "steps": 50_000_000,
+    "labels": 10_000,
+    "query.initial_fraction": 0.002,
+    "loop.checkpoint_steps": 1_000_000,
+    "supervision.stuck_s": 4.0,
+}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_left_behind() -> Iterator[None]:
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    yield
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        left = [c for c in psutil.Process().children(recursive=True) if c.pid not in before and lives(c.pid)]
-        if not left:
-            return
-        time.sleep(0.2)
-    pytest.fail(f"processes left behind: {left}")
+# Where a run without an address must not look: a cluster that this machine is said to be part of.
+ELSEWHERE = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
 
 
-def find(title: str) -> psutil.Process | None:
-    """The Ray process whose title begins with ray::`title`."""
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if any(title in part for part in child.cmdline()[:1]):
-                return child
-        except psutil.NoSuchProcess:
-            continue
-    return None
+class LocalRun:
+    """The run at work, and what it says of itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._log = path, path.parent / "train.log"
+        self._start("pendulum", "--workers", "1", *(f"--set={name}={value}" for name, value in ENDLESS.items()))
+        wait_until(lambda: (path / "config.toml").exists() or self._process.poll() is not None)
+        self.folder = RunFolder.open(path)
+        wait_until(lambda: self.said("agent_steps") >= 2048 or self._process.poll() is not None)
+        assert self._process.poll() is None, self._log.read_text()[-2000:]
+
+    def _start(self, task: str, *options: str) -> None:
+        command = [sys.executable, "-m", "cluster.cli", "train", task, "--run", str(self.path), *options]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=ELSEWHERE, start_new_session=True)
+
+    def said(self, name: str) -> float:
+        """The newest value of one of its metrics; 0 before it has said it."""
+        rows = self.folder.read_metrics()
+        return rows[-1].get(name) or 0 if rows else 0
+
+    def goes_on(self) -> None:
+        """Wait until it has learned for a while from now."""
+        steps = self.said("agent_steps")
+        wait_until(lambda: self.said("agent_steps") > steps + 2048, what="the run to go on")
+
+    def processes(self) -> list[psutil.Process]:
+        """Its own first, then those that it has started, and they."""
+        own = psutil.Process(self._process.pid)
+        return [own, *own.children(recursive=True)]
+
+    def is_at_work(self) -> bool:
+        return self._process.poll() is None
+
+    def press_ctrl_c(self) -> str:
+        """Waits for its end; all that it has printed."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(60)
+        return self._log.read_text()
+
+    def end(self) -> None:
+        """Whatever became of it."""
+        if self.is_at_work():
+            for process in self.processes():
+                process.kill()
+        self._process.wait()
 
 
-def when(path: Path, holds: Callable[[list[dict[str, Any]]], bool], action: Callable[[], None]) -> threading.Thread:
-    """Run `action` once the rows of the run's metrics.jsonl are such."""
-
-    def has_come_so_far() -> bool:
-        rows = RunFolder.open(path).read_metrics() if (path / "config.toml").exists() else []
-        return bool(rows) and holds(rows)
-
-    def watch() -> None:
-        wait_until(has_come_so_far, 200, every_s=0.05)
-        action()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+    run = LocalRun(tmp_path_factory.mktemp("launch") / "run")
+    yield run
+    run.end()
 
 
-def when_steps_reach(path: Path, steps: int, action: Callable[[], None]) -> threading.Thread:
-    return when(path, lambda rows: rows[-1]["agent_steps"] >= steps, action)
+@pytest.fixture
+def run(started: LocalRun) -> Iterator[LocalRun]:
+    """Well before the test, and after it."""
+    assert started.is_at_work(), "a test before ended it"
+    started.goes_on()
+    yield started
+    if started.is_at_work():
+        started.goes_on()
 
 
-def press_ctrl_c() -> None:
-    main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, signal.SIGINT)
+def test_the_three_loops_run_at_once(run: LocalRun) -> None:
+    labels, version = run.said("labels"), run.said("reward_version")
+    wait_until(lambda: run.said("labels") > labels and run.said("reward_version") > version)
+    assert run.said("policy_lag_max") == 1
+    assert {part["name"] for part in read_status(run.folder)["components"]} == {"Redis", WORKER, *SERVICES}
 
 
-def ray_config(**settings: Any) -> Any:
-    return small_config(in_process=False, workers=1, **{"steps": 16384, **settings})
+def test_a_killed_rollout_worker_is_replaced(run: LocalRun) -> None:
+    replaced = run.said("workers_replaced")
+    process_of(run.folder, WORKER).kill()
+    wait_until(lambda: run.said("workers_replaced") > replaced)
 
 
-def test_a_run_without_an_address_has_a_ray_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # a cluster that this machine is part of
-    try:
-        connect_ray("")
-        assert ray.is_initialized()
-    finally:
-        ray.shutdown()
+def test_killed_services_come_back_and_go_on(run: LocalRun) -> None:
+    restarted = run.said("services_restarted")
+    for part in SERVICES:
+        process_of(run.folder, part).kill()
+    wait_until(lambda: run.said("services_restarted") >= restarted + 2)
+    labels, version = run.said("labels"), run.said("reward_version")
+    wait_until(lambda: run.said("labels") > labels and run.said("reward_version") > version)
 
 
-def test_the_three_loops_run_at_once(tmp_path: Path) -> None:
-    summary = train(tmp_path / "run", ray_config(steps=65536))  # seconds: a shorter one is over before a label comes
-    assert summary["steps"] >= 65536
-    assert summary["policy_lag_max"] == 1
-    assert summary["reward_version"] > 1
-    rows = RunFolder.open(tmp_path / "run").read_metrics()
-    assert rows[-1]["labels"] > rows[0].get("labels", 0)  # labeling may not have said a word by the first update
+def test_a_killed_redis_is_started_again_and_no_label_is_lost(run: LocalRun) -> None:
+    def label_ids() -> set[str]:
+        with open_database(run.path) as database:
+            return {label.label_id for label in database.labels_since("0-0", 100_000)[0]}
+
+    before, failures = label_ids(), run.said("redis_failures")
+    process_of(run.folder, "Redis").kill()
+    wait_until(lambda: run.said("redis_failures") > failures)
+    wait_until(lambda: len(label_ids()) > len(before), what="labels to come again")
+    assert before < label_ids()
 
 
-def test_a_killed_rollout_worker_is_replaced(tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def kill() -> None:
-        worker = find("RolloutHost")
-        assert worker is not None
-        killed.append(worker.pid)
-        os.kill(worker.pid, signal.SIGKILL)
-
-    watcher = when_steps_reach(tmp_path / "run", 2048, kill)
-    summary = train(tmp_path / "run", ray_config())
-    watcher.join()
-    assert killed
-    assert summary["steps"] >= 16384
-    assert RunFolder.open(tmp_path / "run").read_metrics()[-1]["workers_replaced"] >= 1
+def test_what_is_alive_and_does_nothing_is_ended_and_started_again(run: LocalRun) -> None:
+    replaced, restarted = run.said("workers_replaced"), run.said("services_restarted")
+    stopped = [process_of(run.folder, part) for part in (WORKER, "reward service")]
+    for process in stopped:
+        process.suspend()
+    wait_until(lambda: run.said("workers_replaced") > replaced and run.said("services_restarted") > restarted)
+    wait_until(lambda: not any(lives(process.pid) for process in stopped), 20)
+    assert f"the {WORKER} is started again: it had done nothing for" in (run.path / "events.log").read_text()
+    wait_until(lambda: process_of(run.folder, WORKER) not in stopped, 20)
+    told = {part["name"]: part for part in json.loads((run.path / "status.json").read_text())["components"]}
+    assert "done nothing" in told[WORKER]["why"]
 
 
-def test_a_killed_reward_service_comes_back_and_publishes_on(tmp_path: Path) -> None:
-    """And so does labeling. The run goes on for as long as that takes, and is stopped then."""
-    published: list[int] = []
-
-    def kill_both() -> None:
-        folder = RunFolder.open(tmp_path / "run")
-        try:
-            for part in ("labeling", "reward service"):
-                process_of(folder, part).kill()
-            wait_until(lambda: folder.read_metrics()[-1]["services_restarted"] >= 2, 90)
-            with open_database(folder.path) as database:
-                before = database.snapshots.version()
-                wait_until(lambda: database.snapshots.version() > before, 90)
-                published.append(database.snapshots.version())
-        finally:
-            press_ctrl_c()
-
-    watcher = when_steps_reach(tmp_path / "run", 2048, kill_both)
-    with pytest.raises(Interrupted):
-        train(tmp_path / "run", ray_config(steps=50_000_000))
-    watcher.join()
-    assert published, "both were started again, and there is a newer snapshot"
-
-
-def test_what_is_alive_and_does_nothing_is_ended_and_started_again(tmp_path: Path) -> None:
-    stopped: list[psutil.Process] = []
-
-    def stop() -> None:
-        for title in ("RolloutHost", "ServiceHost"):
-            host = find(title)
-            assert host is not None
-            host.suspend()
-            stopped.append(host)
-
-    def are_replaced(rows: list[dict[str, Any]]) -> bool:
-        return rows[-1]["workers_replaced"] >= 1 and rows[-1]["services_restarted"] >= 1
-
-    watcher = when_steps_reach(tmp_path / "run", 2048, stop)
-    ending = when(tmp_path / "run", are_replaced, press_ctrl_c)
-    with pytest.raises(Interrupted):
-        train(tmp_path / "run", ray_config(steps=50_000_000, **{"supervision.stuck_s": 2.0}))
-    watcher.join()
-    ending.join()
-    assert len(stopped) == 2
-    assert not any(lives(process.pid) for process in stopped)
-    assert are_replaced(RunFolder.open(tmp_path / "run").read_metrics())
-    events = (tmp_path / "run" / "events.log").read_text()
-    assert "the rollout worker 0 is started again: it had done nothing for" in events
-    told = {part["name"]: part for part in json.loads((tmp_path / "run/status.json").read_text())["components"]}
-    assert set(told) == {"Redis", "rollout worker 0", "labeling", "reward service"}
-    assert "done nothing" in told["rollout worker 0"]["why"]
-
-
-def test_a_killed_redis_is_started_again_and_no_label_is_lost(tmp_path: Path) -> None:
-    labels_before: list[float] = []
-
-    def kill() -> None:
-        folder = RunFolder.open(tmp_path / "run")
-        labels_before.append(folder.read_metrics()[-1]["labels"])
-        process_of(folder, "Redis").kill()
-
-    watcher = when_steps_reach(tmp_path / "run", 2048, kill)
-    summary = train(tmp_path / "run", ray_config(steps=65536))  # seconds: a shorter one is over before it is back
-    watcher.join()
-    rows = RunFolder.open(tmp_path / "run").read_metrics()
-    assert rows[-1]["redis_failures"] >= 1
-    assert summary["steps"] >= 65536
-    assert summary["labels"] == 24 > labels_before[0]
-
-
-def test_ctrl_c_checkpoints_and_the_run_resumes(tmp_path: Path) -> None:
-    watcher = when_steps_reach(tmp_path / "run", 2048, press_ctrl_c)
-    with pytest.raises(Interrupted, match=r"twoclips train pendulum --run .* --resume"):
-        train(tmp_path / "run", ray_config(steps=50_000_000))
-    watcher.join()
-    folder = RunFolder.open(tmp_path / "run")
-    stopped_at = folder.read_metrics()[-1]["agent_steps"]
-    text = (tmp_path / "run" / "config.toml").read_text()
-    (tmp_path / "run" / "config.toml").write_text(text.replace("steps = 50000000", f"steps = {stopped_at + 2048}"))
-    summary = train(tmp_path / "run")
-    assert summary["steps"] >= stopped_at + 2048
+def test_ctrl_c_checkpoints_and_the_run_resumes_and_nothing_is_left_behind(run: LocalRun) -> None:
+    processes = run.processes()
+    assert "--resume" in run.press_ctrl_c()
+    stopped_at = run.said("agent_steps")
+    wait_until(lambda: not any(lives(process.pid) for process in processes), 20, "all its processes to end")
+    rows = run.folder.read_metrics()
+    config = run.path / "config.toml"
+    config.write_text(config.read_text().replace("steps = 50000000", f"steps = {stopped_at + 2048}"))
+    before = set(psutil.Process().children(recursive=True))
+    summary = train(run.path)
+    assert summary["steps"] == stopped_at + 2048
+    assert summary["labels"] >= rows[-1]["labels"]
+    assert run.folder.read_metrics()[: len(rows)] == rows
+    started = set(psutil.Process().children(recursive=True)) - before
+    wait_until(lambda: not any(lives(process.pid) for process in started), 20, "all its processes to end")
