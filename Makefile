@@ -3,8 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 SOURCES := actors cluster labeling learners reward_service tests
 
-# NumPy's own threads wait for each other where more than one test is at work (EXPERIMENTS.md, "Atari").
+# NumPy's own threads wait for each other where more than one test is at work (EXPERIMENTS.md, "Atari"). Torch's sleep
+# meanwhile, as in a run.
 export OPENBLAS_NUM_THREADS := 1
+export OMP_WAIT_POLICY := passive
 
 .PHONY: run test check slow chaos soak format clean
 
@@ -14,8 +16,9 @@ run: .venv/.ready
 # What the pages looked like to the browser tests.
 test slow: export ARTEFACTS ?= build/artefacts
 
+# Three at a time on two cores: half of the time a test waits, for a page, for a process to start.
 test: .venv/.ready
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadgroup
 
 slow: .venv/.ready
 	$(BIN)/python -m pytest -m slow --timeout 3000

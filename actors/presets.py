@@ -171,6 +171,7 @@ _ATARI_SETTINGS: dict[str, Any] = {
     "loop.warmup_steps": 8192,
     "loop.pretrain_steps": 200,
     "loop.reward_share": 0.45,  # of what acting leaves of the second core; with less, labels are hardly learned from
+    "loop.reward_steady_share": 1.0,  # so always that much
 }
 _ATARI_BY_ALGORITHM: dict[str, dict[str, Any]] = {
     "ppo": {"loop.learner_threads": 2},  # its updates are large: an eighth to a quarter more steps on two cores

@@ -62,10 +62,12 @@ class Service(Protocol):
 
 
 class RewardService:
-    """The RewardTrainer as a service. One step is the trainer's; it has no schedule, and nothing to forget."""
+    """The RewardTrainer as a service. One step is the trainer's; it has no schedule, and nothing to forget. `behind` of
+    its metrics: whether gradient steps are owed to labels that came in (`loop.reward_steps_per_label`)."""
 
     def __init__(self, trainer: RewardTrainer, spec: RunSpec) -> None:
         self._trainer, self._config, self._action = trainer, spec.config, spec.task.action
+        self._labels = self._gradient_steps = self._owed = 0.0
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         del hidden, agent_steps  # the reward model learns from comparisons alone
@@ -75,7 +77,13 @@ class RewardService:
 
     def step(self) -> dict[str, float]:
         with device_memory("reward training", self._config):
-            return self._trainer.step()
+            metrics = self._trainer.step()
+        labels, gradient_steps = metrics["num_labels"], metrics["gradient_steps"]
+        # What was done before a label came does not count: a run that nobody labels for a night works off nothing.
+        new = max(0.0, labels - self._labels) * self._config.loop.reward_steps_per_label
+        self._owed = max(0.0, self._owed + new - (gradient_steps - self._gradient_steps))
+        self._labels, self._gradient_steps = labels, gradient_steps
+        return {**metrics, "behind": float(self._owed > 0)}
 
     def forget(self) -> None: ...
 

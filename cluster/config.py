@@ -45,7 +45,9 @@ class LoopConfig:
     pretrain_steps, pretrain_epochs
                         gradient steps of the reward model, or passes over the first labels, before the first update:
                         whichever is more (the paper's games: 200 passes)
-    reward_share        share of one core that reward training may use, with Ray
+    reward_share        share of one core that reward training may use, with Ray, while it is behind its labels: each
+                        that comes in is owed `reward_steps_per_label` gradient steps
+    reward_steady_share the same while it is not, if that is less
     reward_steps        reward-training steps between two policy updates, with --in-process
     service_updates     policy updates between two turns of labeling and reward training, with --in-process; above 1
                         where updates are small
@@ -61,7 +63,9 @@ class LoopConfig:
     warmup_steps: int = 32_768
     pretrain_steps: int = 300
     pretrain_epochs: int = 0
-    reward_share: float = 0.15
+    reward_share: float = 0.3
+    reward_steady_share: float = 0.07
+    reward_steps_per_label: int = 4
     reward_steps: int = 1
     service_updates: int = 1
     checkpoint_steps: int = 0
@@ -75,6 +79,8 @@ class LoopConfig:
         within(
             self,
             reward_share="(0, 1]",
+            reward_steady_share="(0, 1]",
+            reward_steps_per_label="[0, inf)",
             reward_steps="[1, inf)",
             service_updates="[1, inf)",
             checkpoint_steps="[0, inf)",
@@ -282,8 +288,11 @@ def load_config(path: Path) -> RunConfig:
         config = RunConfig(task=data["task"])
         for name, value in flattened(data):
             config = replaced(config, name, value)
-        if "normalisation" not in data.get("reward", {}):  # a run of before there was a choice goes on as it was begun
+        # A run of before there was a choice goes on as it was begun.
+        if "normalisation" not in data.get("reward", {}):
             config = replaced(config, "reward.normalisation", "recent")
+        if "reward_steady_share" not in data.get("loop", {}):
+            config = replaced(config, "loop.reward_steady_share", config.loop.reward_share)
         config = dataclasses.replace(config, redis=with_password(config.redis))
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not a run's configuration ({error}); name the folder of a run") from error

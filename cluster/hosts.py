@@ -62,20 +62,24 @@ class Seat:
 
 
 class ServiceHost:
-    """Runs one service's `step` on a thread of its own, from `begin` on for ever, using at most `share` of one core.
+    """Runs one service's `step` on a thread of its own, from `begin` on for ever, using at most `share` of one core;
+    or, if that is less, `steady_share` after a step that says it is not `behind`.
 
-    A lost connection to Redis is waited out; any other error ends the loop and is reported by `status`.
-    A step that had nothing to do (`waiting`) is followed by a short sleep.
+    What it is shown meanwhile is taken in beside that. A lost connection to Redis is waited out; any other error ends
+    the loop and is reported by `status`. A step that had nothing to do (`waiting`) is followed by a short sleep.
     """
 
-    IDLE_S = 0.1
+    IDLE_S = 0.2
     REST_S = 1.0
 
-    def __init__(self, spec: RunSpec, build: Callable[[RunSpec], Service], share: float) -> None:
+    def __init__(
+        self, spec: RunSpec, build: Callable[[RunSpec], Service], share: float = 1.0, steady_share: float = 1.0
+    ) -> None:
         torch.set_num_threads(1)
         keep_freed_memory()
         os.nice(5)  # acting comes first where cores are few
-        self._service, self._share, self._hurried = _built(spec, build), share, False
+        self._service, self._hurried = _built(spec, build), False
+        self._share, self._steady_share = share, min(share, steady_share)
         self._lock = threading.Lock()
         self._begun = threading.Event()
         self._stop = threading.Event()
@@ -108,7 +112,8 @@ class ServiceHost:
             self._done += 1
             used_s = time.thread_time() - begin
             idle_s = self.IDLE_S if self._metrics.get("waiting") else 0.0
-            share = 1.0 if self._hurried else self._share
+            bounded = self._share if self._metrics.get("behind", 1.0) else self._steady_share
+            share = 1.0 if self._hurried else bounded
             self._rest(max(idle_s, used_s * (1 / share - 1)))
 
     def _rest(self, seconds: float) -> None:

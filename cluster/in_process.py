@@ -25,7 +25,7 @@ from cluster.components import (
     pick_device,
 )
 from cluster.device_memory import device_memory
-from cluster.interfaces import Collected
+from cluster.interfaces import ASIDES, Collected
 from cluster.supervise import Life
 from cluster.threads import torch_threads
 
@@ -144,7 +144,7 @@ class LocalServices:
         return []
 
     def metrics(self) -> dict[str, float]:
-        return {name: value for name, value in self._metrics.items() if name != "waiting"}
+        return {name: value for name, value in self._metrics.items() if name not in ASIDES}
 
     def hurry(self, hurried: bool) -> None:
         """Take every turn, while no policy update comes between."""

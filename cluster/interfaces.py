@@ -10,6 +10,9 @@ from cluster.supervise import Life
 
 Collected = list[tuple[Rollout, Hidden]]
 
+ASIDES = ("waiting", "behind")
+"""Of a service's metrics those that are for its host: there was nothing to do; it has done too little so far."""
+
 
 class RolloutPool(Protocol):
     """All rollout workers. `submit` starts one rollout on each; `gather` returns them, in worker order. Where workers

@@ -108,13 +108,14 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
     service = remote(ServiceHost)
     # A service claims no core of its own: it bounds its share itself. Its messages run beside its loop.
     light = {"num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": beside_driver()}
-    reward = {**light, **_reward_place(spec.config.loop)}
-    share = spec.config.loop.reward_share
+    loop = spec.config.loop
+    reward = {**light, **_reward_place(loop)}
+    shares = loop.reward_share, loop.reward_steady_share
     services = RayServices(
         {
             # first: to be built takes it longest, since an optimiser imports the compiler of torch
-            "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, share),
-            "labeling": lambda: service.options(**light).remote(spec, build_labeling, 1.0),
+            "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, *shares),
+            "labeling": lambda: service.options(**light).remote(spec, build_labeling),
         },
         {"labeling": life("labeling"), "reward_service": life("reward service")},
         pool.gathered,

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from actors.frames import is_stack
 from actors.spaces import ActionSpec
+from reward_service.layers import members_mlp
 from reward_service.networks import OBSERVATION_CLIP, TORSOS, EnsembleConfig
 from reward_service.picture_torsos import PictureTorsos
 
@@ -116,11 +117,7 @@ class RewardEnsemble(nn.Module):
             hidden = self.torsos(features, noise)
         else:
             hidden = features if features.dim() == 3 else features.expand(self.config.members, *features.shape)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = F.leaky_relu_(torch.baddbmm(bias, hidden, weight), self.config.leaky_slope)
-        # The last layer has one output. As a matrix product its backward hands on a strided gradient, which made the
-        # whole step a third slower than this sum of products.
-        return (hidden * self.weights[-1].transpose(1, 2)).sum(-1) + self.biases[-1].squeeze(-1)
+        return members_mlp(hidden, [*self.weights], [*self.biases], self.config.leaky_slope)
 
     @property
     def pool(self) -> int:

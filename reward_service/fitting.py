@@ -31,8 +31,8 @@ class RewardTrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class FitConfig:
-    """batch_pairs     comparisons a member sees in one gradient step
-    learning_rate   of Adam (Ibarz et al. 2018: 3e-4)
+    """batch_pairs     comparisons a member sees in one gradient step (Ibarz et al. 2018: 16)
+    learning_rate   of Adam (the same: 3e-4)
     error_floor     share of answers taken to be random (paper: 0.1), of a labeler of whom nothing else is known
     l2_initial, l2_rate, ratio_low, ratio_high
                     a member's L2 coefficient starts at l2_initial; a step multiplies it by l2_rate while validation
@@ -42,7 +42,7 @@ class FitConfig:
     target          "comparisons", or "returns": regression on the clips' true returns (an ablation of the paper)
     """
 
-    batch_pairs: int = 32
+    batch_pairs: int = 16
     learning_rate: float = 3e-4
     error_floor: float = 0.1
     l2_initial: float = 1e-4
@@ -73,7 +73,7 @@ class EnsembleFit:
 
     def __init__(self, config: FitConfig, ensemble: RewardEnsemble, generator: torch.Generator) -> None:
         self.config, self.ensemble, self._generator = config, ensemble, generator
-        self._optimiser = torch.optim.Adam(ensemble.parameters(), lr=config.learning_rate, foreach=True)
+        self._optimiser = torch.optim.Adam(ensemble.parameters(), lr=config.learning_rate, fused=True)
         self._device = ensemble.observation_mean.device
         members = ensemble.config.members
         self.gradient_steps = 0
@@ -166,7 +166,9 @@ class EnsembleFit:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._optimiser.load_state_dict(state["optimiser"])
+        # How a step is computed is not part of what was learned; an optimiser of before had chosen otherwise.
+        groups = [group | {"foreach": None, "fused": True} for group in state["optimiser"]["param_groups"]]
+        self._optimiser.load_state_dict(state["optimiser"] | {"param_groups": groups})
         self._optimiser.param_groups[0]["lr"] = self.config.learning_rate  # which may have been changed since
         self.gradient_steps = state["gradient_steps"]
         self.l2.copy_(state["l2"])

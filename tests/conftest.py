@@ -1,7 +1,7 @@
 """Fixtures that need a Redis server: one private server for the session, one run of its own for each test.
 
-`make test` runs two tests at a time (pytest-xdist). Those that draw in a browser, and those that start a Ray, each need
-a core and more: they never run beside their like.
+`make test` runs three tests at a time (pytest-xdist). Those that draw in a browser, and those that start a Ray, each
+need a core and more: they never run beside their like.
 
 Under CI hypothesis tries the same examples every time: a change is judged by what it changes, not by luck.
 """
@@ -23,7 +23,7 @@ from reward_service.database import ComparisonDatabase, connect
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, and inherited by what tests start:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # those that press Ctrl-C would wait for ever
 
-torch.set_num_threads(1)  # tests run two at a time, and what they multiply is small
+torch.set_num_threads(1)  # tests run three at a time, and what they multiply is small
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("local", deadline=None)

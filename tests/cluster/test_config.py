@@ -109,6 +109,14 @@ def test_a_run_of_before_its_reward_could_be_anchored_goes_on_as_it_was_begun(tm
     assert load_config(path).reward.normalisation == "recent"
 
 
+def test_a_run_of_before_reward_training_had_two_shares_keeps_its_one(tmp_path: Path) -> None:
+    config, path = config_of("hopper"), tmp_path / "config.toml"
+    save_config(config, path)
+    kept = [line for line in path.read_text().splitlines() if "reward_steady_share" not in line]
+    path.write_text("\n".join(kept))
+    assert load_config(path).loop.reward_steady_share == config.loop.reward_share > config.loop.reward_steady_share
+
+
 @pytest.mark.parametrize("text", ["", "not toml [", 'task = "hopper"\nunknown = 1\n'])
 def test_a_damaged_config_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.toml").write_text(text)

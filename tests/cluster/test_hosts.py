@@ -22,6 +22,7 @@ class Busy:
 
     def __init__(self) -> None:
         self.steps, self.work_s = 0, WORK_S
+        self.says: dict[str, float] = {}
         self.raises: Exception | None = None
 
     def step(self) -> dict[str, float]:
@@ -32,7 +33,7 @@ class Busy:
         while time.thread_time() - begin < self.work_s:
             pass
         self.steps += 1
-        return {"steps": float(self.steps)}
+        return {"steps": float(self.steps), **self.says}
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +41,9 @@ def _same_niceness_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "nice", lambda _: 0)  # of the process of the tests
 
 
-def host_of(service: Busy, share: float) -> ServiceHost:
+def host_of(service: Busy, share: float, steady_share: float = 1.0) -> ServiceHost:
     spec: Any = None
-    host = ServiceHost(spec, lambda _: service, share)  # pyright: ignore[reportArgumentType]
+    host = ServiceHost(spec, lambda _: service, share, steady_share)  # pyright: ignore[reportArgumentType]
     host.begin()
     return host
 
@@ -67,6 +68,18 @@ def test_it_uses_its_share_of_a_core_and_no_more(share: float) -> None:
     try:
         wait_until(lambda: service.steps > 0)
         assert 0 < used_s(host, 2.0) <= 1.3 * share  # a step is a tenth of what is measured
+    finally:
+        host._stop.set()
+
+
+@pytest.mark.parametrize(("behind", "least", "most"), [(1.0, 0.14, 0.52), (0.0, 0.0, 0.13)])
+def test_what_is_no_longer_behind_uses_less(behind: float, least: float, most: float) -> None:
+    service = Busy()
+    service.says = {"behind": behind}
+    host = host_of(service, 0.4, 0.1)
+    try:
+        wait_until(lambda: service.steps > 1)
+        assert least < used_s(host, 2.0) <= most
     finally:
         host._stop.set()
 

@@ -26,6 +26,8 @@ from cluster.bench_parts import spec_of
 from cluster.config import RunConfig
 from cluster.device_memory import DeviceMemoryError
 from cluster.in_process import LocalPool
+from cluster.interfaces import ASIDES
+from cluster.run_folder import RunFolder
 from tests.cluster.runs import small_config, train
 from tests.cluster.test_training import curve
 from tests.machine import lives
@@ -40,6 +42,7 @@ def test_a_run_is_the_same_whether_it_acts_beside_learning_or_before(tmp_path: P
         train(tmp_path / str(cores), small_config(task, seed=3, rollout__cores=cores))
     assert len(curve(tmp_path / "1")) == 8
     assert curve(tmp_path / "1") == curve(tmp_path / "2")
+    assert not {*ASIDES} & {*RunFolder.open(tmp_path / "1").read_metrics()[-1]}
     assert left_behind() == []
 
 

@@ -28,5 +28,5 @@ def test_every_package_is_listed() -> None:
 @pytest.mark.ray  # though it starts none
 def test_heavy_tests_are_kept_apart_by_a_group(request: pytest.FixtureRequest) -> None:
     if not getattr(request.config.option, "loadgroup", False):
-        pytest.skip("tests are not run two at a time")
+        pytest.skip("tests are not run side by side")
     assert request.node.nodeid.endswith("@ray")

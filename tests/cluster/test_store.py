@@ -17,7 +17,7 @@ from cluster.runner import Interrupted, run_training
 from cluster.store import RunStore, StoreError, check_store, mirrored, place
 from tests.cluster.conftest import Done
 from tests.cluster.runs import small_config
-from tests.flows.human_run import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture

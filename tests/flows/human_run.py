@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,51 +9,35 @@ from pathlib import Path
 import psutil
 
 from cluster.label import is_listening
-from cluster.run_folder import RunFolder
 from tests.labeling.pool import TASK
+from tests.local_run import LocalRun
 from tests.machine import free_port, process_of
 from tests.waiting import wait_until
 
 
-class HumanRun:
+class HumanRun(LocalRun):
     """The run at work, and the address of its labeling pages, which stays the same when it is resumed."""
 
-    def __init__(self, path: Path, redis_url: str, *options: str) -> None:
-        self._path, self._log = path, path.parent / "train.log"
-        port = free_port()
-        self.address = f"http://127.0.0.1:{port}/"
-        self._start("--labeler", "human", "--redis", redis_url, "--set", f"labeling.port={port}", *options)
-        self.folder = RunFolder.open(path)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._port = free_port()
+        self.address = f"http://127.0.0.1:{self._port}/"
+
+    def begin(self, redis_url: str, *options: str) -> None:
+        self._serve("--labeler", "human", "--redis", redis_url, "--set", f"labeling.port={self._port}", *options)
 
     def resume(self) -> None:
         """Start it again from its last checkpoint, after its process has ended."""
-        self._start("--resume")
+        self._serve("--resume")
 
-    def _start(self, *options: str) -> None:
-        command = [sys.executable, "-m", "cluster.cli", "train", TASK, "--run", str(self._path), *options]
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        wait_until(lambda: self._process.poll() is not None or is_listening(self.address))
+    def _serve(self, *options: str) -> None:
+        self.start(TASK, *options)
+        wait_until(lambda: not self.is_alive() or is_listening(self.address))
         self.expect_alive()
-
-    def expect_alive(self) -> None:
-        assert self._process.poll() is None, self._log.read_text()[-2000:]
-
-    def end(self) -> None:
-        """As Ctrl-C would."""
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(90)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def driver(self) -> psutil.Process:
-        return psutil.Process(self._process.pid)
 
     def wait_for_end(self) -> None:
         """Until its process and the pages' are gone, whose port is free then."""
-        self._process.wait(90)
+        self.process.wait(90)
         wait_until(lambda: not is_listening(self.address), 30.0)
 
     def worker(self) -> psutil.Process:
@@ -86,8 +67,9 @@ class HumanRun:
 @contextmanager
 def human_run(path: Path, redis_url: str, *options: str) -> Iterator[HumanRun]:
     """Starts the run beside a Redis that is there, with one worker, and ends it as Ctrl-C would."""
-    run = HumanRun(path, redis_url, "--workers", "1", *options)
+    run = HumanRun(path)
     try:
+        run.begin(redis_url, "--workers", "1", *options)
         yield run
         run.expect_alive()
     finally:
