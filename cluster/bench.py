@@ -37,7 +37,8 @@ from cluster.bench_parts import (
 from cluster.bench_pictures import PICTURED, picture_stages
 from cluster.bench_writes import CLIENTS, measure_writes
 from cluster.components import build_learner, build_worker, num_workers, rollout_steps
-from cluster.config import ConfigError, RunConfig, make_config
+from cluster.config import ConfigError, RunConfig
+from cluster.configure import make_config
 from cluster.memory import keep_freed_memory
 from labeling.selection import candidate_pairs
 from reward_service.ensemble import RewardEnsemble, disagreement

@@ -14,7 +14,7 @@ from actors.policy import ActorCritic
 from actors.tasks import Task
 from actors.trajectory import Clip
 from cluster.components import RunSpec, build_worker
-from cluster.config import make_config
+from cluster.configure import make_config
 from cluster.redis_server import PrivateRedis
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer, Query

@@ -15,7 +15,7 @@ import numpy as np
 from actors.policy import ActorCritic, PolicyWeights
 from actors.tasks import Task, make_task
 from cluster.components import RunSpec
-from cluster.config import make_config
+from cluster.configure import make_config
 
 STEP_S = 0.004
 STEPS = 128

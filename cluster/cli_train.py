@@ -136,7 +136,7 @@ def train(
 
 def _resumed(task: str, run: Path | None, store: str, comparisons: Path | None, given: dict[str, Any]) -> RunFolder:
     """The folder of the run that is to go on, with the settings that were given changed in it."""
-    from cluster.config import change_config
+    from cluster.configure import change_config
     from cluster.job import claimed
     from cluster.run_folder import RunFolder, RunFolderError
 
@@ -163,7 +163,7 @@ def _resumed(task: str, run: Path | None, store: str, comparisons: Path | None, 
 def _created(task: str, run: Path | None, comparisons: Path | None, given: dict[str, Any]) -> RunFolder:
     """A new folder, once all that can be checked is."""
     from actors.tasks import make_task
-    from cluster.config import make_config
+    from cluster.configure import make_config
     from cluster.run_folder import RunFolder, default_folder
     from reward_service.address import REDIS_VARIABLE
 

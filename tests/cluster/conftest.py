@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from actors.tasks import make_task
 from cluster.cli import app
-from cluster.config import make_config
+from cluster.configure import make_config
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
 

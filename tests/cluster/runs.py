@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.tasks import make_task
-from cluster.config import RunConfig, make_config
+from cluster.config import RunConfig
+from cluster.configure import make_config
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
 

@@ -15,7 +15,8 @@ from actors.enduro import PASS_COST
 from actors.judges import JUDGES
 from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
-from cluster.config import ConfigError, make_config
+from cluster.config import ConfigError
+from cluster.configure import make_config
 from cluster.evaluate import evaluate
 from cluster.evaluate_games import play_games
 from cluster.run_folder import RunFolder

@@ -15,7 +15,7 @@ from cluster import bench, bench_pictures
 from cluster.bench_parts import spec_of
 from cluster.bench_pictures import Work, keeping, work_of
 from cluster.components import build_worker, rollout_steps
-from cluster.config import make_config
+from cluster.configure import make_config
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 
 TINY = {

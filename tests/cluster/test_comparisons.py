@@ -17,7 +17,8 @@ from actors.tasks import make_task
 from actors.trajectory import Clip, Segment
 from cluster.comparison_file import FORMATS, read_rows, write_rows
 from cluster.comparisons import check_rows, export_run, import_comparisons, import_file, open_database
-from cluster.config import ConfigError, make_config
+from cluster.config import ConfigError
+from cluster.configure import make_config
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
 from cluster.writing import WritingError

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from actors.tasks import make_task
-from cluster.config import ConfigError, change_config, load_config, make_config, save_config
+from cluster.config import ConfigError, load_config, save_config
+from cluster.configure import change_config, make_config
 from cluster.errors import exit_code, sentence
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
 from cluster.settings import parse_settings

@@ -13,7 +13,8 @@ from actors.tasks import Task, make_task
 from actors.trajectory import Rollout
 from cluster.bench_parts import some_rollouts, spec_of
 from cluster.components import build_learner, build_reader
-from cluster.config import RunConfig, make_config
+from cluster.config import RunConfig
+from cluster.configure import make_config
 from learners.relabel import Relabeler
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]

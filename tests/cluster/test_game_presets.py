@@ -8,7 +8,7 @@ import pytest
 
 from actors.tasks import make_task
 from cluster.cli_train import _created
-from cluster.config import make_config
+from cluster.configure import make_config
 
 PENALTIES = {
     "beam-rider": 200.0,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.tasks import make_task
-from cluster.config import make_config
+from cluster.configure import make_config
 from cluster.run_folder import RunFolder, RunFolderError
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from actors.tasks import Preset, make_task, register
-from cluster.config import make_config
+from cluster.configure import make_config
 from tests.cluster.runs import train
 
 pytestmark = pytest.mark.redis

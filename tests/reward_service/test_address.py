@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from actors.tasks import make_task
-from cluster.config import load_config, make_config, save_config
+from cluster.config import load_config, save_config
+from cluster.configure import make_config
 from reward_service.address import REDIS_VARIABLE, has_password, with_password, without_password
 from reward_service.client import DatabaseError, connect
 
