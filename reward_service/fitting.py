@@ -42,7 +42,7 @@ class FitConfig:
     target          "comparisons", or "returns": regression on the clips' true returns (an ablation of the paper)
     """
 
-    batch_pairs: int = 16
+    batch_pairs: int = 32
     learning_rate: float = 3e-4
     error_floor: float = 0.1
     l2_initial: float = 1e-4
