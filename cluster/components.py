@@ -54,6 +54,10 @@ class Service(Protocol):
 
     def step(self) -> dict[str, float]: ...
 
+    def has_news(self) -> bool:
+        """Whether something has come in that the next step would take in."""
+        ...
+
     def forget(self) -> None: ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -85,6 +89,9 @@ class RewardService:
         self._labels, self._gradient_steps = labels, gradient_steps
         return {**metrics, "behind": float(self._owed > 0)}
 
+    def has_news(self) -> bool:
+        return self._trainer.has_news()
+
     def forget(self) -> None: ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -112,6 +119,9 @@ class Labeling:
         metrics["labels"] += answered
         metrics["queries_open"] -= answered // self._overlap
         return {**metrics, "waiting": float(metrics["queries_asked"] + answered == 0)}
+
+    def has_news(self) -> bool:
+        return False  # it looks often enough
 
     def forget(self) -> None:
         self._query_actor.forget()

@@ -61,8 +61,8 @@ class LoopConfig:
     pretrain_steps: int = 300
     pretrain_epochs: int = 0
     reward_share: float = 0.3
-    reward_steady_share: float = 0.07
-    reward_steps_per_label: int = 4
+    reward_steady_share: float = 0.05
+    reward_steps_per_label: int = 3
     reward_steps: int = 1
     service_updates: int = 1
     checkpoint_steps: int = 0

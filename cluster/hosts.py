@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -63,7 +64,7 @@ class Seat:
 
 class ServiceHost:
     """Runs one service's `step` on a thread of its own, from `begin` on for ever, using at most `share` of one core;
-    or, if that is less, `steady_share` after a step that says it is not `behind`.
+    or, if that is less, `steady_share` after a step that says it is not `behind`, until it has news.
 
     What it is shown meanwhile is taken in beside that. A lost connection to Redis is waited out; any other error ends
     the loop and is reported by `status`. A step that had nothing to do (`waiting`) is followed by a short sleep.
@@ -112,17 +113,28 @@ class ServiceHost:
             self._done += 1
             used_s = time.thread_time() - begin
             idle_s = self.IDLE_S if self._metrics.get("waiting") else 0.0
-            bounded = self._share if self._metrics.get("behind", 1.0) else self._steady_share
-            share = 1.0 if self._hurried else bounded
-            self._rest(max(idle_s, used_s * (1 / share - 1)))
+            share = self._share if self._metrics.get("behind", 1.0) else self._steady_share
+            self._rest(idle_s, used_s * (1 / self._share - 1), used_s * (1 / share - 1))
 
-    def _rest(self, seconds: float) -> None:
-        """Sleep, and say meanwhile that this is meant: after a long step a small share means a long rest."""
-        until_s = time.monotonic() + seconds
-        while not self._stop.wait(min(self.REST_S, max(0.0, until_s - time.monotonic()))):
-            if self._hurried or time.monotonic() >= until_s:
+    def _rest(self, idle_s: float, least_s: float, most_s: float) -> None:
+        """Sleep for `idle_s` at least; for `most_s`, unless the agent waits, or something has come in, for which
+        `least_s` and a second are rest enough. Say meanwhile that this is meant: after a long step a small share means
+        a long rest."""
+        begin_s = time.monotonic()
+        while not self._stop.is_set():
+            rested_s = time.monotonic() - begin_s
+            is_over = (
+                self._hurried or rested_s >= most_s or (rested_s >= max(least_s, self.REST_S) and self._has_news())
+            )
+            if rested_s >= idle_s and is_over:
                 return
+            self._stop.wait(min(self.REST_S, max(idle_s, most_s) - rested_s))
             self._done += 1
+
+    def _has_news(self) -> bool:
+        with suppress(redis.ConnectionError, redis.TimeoutError):
+            return self._service.has_news()
+        return False
 
     def begin(self) -> None:
         """Those that it works with are there."""

@@ -63,6 +63,10 @@ class ComparisonFeed:
         self._items_read += len(items)
         self.unpublished += len(items)
 
+    def has_news(self) -> bool:
+        """Whether the log has gone on since it was read."""
+        return self._log.comparisons_since(self._cursor, 1)[1] != self._cursor
+
     def state_dict(self) -> dict[str, Any]:
         return {"cursor": self._cursor, "items_read": self._items_read, "unpublished_items": self.unpublished}
 

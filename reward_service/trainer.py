@@ -173,6 +173,10 @@ class RewardTrainer:
             self._publish()
         return self._metrics(waiting=False)
 
+    def has_news(self) -> bool:
+        """Whether there are labels, or retractions, that the next step will take in."""
+        return self._feed.has_news()
+
     def state_dict(self) -> dict[str, Any]:
         """Everything a resume needs that the log does not hold, in tensors and plain values only:
         `torch.load(weights_only=True)` reads it."""

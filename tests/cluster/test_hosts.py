@@ -23,6 +23,7 @@ class Busy:
     def __init__(self) -> None:
         self.steps, self.work_s = 0, WORK_S
         self.says: dict[str, float] = {}
+        self.news = False
         self.raises: Exception | None = None
 
     def step(self) -> dict[str, float]:
@@ -34,6 +35,9 @@ class Busy:
             pass
         self.steps += 1
         return {"steps": float(self.steps), **self.says}
+
+    def has_news(self) -> bool:
+        return self.news
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +84,20 @@ def test_what_is_no_longer_behind_uses_less(behind: float, least: float, most: f
     try:
         wait_until(lambda: service.steps > 1)
         assert least < used_s(host, 2.0) <= most
+    finally:
+        host._stop.set()
+
+
+def test_news_end_a_long_rest_of_what_is_not_behind() -> None:
+    service = Busy()
+    service.work_s, service.says = 0.3, {"behind": 0.0}
+    host = host_of(service, 0.5, 0.01)  # rests for half a minute
+    try:
+        wait_until(lambda: service.steps == 1)
+        time.sleep(1.0)
+        assert service.steps == 1
+        service.news = True
+        wait_until(lambda: service.steps > 1, 10)
     finally:
         host._stop.set()
 

@@ -188,8 +188,11 @@ def test_with_no_labels_a_step_returns_at_once_and_says_so() -> None:
     metrics = trainer.step()
     assert (metrics["waiting"], metrics["gradient_steps"], metrics["reward_version"]) == (1.0, 0.0, 0.0)
     assert database.snapshots.newest is None
+    assert not trainer.has_news()
     database.log = comparisons(10)
+    assert trainer.has_news()
     assert trainer.step()["waiting"] == 0.0
+    assert not trainer.has_news()
 
 
 def test_new_labels_are_published_at_once_and_else_every_so_many_steps() -> None:
