@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import redis
@@ -132,9 +131,12 @@ class ServiceHost:
             self._done += 1
 
     def _has_news(self) -> bool:
-        with suppress(redis.ConnectionError, redis.TimeoutError):
+        try:
             return self._service.has_news()
-        return False
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+        except Exception:
+            return True  # the next step runs into it, too, and says so
 
     def begin(self) -> None:
         """Those that it works with are there."""
