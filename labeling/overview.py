@@ -107,9 +107,7 @@ class Overview:
 
     def _use_delay(self) -> dict[str, Any]:
         """From an answer to the first reward snapshot that saw it, over the latest labels."""
-        redis: Any = self._database.client
-        told = [text(line).split(" ") for line in redis.lrange(f"{self._database.prefix}snapshots", 0, -1)]
-        delays, waiting = self._tally.use_delays_s([(cursor, float(at)) for _, cursor, at in told])
+        delays, waiting = self._tally.use_delays_s(self._database.snapshots.publications())
         p50, p95 = (float(value) for value in np.percentile(delays, [50, 95])) if delays else (None, None)
         return {"p50_s": p50, "p95_s": p95, "labels": len(delays), "waiting": waiting}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from reward_service.keys import START, load_script
+from reward_service.keys import START, load_script, text
 
 
 class SnapshotStore:
@@ -27,6 +27,13 @@ class SnapshotStore:
     def version(self) -> int:
         """Version of the newest snapshot; 0 when there is none. Cheap: ask before `get`."""
         return int(self._redis.hget(f"{self._prefix}snapshot", "version") or 0)
+
+    def publications(self) -> list[tuple[str, float]]:
+        """How far the log had been read, and the server's time, for each of the latest 256 snapshots that saw more of
+        it than the one before; the oldest first."""
+        lines = self._redis.lrange(f"{self._prefix}snapshots", 0, -1)
+        told = [text(line).split(" ") for line in lines]  # version, cursor, seconds
+        return [(cursor, float(at_s)) for _, cursor, at_s in told]
 
     def get(self) -> tuple[int, bytes] | None:
         """Version and bytes of the newest snapshot, None when there is none."""
