@@ -120,12 +120,11 @@ def test_after_an_outage_longer_than_a_lease_nobody_is_shown_what_they_have_answ
     assert page.data("state") == "waiting"
     page.context.unroute("**/api/answers")
     page.reach(saved="0", state="labeling")
-    while page.data("state") == "labeling":
+    while len(expected) < 12:  # it may wait in between, where the next pairs are slow to come
         query = page.answer("tie")
         assert query not in expected
         expected[query] = "tie"
     page.reach(saved="0")
-    assert len(expected) == 12
     assert current_answers(database) == expected
     assert len(database.labels_since(START)[0]) == 12
 
