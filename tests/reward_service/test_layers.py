@@ -52,7 +52,7 @@ def test_outputs_and_gradients_are_those_of_autograd(members: int, widths: tuple
 
 def test_features_that_all_members_share_are_only_looked_at() -> None:
     weights, biases = some_layers(3, 4, 6, 1)
-    shared = torch.ones(20, 4, dtype=torch.float64)
+    shared = torch.full((20, 4), -1.0, dtype=torch.float64)
     before = shared.clone()
     members_mlp(shared.expand(3, 20, 4), weights, biases, SLOPE).sum().backward()
     assert torch.equal(shared, before)
