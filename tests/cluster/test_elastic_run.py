@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from tests.cluster.fake_hosts import Somewhere, several_nodes
 from tests.cluster.runs import SMALL, small_config
+from tests.local_run import LocalRun
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -50,54 +48,33 @@ def run_config(cluster: Cluster, redis_url: str, **settings: Any) -> Any:
     return small_config(in_process=False, address=cluster.address, redis=redis_url, **settings)
 
 
-def last_row(path: Path) -> dict[str, Any]:
-    rows = RunFolder.open(path).read_metrics() if (path / "config.toml").exists() else []
-    return rows[-1] if rows else {}
-
-
 def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
     cluster: Cluster, redis_url: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "cluster.cli",
-        "train",
-        "pendulum",
-        "--run",
-        path,
-        "--labels",
-        "24",
-        "--steps",
-        "10000000",
-    ]
-    command += ["--address", cluster.address, "--redis", redis_url, "--workers", "auto"]
-    command += [f"--set={name}={value}" for name, value in SMALL.items() if name in QUICK]
-    log = (tmp_path / "log").open("w")
-    run = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
+    run = LocalRun(tmp_path / "run")
+    settings = (f"--set={name}={value}" for name, value in SMALL.items() if name in QUICK)
+    where = ("--address", cluster.address, "--redis", redis_url, "--workers", "auto")
     try:
-        wait_until(lambda: last_row(path).get("workers") == 1)  # one core of the head is the learner's
+        run.start("pendulum", "--labels", "24", "--steps", "10000000", *where, *settings)
+        wait_until(lambda: run.said("workers") == 1)  # one core of the head is the learner's
         node = cluster.add_node(num_cpus=1)
-        assert wait_until(lambda: last_row(path)["workers"] == 2) < 60  # alone on a machine half of that would do
-        steps = last_row(path)["agent_steps"]
+        assert wait_until(lambda: run.said("workers") == 2) < 60  # alone on a machine half of that would do
+        steps = run.said("agent_steps")
         cluster.remove_node(node, allow_graceful=False)
-        assert wait_until(lambda: last_row(path)["workers"] == 1) < 10
-        wait_until(lambda: last_row(path)["agent_steps"] > steps + 2048)
-        wait_until(lambda: len(workers_shown(path)) == 1, 30)  # status.json is a second behind
+        assert wait_until(lambda: run.said("workers") == 1) < 10
+        wait_until(lambda: run.said("agent_steps") > steps + 2048)
+        wait_until(lambda: len(workers_shown(run.folder)) == 1, 30)  # status.json is a second behind
     finally:
-        run.send_signal(signal.SIGINT)
-        run.wait(60)
-        log.close()
-    assert last_row(path)["policy_lag_max"] == 1
-    said = (tmp_path / "log").read_text()
+        run.end()
+    assert run.said("policy_lag_max") == 1
+    said = run.printed()
     assert "2 rollout workers are at work" in said
     assert "has left, and is replaced where there is room" in said
     assert "go on with `twoclips train pendulum" in said
 
 
-def workers_shown(path: Path) -> list[str]:
-    components = read_status(RunFolder.open(path))["components"]
+def workers_shown(folder: RunFolder) -> list[str]:
+    components = read_status(folder)["components"]
     return [part["name"] for part in components if "worker" in part["name"]]
 
 
