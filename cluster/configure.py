@@ -6,6 +6,7 @@ Precedence, lowest first: defaults, the task's preset, `--set section.key=value`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from actors.frames import is_stack
@@ -18,10 +19,9 @@ from labeling.people import parse_people
 
 def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     """Defaults, then the task's preset, then `settings` by dotted name. Raises ConfigError for what cannot be."""
-    config = RunConfig(task=task.name)
-    presets = task.preset.overrides | task.preset.by_algorithm.get(settings.get("algorithm", config.algorithm), {})
-    for name, value in {**presets, **settings}.items():
-        config = replaced(config, name, value)
+    default = RunConfig(task=task.name)
+    presets = task.preset.overrides | task.preset.by_algorithm.get(settings.get("algorithm", default.algorithm), {})
+    config = replaced(default, {**presets, **settings})
     validate(config, task)
     return config
 
@@ -37,11 +37,11 @@ _KEPT = (
 
 def change_config(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     """The config of a run that is to go on with other settings, by dotted name. Raises ConfigError."""
-    changed = config
-    for name, value in settings.items():
-        before, changed = changed, replaced(changed, name, value)
-        lacks_labels = name == "labeler" and before.uses_labels != changed.uses_labels
-        if changed != before and (name.startswith(_KEPT) or lacks_labels):
+    changed = replaced(config, settings)
+    for name in settings:
+        differs = attrgetter(name)(changed) != attrgetter(name)(config)
+        lacks_labels = name == "labeler" and config.uses_labels != changed.uses_labels
+        if differs and (name.startswith(_KEPT) or lacks_labels):
             raise ConfigError(
                 f"{name} cannot be changed within a run: what it has learned and saved depends on it; leave it out, "
                 "or start a new run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import types
 import typing
@@ -30,21 +31,27 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def replaced(config: Any, name: str, value: Any, path: str = "") -> Any:
-    """A copy of a nested record with one dotted name set, its type checked."""
-    head, _, rest = name.partition(".")
+def replaced(config: Any, settings: Mapping[str, Any], path: str = "") -> Any:
+    """A copy of a nested record with these set, by dotted name, types checked. All of a record's are set at once: what
+    it demands of several together is asked of the outcome, in whatever order they come."""
     names = [f.name for f in fields(config)]
-    if head not in names or (rest and not is_dataclass(getattr(config, head))):
-        near = difflib.get_close_matches(head, names, n=3) or names
-        raise ConfigError(f"there is no setting {path}{name}; did you mean {', '.join(path + n for n in near)}?")
-    if rest:
-        changed = replaced(getattr(config, head), rest, value, f"{path}{head}.")
-    else:
-        changed = _convert(value, typing.get_type_hints(type(config))[head], path + head)
+    here: dict[str, Any] = {}
+    below: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        head, _, rest = name.partition(".")
+        if head not in names or (rest and not is_dataclass(getattr(config, head))):
+            near = difflib.get_close_matches(head, names, n=3) or names
+            raise ConfigError(f"there is no setting {path}{name}; did you mean {', '.join(path + n for n in near)}?")
+        if rest:
+            below.setdefault(head, {})[rest] = value
+        else:
+            here[head] = _convert(value, typing.get_type_hints(type(config))[head], path + head)
+    nested = {head: replaced(getattr(config, head), inner, f"{path}{head}.") for head, inner in below.items()}
     try:
-        return dataclasses.replace(config, **{head: changed})
+        return dataclasses.replace(config, **here, **nested)
     except ValueError as error:
-        raise ConfigError(f"{path}{head}={value!r}: {error}") from error
+        named = [name for name in here if re.search(rf"\b{name}\b", str(error))] or list(here)
+        raise ConfigError(f"{', '.join(f'{path}{name}={settings[name]!r}' for name in named)}: {error}") from error
 
 
 def _convert(value: Any, kind: Any, name: str) -> Any:

@@ -29,10 +29,15 @@ SMALL: dict[str, Any] = {
 }
 
 
+def config_of(task: str = "hopper", **settings: Any) -> RunConfig:
+    """The config of a run; settings by dotted name, with __ for the dot."""
+    return make_config(make_task(task), {name.replace("__", "."): value for name, value in settings.items()})
+
+
 def small_config(task: str = "pendulum", **settings: Any) -> RunConfig:
-    """A small in-process run; settings by dotted name, with __ for the dot."""
-    given = {name.replace("__", "."): value for name, value in settings.items()}
-    return make_config(make_task(task), {"in_process": True, **SMALL, **given})
+    """A small in-process run; settings as for `config_of`."""
+    small = {name.replace(".", "__"): value for name, value in SMALL.items()}
+    return config_of(task, **{"in_process": True, **small, **settings})
 
 
 def train(path: Path, config: RunConfig | None = None) -> dict[str, Any]:

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actors.tasks import make_task
 from cluster.config import ConfigError, load_config, save_config
-from cluster.configure import make_config
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
-
-
-def config_of(task: str = "hopper", **settings: Any) -> Any:
-    return make_config(make_task(task), {name.replace("__", "."): value for name, value in settings.items()})
+from tests.cluster.runs import config_of
 
 
 def test_a_config_file_is_complete(tmp_path: Path) -> None:
     config = config_of("ant", seed=5, reward__max_labels=500, policy__hidden=[32, 32], query__selection="random")
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml") == config
+
+
+def test_a_config_file_holds_what_is_possible_only_together(tmp_path: Path) -> None:
+    config = config_of(
+        supervision__starting_s=300.0, supervision__stuck_s=200.0, reward__ratio_low=2.0, reward__ratio_high=3.0
+    )
     save_config(config, tmp_path / "config.toml")
     assert load_config(tmp_path / "config.toml") == config
 

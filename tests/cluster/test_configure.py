@@ -4,16 +4,12 @@ from typing import Any
 
 import pytest
 
-from actors.tasks import make_task
 from cluster.config import ConfigError
-from cluster.configure import change_config, make_config
+from cluster.configure import change_config
 from cluster.errors import exit_code, sentence
 from cluster.settings import parse_settings
 from labeling.people import UnknownPersonError
-
-
-def config_of(task: str = "hopper", **settings: Any) -> Any:
-    return make_config(make_task(task), {name.replace("__", "."): value for name, value in settings.items()})
+from tests.cluster.runs import config_of
 
 
 def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
@@ -85,6 +81,26 @@ def test_people_that_nobody_knows_are_bad_usage_and_told_who_there_is() -> None:
     assert "\n" not in sentence(caught.value)
     assert exit_code(caught.value) == 2
     assert config_of(oracle__people="perfect:2,spammer", labeling__overlap=3).oracle.people == "perfect:2,spammer"
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"supervision.starting_s": 300.0, "supervision.stuck_s": 200.0},  # above starting_s as it is by default
+        {"reward.ratio_low": 2.0, "reward.ratio_high": 3.0},
+    ],
+    ids=lambda pair: next(iter(pair)),
+)
+def test_settings_that_only_together_are_possible_may_come_in_any_order(pair: dict[str, Any]) -> None:
+    given = {name.replace(".", "__"): value for name, value in pair.items()}
+    config = config_of(**given)
+    assert config == config_of(**dict(reversed(given.items()))) == change_config(config_of(), pair) != config_of()
+
+
+@pytest.mark.parametrize("name", ["supervision.stuck_s", "reward.ratio_low"])
+def test_one_of_two_that_goes_only_with_the_other_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}=200.0: "):
+        change_config(config_of(), {name: 200.0})
 
 
 def test_settings_are_read_as_toml_where_that_works() -> None:

@@ -79,7 +79,7 @@ def test_runs_that_differ_by_seed_are_one_group_with_a_mean(finished_run: RunFol
 def test_where_a_run_is_served_does_not_make_it_another_experiment(
     finished_run: RunFolder, tmp_path: Path, setting: str, value: object, group: str
 ):
-    config = replaced(finished_run.config, setting, value)
+    config = replaced(finished_run.config, {setting: value})
     assert _group_names([finished_run, RunFolder.create(tmp_path / "other", config)])[1] == group
 
 
