@@ -57,7 +57,10 @@ app.command()(stop)
 def label(
     run: RunArgument,
     port: Annotated[
-        int | None, typer.Option(help="Port, where this command serves the pages itself. [default: 8765 if free]")
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port, where this command serves the pages itself. [default: 8765 if free]"
+        ),
     ] = None,
     invite: Annotated[int, typer.Option(metavar="N", help="Print N invite links, each for one labeler, once.")] = 0,
     admin: Annotated[bool, typer.Option("--admin", help="The invite links are for admins.")] = False,
@@ -73,8 +76,8 @@ def label(
     Example: twoclips label runs/hopper-s1
     """
     with plain_errors():
-        from cluster.label import serve_labeling
-        from cluster.label_server import open_page
+        from cluster.label import admin_page, serve_labeling
+        from cluster.page_address import open_page
         from cluster.run_folder import RunFolder
         from labeling.labelers import Role
         from labeling.people import parse_people
@@ -85,9 +88,10 @@ def label(
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # it, too, should leave nothing behind
         with serve_labeling(folder, port) as served:
             typer.echo(f"label at {served.address}", err=json_)
-            typer.echo(f"admin page {served.admin_address}", err=json_)
+            typer.echo(f"admin page {admin_page(served.address)}", err=json_)
             typer.echo(served.explanation, err=True)
-            links = served.invites(invite or int(name != ""), Role.ADMIN if admin else Role.LABELER, name)
+            role = Role.ADMIN if admin else Role.LABELER
+            links = served.invites(invite or int(name != ""), role, name)
             for link in links:
                 typer.echo(f"invite {link}", err=json_)
             if simulate:
@@ -100,7 +104,9 @@ def label(
                     typer.echo(json.dumps({"address": served.address, "labels": counts}))
                 return
             if json_:
-                typer.echo(json.dumps({"address": served.address, "admin": served.admin_address, "invites": links}))
+                typer.echo(
+                    json.dumps({"address": served.address, "admin": admin_page(served.address), "invites": links})
+                )
             if not no_open:
                 open_page(served.address)
             served.wait()

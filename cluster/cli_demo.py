@@ -25,7 +25,9 @@ def demo(
     ] = "planner",
     members: Annotated[int, typer.Option(help="Reward maps in the ensemble.")] = 3,
     error_rate: Annotated[float, typer.Option(help="Share of the oracle's answers that are wrong.")] = 0.0,
-    port: Annotated[int, typer.Option(help="Port on the loopback address; where it is taken, any free one.")] = 8775,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on the loopback address; where it is taken, any free one.")
+    ] = 8775,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
     headless: Annotated[
         bool, typer.Option("--headless", help="No page: play --steps steps and print what came out.")
@@ -45,7 +47,7 @@ def demo(
         config = DemoConfig(**given, error_rate=error_rate, **_goal(goal, DemoError))  # type: ignore[arg-type]
         if not headless:
             from cluster.demo import serve_demo
-            from cluster.label_server import open_page
+            from cluster.page_address import open_page
 
             def say(address: str) -> None:
                 typer.echo(f"the small world is at {address}", err=json_)

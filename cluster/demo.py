@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from actors.small_world import Grid
-from cluster.label_server import listen_on
+from cluster.page_address import listen_on
 from cluster.redis_server import PrivateRedis
 from labeling.demo_player import Player
 from labeling.demo_policy import Planner, Policy
@@ -51,12 +51,18 @@ def policy_maker(config: DemoConfig) -> Callable[[Grid, float, int], Policy]:
 
 
 def serve_demo(config: DemoConfig, port: int, say: Callable[[str], None]) -> None:
-    """The page, until Ctrl-C. `say` is given its address as soon as it can be opened."""
+    """The page, until Ctrl-C. `say` is given its address as soon as it can be opened. Raises DemoError."""
     import uvicorn  # a headless demo needs no server
 
     from labeling.demo_server import make_demo_app
 
-    with demo_redis() as client, contextlib.closing(listen_on("127.0.0.1", port)) as listening:
+    try:
+        listening = listen_on("127.0.0.1", port)
+    except OSError as error:
+        raise DemoError(
+            f"no port can be opened for the page ({error.strerror}): name a free one with --port"
+        ) from error
+    with contextlib.closing(listening), demo_redis() as client:
         player = Player(client, config, policy_maker(config))
         settings = uvicorn.Config(
             make_demo_app(player, client),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 import time
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.replay import drawing_problem
-from cluster.label_server import LabelServer, LabelServerError, Served, announced
+from cluster.label_server import LabelServer, LabelServerError, Served
+from cluster.page_address import announced, is_listening
 from cluster.redis_server import PrivateRedis, running_url
 from cluster.run_folder import RunFolder
 from cluster.run_status import run_process
@@ -21,29 +21,17 @@ from reward_service.client import check_writable, connect
 
 @dataclass(frozen=True)
 class Serving:
-    """Where the pages are, and whether they end with this command."""
+    """Where the pages of a run are, and whether they end with this command."""
 
     address: str
-    redis_url: str
-    run_id: str
+    run: Served
     is_ours: bool
     explanation: str
 
-    @property
-    def admin_address(self) -> str:
-        """Where an admin sees how the pool is doing."""
-        return f"{self.address}admin"
-
     def invites(self, count: int, role: Role = Role.LABELER, name: str = "") -> list[str]:
-        """Links that make `count` labelers, or admins, or let in the one of that `name`; each works once, for a week.
-        Raises NotFreeError."""
-        client = connect(self.redis_url)
-        try:
-            pool = LabelerPool(client, self.run_id)
-            page = self.admin_address if role is Role.ADMIN else self.address
-            return [f"{page}#invite={pool.invite(name, role=role)}" for _ in range(count)]
-        finally:
-            client.close()
+        """See `invite_links`."""
+        with closing(connect(self.run.redis_url)) as client:
+            return invite_links(LabelerPool(client, self.run.run_id), self.address, count, role, name)
 
     def wait(self) -> None:
         """Until Ctrl-C, where the pages are ours; else there is nothing to wait for."""
@@ -52,6 +40,18 @@ class Serving:
                 time.sleep(3600)
             except KeyboardInterrupt:
                 return
+
+
+def admin_page(address: str) -> str:
+    """Where an admin sees how the pool of these pages is doing."""
+    return f"{address}admin"
+
+
+def invite_links(pool: LabelerPool, address: str, count: int, role: Role = Role.LABELER, name: str = "") -> list[str]:
+    """Links to the pages at `address` that make `count` labelers, or admins, or let in the one of that `name`; each
+    works once, for a week. Raises NotFreeError."""
+    page = admin_page(address) if role is Role.ADMIN else address
+    return [f"{page}#invite={pool.invite(name, role=role)}" for _ in range(count)]
 
 
 @contextmanager
@@ -70,28 +70,19 @@ def serve_labeling(folder: RunFolder, port: int | None = None) -> Generator[Serv
         client = connect(url)
         stack.callback(client.close)
         check_writable(client)
+        run = Served(config.task, url, folder.run_id)
         if address := _pages_of_run(folder.path):
-            yield Serving(address, url, folder.run_id, False, "the run serves these pages itself")
+            yield Serving(address, run, False, "the run serves these pages itself")
             return
         settings = config.labeling if port is None else dataclasses.replace(config.labeling, port=port)
-        server = LabelServer(Served(config.task, url, folder.run_id), folder.path, settings)
+        server = LabelServer(run, folder.path, settings)
         explanation = "Ctrl-C stops the pages; every answer is stored"
         if run_process(folder) is None:
             explanation += (
                 ". The run is not at work on this machine: unless it is elsewhere, what is asked was asked before it "
                 "stopped"
             )
-        yield Serving(stack.enter_context(server), url, folder.run_id, True, explanation)
-
-
-def is_listening(address: str) -> bool:
-    """Whether anybody accepts connections on an address like http://127.0.0.1:8765/."""
-    host, _, port = address.removeprefix("http://").rstrip("/").partition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=2.0):
-            return True
-    except (OSError, ValueError):
-        return False
+        yield Serving(stack.enter_context(server), run, True, explanation)
 
 
 def _pages_of_run(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
 from cluster.interrupts import terminated_like_interrupted, undisturbed
-from cluster.label import Serving
-from cluster.label_server import LabelServer, Served, open_page
+from cluster.label import admin_page, invite_links
+from cluster.label_server import LabelServer, Served
 from cluster.memory import keep_freed_memory
+from cluster.page_address import open_page
 from cluster.prometheus import RunCollector, redis_figures
 from cluster.prometheus import served as served_metrics
 from cluster.redis_care import RedisCare
@@ -28,7 +29,7 @@ from cluster.supervise import Tell
 from cluster.tensorboard import EventFiles
 from cluster.threads import torch_threads
 from cluster.training import Training
-from labeling.labelers import Role
+from labeling.labelers import LabelerPool, Role
 from learners.checkpoint import load_checkpoint
 from reward_service.address import REWARD_VARIABLE
 from reward_service.database import check_writable, connect
@@ -74,15 +75,8 @@ def run_training(
         if config.labeler == "human":
             served = Served(config.task, url, folder.run_id)
             pages = LabelServer(served, folder.path, config.labeling, tell)
-            parts.append(pages.told)
-            address = stack.enter_context(pages)
-            serving = Serving(address, url, folder.run_id, True, "")
-            say(f"label at {address}")
-            say(f"admin page {serving.admin_address}")
-            if config.labeling.invited_only:
-                say(f"nobody gets in without an invite; an admin's: {serving.invites(1, Role.ADMIN)[0]}")
-            else:
-                open_page(address)
+            parts.append(pages.life.told)
+            _welcome(served, stack.enter_context(pages), config.labeling.invited_only, say)
         board = StatusBoard(build_database(spec), config, care) if url else None
         status = StatusFile(folder, board) if board else StatusFile(folder)
         pool, services = _components(spec, stack, tell)
@@ -166,6 +160,18 @@ def _redis(
     for warning in check_writable(client):
         say(f"warning: {warning}")
     return url, care
+
+
+def _welcome(run: Served, address: str, is_invited_only: bool, say: Callable[[str], None]) -> None:
+    """Tells, or shows, whoever sits here where to label."""
+    say(f"label at {address}")
+    say(f"admin page {admin_page(address)}")
+    if is_invited_only:
+        with closing(connect(run.redis_url)) as client:
+            [link] = invite_links(LabelerPool(client, run.run_id), address, 1, Role.ADMIN)
+        say(f"nobody gets in without an invite; an admin's: {link}")
+    else:
+        open_page(address)
 
 
 def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPool, Services | None]:

@@ -17,7 +17,8 @@ from itertools import count
 import httpx2
 import redis
 
-from cluster.label import Serving, is_listening
+from cluster.label import Serving
+from cluster.page_address import is_listening
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from labeling.desk import is_mirrored
@@ -145,11 +146,12 @@ def simulate_people(folder: RunFolder, serving: Serving, text: str, say: Callabl
     """Let the people of `text` label until the run has its labels, has ended, or rests with nothing left to answer; or
     until Ctrl-C. Answers acknowledged by kind and number."""
     kinds = parse_people(text)
-    with closing(connect(serving.redis_url)) as client:
-        database = ComparisonDatabase(client, serving.run_id)
+    links = serving.invites(len(kinds))
+    with closing(connect(serving.run.redis_url)) as client:
+        database = ComparisonDatabase(client, serving.run.run_id)
         people = [
             SimulatedPerson(kind, serving.address, link.rpartition("=")[2], database, index)
-            for index, (kind, link) in enumerate(zip(kinds, serving.invites(len(kinds)), strict=True))
+            for index, (kind, link) in enumerate(zip(kinds, links, strict=True))
         ]
         pool = Pool(folder, serving, people, database)
         try:

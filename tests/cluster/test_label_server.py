@@ -13,9 +13,11 @@ import httpx2
 import psutil
 import pytest
 
-from cluster.label import Serving
-from cluster.label_server import LabelServer, LabelServerConfig, LabelServerError, Served, announced
-from labeling.labelers import NotFreeError, Role
+from cluster.label import admin_page, invite_links
+from cluster.label_server import LabelServer, LabelServerConfig, LabelServerError, Served
+from cluster.page_address import announced
+from cluster.supervise import Life
+from labeling.labelers import LabelerPool, NotFreeError, Role
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.pool import TASK, offer_pairs
 from tests.waiting import wait_until
@@ -63,7 +65,7 @@ def test_killed_in_mid_label_another_process_serves_the_same_address_and_the_ans
     again = httpx2.post(f"{server.address}api/answers", json=answer, headers=HEADERS, timeout=60).json()
     assert (first["repeated"], again["repeated"]) == (False, True)
     assert server.process_id != killed
-    assert server.restarts == 1
+    assert server.life.restarts == 1
     assert len(database.labels_since(START)[0]) == 1
 
 
@@ -73,18 +75,18 @@ def test_one_that_is_alive_and_does_not_answer_is_ended_and_another_serves(
     monkeypatch.setattr(LabelServer, "ASK_EVERY_S", 0.3)
     _session(server)
     begin_s = time.monotonic()
-    wait_until(lambda: server._answered_s > begin_s, 60, "it to be asked whether it lives, and to answer")
+    wait_until(lambda: server.life._heard_s > begin_s, 60, "it to be asked whether it lives, and to answer")
     frozen = server.process_id
     assert frozen is not None
     os.kill(frozen, signal.SIGSTOP)
     with monkeypatch.context() as impatient:  # with the frozen one alone: the next may have to share a busy machine
-        impatient.setattr(LabelServer, "STUCK_S", 2.0)
-        wait_until(lambda: server.restarts > 0, 60, "another to take its place")
+        impatient.setattr(Life, "patience_s", 2.0)
+        wait_until(lambda: server.life.restarts > 0, 60, "another to take its place")
     assert _session(server)["task"] == TASK
     assert server.process_id != frozen
-    told = server.told()
+    told = server.life.told()
     assert (told["name"], told["restarts"]) == ("labeling pages", 1)
-    assert re.fullmatch(r"it had not answered for \d+ s", told["why"])
+    assert re.fullmatch(r"they had not answered for \d+ s", told["why"])
 
 
 def test_a_taken_port_is_passed_over(server: LabelServer, redis_url: str, tmp_path: Path) -> None:
@@ -102,10 +104,9 @@ def test_at_another_address_only_invited_people_get_in(
     with LabelServer(Served(TASK, redis_url, database.run_id), tmp_path / "pages", config) as address:
         assert address.startswith("http://127.0.0.2:")
         assert httpx2.get(f"{address}api/session", timeout=60).status_code == 401
-        serving = Serving(address, redis_url, database.run_id, True, "")
-        [link] = serving.invites(1, Role.ADMIN)
+        [link] = invite_links(LabelerPool(database.client, database.run_id), address, 1, Role.ADMIN)
         page, _, invite = link.partition("#invite=")
-        assert page == serving.admin_address == f"{address}admin"
+        assert page == admin_page(address) == f"{address}admin"
         with httpx2.Client(base_url=address, headers=HEADERS) as client:
             assert client.post("api/sessions", json={"invite": invite}).json()["role"] == "admin"
             assert client.get("api/admin/overview").status_code == 200
@@ -114,14 +115,14 @@ def test_at_another_address_only_invited_people_get_in(
 def test_who_was_here_before_comes_back_under_their_name(
     server: LabelServer, database: ComparisonDatabase, redis_url: str
 ) -> None:
-    serving = Serving(server.address, redis_url, database.run_id, True, "")
-    links = serving.invites(2, name="anna")
+    pool = LabelerPool(database.client, database.run_id)
+    links = invite_links(pool, server.address, 2, name="anna")
     with httpx2.Client(base_url=server.address, headers=HEADERS, timeout=60) as client:
         for link in links:
             body = {"invite": link.partition("#invite=")[2]}
             assert client.post("api/sessions", json=body).json()["labeler"] == "anna"
     with pytest.raises(NotFreeError, match="without an invite"):
-        serving.invites(1, name="local")
+        invite_links(pool, server.address, 1, name="local")
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "::"])

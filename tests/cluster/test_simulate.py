@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.label import Serving
-from cluster.label_server import LabelServer, LabelServerConfig, Served, announced
+from cluster.label import invite_links
+from cluster.label_server import LabelServer, LabelServerConfig, Served
+from cluster.page_address import announced
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.simulate import SimulatedPerson
+from labeling.labelers import LabelerPool
 from reward_service.client import connect
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
@@ -36,7 +38,7 @@ def test_a_perfect_person_says_the_truth_and_stops_though_the_server_is_gone(
     offer_pairs(database, 5)
     server = LabelServer(Served(TASK, redis_url, database.run_id), tmp_path, LabelServerConfig(port=0))
     with server as address:
-        link = Serving(address, redis_url, database.run_id, True, "").invites(1)[0]
+        link = invite_links(LabelerPool(database.client, database.run_id), address, 1)[0]
         person = SimulatedPerson("perfect", address, link.rpartition("=")[2], database, 1)
         stop = threading.Event()
         assert all(person.label(stop) for _ in range(5))

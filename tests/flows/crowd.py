@@ -10,8 +10,9 @@ from types import TracebackType
 import httpx2
 import redis
 
-from cluster.label import Serving
+from cluster.label import invite_links
 from cluster.simulate import SimulatedPerson
+from labeling.labelers import LabelerPool
 from reward_service.client import connect
 from reward_service.comparisons import Label
 from reward_service.database import START, ComparisonDatabase
@@ -23,7 +24,7 @@ class Crowd:
     def __init__(self, size: int, address: str, redis_url: str, run_id: str) -> None:
         self._client = connect(redis_url)
         self._database = ComparisonDatabase(self._client, run_id)
-        links = Serving(address, redis_url, run_id, True, "").invites(size)
+        links = invite_links(LabelerPool(self._client, run_id), address, size)
         self._people = [
             SimulatedPerson("perfect", address, link.rpartition("=")[2], self._database, index)
             for index, link in enumerate(links)

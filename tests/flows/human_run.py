@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.label import is_listening
+from cluster.page_address import is_listening
 from tests.labeling.pool import TASK
 from tests.local_run import LocalRun
 from tests.machine import free_port, process_of

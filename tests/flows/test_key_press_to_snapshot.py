@@ -12,9 +12,10 @@ from statistics import median, quantiles
 
 import pytest
 
-from cluster.label import Serving
+from cluster.label import invite_links
 from cluster.redis_server import PrivateRedis
 from cluster.simulate import SimulatedPerson
+from labeling.labelers import LabelerPool
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 from reward_service.snapshot import RewardSnapshot
@@ -62,8 +63,9 @@ def test_a_label_is_in_the_reward_model_within_three_seconds(tmp_path: Path) -> 
         stack.enter_context(private)
         options = ["--labels", "700", "--set", "query.initial_fraction=0.1"]
         run = stack.enter_context(human_run(tmp_path / "run", private.url, *options))
-        database = ComparisonDatabase(stack.enter_context(connect(private.url)), run.folder.run_id)
-        links = Serving(run.address, private.url, run.folder.run_id, True, "").invites(PEOPLE)
+        client = stack.enter_context(connect(private.url))
+        database = ComparisonDatabase(client, run.folder.run_id)
+        links = invite_links(LabelerPool(client, run.folder.run_id), run.address, PEOPLE)
         people = [
             TimedPerson("perfect", run.address, link.rpartition("=")[2], database, index)
             for index, link in enumerate(links)
