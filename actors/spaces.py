@@ -40,11 +40,11 @@ class ActionSpec:
         return () if self.discrete else (self.size,)
 
     def executed(self, actions: np.ndarray) -> np.ndarray:
-        """Sampled actions [..., A] -> what really reaches the environment, still in policy units: bounded
-        coordinates clipped to [-1, 1]. Discrete actions are returned as they are."""
+        """Sampled actions [..., A] -> what really reaches the environment, still in policy units: coordinates with two
+        bounds clipped to [-1, 1], those with one to that. Discrete actions are returned as they are."""
         if self.discrete:
             return actions
-        return np.clip(actions, -self._reach, self._reach)
+        return np.clip(actions, *self._reach)
 
     def to_environment(self, actions: np.ndarray) -> np.ndarray:
         """Executed actions [..., A] in policy units -> the environment's own units."""
@@ -57,8 +57,9 @@ class ActionSpec:
         return np.isfinite(self.low) & np.isfinite(self.high)
 
     @cached_property
-    def _reach(self) -> np.ndarray:
-        return np.where(self._bounded, 1.0, np.inf).astype(np.float32)
+    def _reach(self) -> tuple[np.ndarray, np.ndarray]:
+        least, most = np.where(self._bounded, -1.0, self.low), np.where(self._bounded, 1.0, self.high)
+        return least.astype(np.float32), most.astype(np.float32)
 
     @cached_property
     def _half(self) -> np.ndarray:

@@ -119,14 +119,26 @@ def _find_spec(name: str) -> Any:
     try:
         if module:
             importlib.import_module(module)
-        return gymnasium.spec(environment_id)
-    except (gymnasium.error.Error, ImportError) as error:
-        known = [*task_names(), *gymnasium.registry]
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or task_names()[:3]
+    except ImportError as error:
+        raise _unknown(name, error) from error
+    except Exception as error:
         raise UnknownTaskError(
-            f"no task and no gymnasium environment is called {name!r} ({error}); did you mean {', '.join(near)}? "
-            "`twoclips tasks` lists them."
+            f"the module {module} of the task {name!r} cannot be imported, {type(error).__name__}: "
+            f"{' '.join(str(error).split())}; `python -c 'import {module}'` shows where"
         ) from error
+    try:
+        return gymnasium.spec(environment_id)
+    except gymnasium.error.Error as error:
+        raise _unknown(name, error) from error
+
+
+def _unknown(name: str, error: Exception) -> UnknownTaskError:
+    known = [*task_names(), *gymnasium.registry]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or task_names()[:3]
+    return UnknownTaskError(
+        f"no task and no gymnasium environment is called {name!r} ({error}); did you mean {', '.join(near)}? "
+        "`twoclips tasks` lists them."
+    )
 
 
 def _inspect(

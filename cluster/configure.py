@@ -26,6 +26,9 @@ def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     return config
 
 
+MAX_SEED = 10**9
+"""Each worker's seed is made of the run's and its own number, and torch takes 64 bits."""
+
 _KEPT = (
     *("task", "algorithm", "seed", "clip_steps", "in_process", "policy.", "query.offline"),
     *("reward.members", "reward.hidden", "reward.torso", "reward.target", "reward.max_labels", "reward.seed"),
@@ -85,7 +88,7 @@ def validate(config: RunConfig, task: Task) -> None:
             f"rollout.device={config.rollout.device} is for --in-process: with Ray weights travel to rollout workers "
             "that act on their own cores; leave it out",
         ),
-        (config.seed >= 0, f"--seed must be at least 0, got {config.seed}"),
+        (0 <= config.seed <= MAX_SEED, f"--seed must be from 0 to {MAX_SEED:,}, got {config.seed}"),
         (
             config.learner.precision == "float32" or is_stack(task.observation_shape),
             f"learner.precision={config.learner.precision} is for convolutions, and {task.name} is not seen in "

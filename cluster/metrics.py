@@ -90,16 +90,45 @@ class EpisodeLog:
         self.episodes = state["episodes"]
 
 
-def segment_correlation(collected: list[tuple[Rollout, Hidden]], predicted: list[Array], clip_steps: int) -> float:
-    """Pearson correlation of predicted with true sums over all clip-length segments of recent rollouts; NaN where
-    either does not vary."""
-    true_sums = np.concatenate([_sums(hidden.true_rewards, clip_steps) for _, hidden in collected])
-    predicted_sums = np.concatenate([_sums(block, clip_steps) for block in predicted])
-    if len(true_sums) < 2 or true_sums.std() < 1e-8 or predicted_sums.std() < 1e-8:
-        return math.nan
-    return float(np.corrcoef(true_sums, predicted_sums)[0, 1])
+class SegmentLog:
+    """True against predicted sums over the latest whole segments of clip length. A rollout that is shorter than a clip
+    is kept until those that follow it are long enough together."""
+
+    def __init__(self, clip_steps: int) -> None:
+        self._clip_steps = clip_steps
+        self._kept: dict[int, list[tuple[int, Array]]] = {}
+        self._sums: list[Array] = []
+        self._correlation = math.nan
+
+    def add(self, rollout: Rollout, hidden: Hidden, predicted_rewards: Array) -> None:
+        """Take in a worker's next rollout with both kinds of reward [T, B]."""
+        kept = self._kept.setdefault(rollout.worker, [])
+        if kept and kept[-1][0] != rollout.first_step:  # another worker, or a rollout between was lost
+            kept.clear()
+        both = np.stack((hidden.true_rewards, predicted_rewards))  # [2, T, B]
+        kept.append((rollout.first_step + both.shape[1], both))
+        if sum(block.shape[1] for _, block in kept) >= self._clip_steps:
+            self._sums.append(_sums(np.concatenate([block for _, block in kept], axis=1), self._clip_steps))
+            kept.clear()
+
+    def correlation(self) -> float:
+        """Pearson's, of the segments that were completed since it was asked for, else of those before; NaN where either
+        side does not vary, and before the first."""
+        if self._sums:
+            true, predicted = np.concatenate(self._sums, axis=1)
+            self._sums.clear()
+            varies = len(true) > 1 and true.std() >= 1e-8 and predicted.std() >= 1e-8
+            self._correlation = float(np.corrcoef(true, predicted)[0, 1]) if varies else math.nan
+        return self._correlation
+
+    def cut(self) -> None:
+        """All episodes start anew: forget everything."""
+        self._kept.clear()
+        self._sums.clear()
+        self._correlation = math.nan
 
 
 def _sums(rewards: Array, clip_steps: int) -> Array:
-    whole = len(rewards) // clip_steps * clip_steps
-    return rewards[:whole].reshape(-1, clip_steps, rewards.shape[1]).sum(1).ravel()
+    """Blocks [2, T, B] -> [2, segments]."""
+    whole = rewards.shape[1] // clip_steps * clip_steps
+    return rewards[:, :whole].reshape(2, -1, clip_steps, rewards.shape[2]).sum(2).reshape(2, -1)

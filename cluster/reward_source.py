@@ -21,6 +21,10 @@ from cluster.redis_care import RedisCare
 from learners.learner import LearnerFailure
 
 _LAST_LABELS_S = 3.0
+_ACT_ON_S = 2.0
+_IDLE_TURNS = 3
+"""Turns in one process that bring no label, though some are wanted: nothing is left to ask about. The first answers of
+a run come in the second."""
 
 
 class RewardSource:
@@ -29,6 +33,7 @@ class RewardSource:
     def __init__(self, spec: RunSpec, services: Services | None, redis_care: RedisCare) -> None:
         self._config, self._services, self._redis_care = spec.config, services, redis_care
         self._relabeler = build_relabeler(spec, build_database(spec)) if services else None
+        self._labels, self._idle_turns, self._acted_s = 0.0, 0, 0.0
 
     @property
     def predicts(self) -> bool:
@@ -47,6 +52,7 @@ class RewardSource:
 
     def hurry(self, hurried: bool) -> None:
         """Whether the agent waits for the services."""
+        self._idle_turns, self._acted_s = 0, time.monotonic()
         if self._services:
             self._services.hurry(hurried)
 
@@ -83,26 +89,51 @@ class RewardSource:
             )
         return False
 
-    def wait(self) -> None:
-        """Not ready: let the services work, and give them time. In process they have worked when this returns, and only
-        people and a Redis that is away need more."""
-        config = self._config
-        if not config.in_process or config.labeler == "human" or not self._redis_care.is_well:
-            time.sleep(0.05)
+    def wait(self) -> bool:
+        """Not ready: let the services work, and give them time. Returns whether the agent should act on meanwhile: it
+        does while nobody labels, and leaves the machine to the reward model. In process the services have worked when
+        this returns, and only people and a Redis that is away need time: a run that answers itself is to be the same
+        whatever the clock says, and acts on where what it has seen leaves nothing to ask about."""
+        if self._answers_itself:
+            return self._idle_turn() and self.metrics().get("labels", 0) < label_schedule(self._config).initial_labels
+        time.sleep(0.05)
         self.advance()
+        if time.monotonic() - self._acted_s < _ACT_ON_S:
+            return False
+        self._acted_s = time.monotonic()
+        return True
+
+    @property
+    def _answers_itself(self) -> bool:
+        return self._config.in_process and self._config.labeler != "human" and self._redis_care.is_well
+
+    def _idle_turn(self) -> bool:
+        """A turn of the services in this process; whether it was one of several on end that brought no label."""
+        self.advance()
+        before, self._labels = self._labels, self.metrics().get("labels", 0)
+        self._idle_turns = 0 if self._labels != before else self._idle_turns + 1
+        if self._idle_turns < _IDLE_TURNS:
+            return False
+        self._idle_turns = 0
+        return True
 
     def take_last_labels(self, metrics: dict[str, Any], agent_steps: int) -> None:
         """The last labels fall due with the last steps: let a synthetic labeler answer them before the run ends, and
-        count them in `metrics`."""
+        count them in `metrics`. Some may be missing: no clip may be left to ask about."""
         if not self._services or self._config.labeler != "synthetic":
             return
         self._services.reach(agent_steps)
-        deadline_s = time.monotonic() + _LAST_LABELS_S
-        while metrics.get("labels", 0) < self._config.labels and time.monotonic() < deadline_s:
-            self.advance()
-            metrics.update(self.metrics())
-            if not self._config.in_process:
+        self.hurry(True)
+        deadline_s, is_over = time.monotonic() + _LAST_LABELS_S, False
+        while metrics.get("labels", 0) < self._config.labels and not is_over:
+            if self._answers_itself:
+                is_over = self._idle_turn()
+            else:
+                self.advance()
                 time.sleep(0.1)
+                is_over = time.monotonic() >= deadline_s
+            metrics.update(self.metrics())
+        self.hurry(False)
 
     def metrics(self) -> dict[str, float]:
         """What the services say of themselves; but of the reward model the version by which the agent is paid."""

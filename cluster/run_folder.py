@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.config import RunConfig, flat_config, load_config, save_config
+from cluster.writing import WritingError
 
 _VERSIONS = ("agent_steps", "policy_version", "reward_version")
 """What an event is stamped with: the latest figures of metrics.jsonl."""
@@ -158,11 +159,11 @@ def _line(text: str) -> bytes:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add to a file of a run's folder. Raises RunFolderError."""
+    """Add to a file of a run's folder. Raises WritingError."""
     try:
         with path.open("ab") as file:
             file.write(data)
     except OSError as error:
-        raise RunFolderError(
+        raise WritingError(
             f"cannot write {path} ({error.strerror}); free some space, then continue with --resume"
         ) from error

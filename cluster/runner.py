@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from cluster.components import RunSpec, build_database
+from cluster.components import RunSpec, build_database, num_cores
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
@@ -29,6 +29,7 @@ from cluster.supervise import Tell
 from cluster.tensorboard import EventFiles
 from cluster.threads import torch_threads
 from cluster.training import Training
+from cluster.writing import written_at_last
 from labeling.labelers import LabelerPool, Role
 from learners.checkpoint import load_checkpoint
 from reward_service.address import REWARD_VARIABLE
@@ -95,7 +96,7 @@ def run_training(
         if metrics_address := stack.enter_context(served_metrics(config.metrics, measured)):
             say(f"metrics at {metrics_address}")
         events = EventFiles(folder.path / "tensorboard")
-        stack.callback(events.flush)
+        stack.enter_context(written_at_last(events.flush))
         source = RewardSource(spec, services, care)
         training = Training(spec, folder, pool, source, status.watch(events.watch(show)), saved)
         if resume and any(folder.checkpoints.glob("checkpoint-*.pt")):
@@ -108,11 +109,8 @@ def run_training(
             events.go_on_from(0)
             say("nothing was learned yet: starting from the beginning, with the labels that were given")
         folder.log_event(f"{'resumed' if resume else 'started'}: {config.task}, {config.algorithm}, seed {config.seed}")
-        try:
-            with terminated_like_interrupted():
-                _run(training, folder, say)
-        finally:
-            status.close(training.last)
+        with written_at_last(lambda: status.close(training.last)), terminated_like_interrupted():
+            _run(training, folder, say)
     folder.log_event("finished")
     return summary(config, training.last, folder.path)
 
@@ -185,7 +183,7 @@ def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPoo
     from cluster.launch import connect_ray, topology
 
     stack.callback(ray.shutdown)
-    connect_ray(spec.config.address)
+    connect_ray(spec.config.address, max(num_cores(), spec.config.workers))  # more workers than cores take turns
     return topology(spec, tell)
 
 

@@ -44,7 +44,7 @@ EVERY_S = 2.0
 
 class EventFiles:
     """`add` each update's metrics; the first begins a new file. After `go_on_from` what an earlier part of the run
-    wrote of later steps is not shown any more. What cannot be written is a RunFolderError, as in all of the folder.
+    wrote of later steps is not shown any more. What cannot be written is a WritingError, as in all of the folder.
     Where tensorboardX is missing nothing is written, and `twoclips doctor` says so.
 
     Why not tensorboardX's SummaryWriter? It writes on a thread behind a short queue, and where the disk is full the

@@ -21,7 +21,7 @@ from cluster.components import RunSpec, build_learner
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool
 from cluster.interrupts import undisturbed
-from cluster.metrics import EpisodeLog, segment_correlation
+from cluster.metrics import EpisodeLog, SegmentLog
 from cluster.reward_source import RewardSource
 from cluster.run_folder import RunFolder, as_json
 from learners.checkpoint import CheckpointError, save_checkpoint
@@ -45,7 +45,7 @@ class Training:
         self._spec, self._folder, self._pool, self._source = spec, folder, pool, source
         self._show, self._saved = show, saved
         self._learner = build_learner(spec)
-        self._episodes = EpisodeLog(spec.task.horizon)
+        self._episodes, self._segments = EpisodeLog(spec.task.horizon), SegmentLog(spec.task.preset.clip_steps)
         self.agent_steps = 0
         self._environment_steps = 0
         self._generation = self._cut_at = 0
@@ -96,7 +96,7 @@ class Training:
             self.last = {
                 "agent_steps": self.agent_steps,
                 "environment_steps": self._environment_steps,
-                **self._returns(collected, predicted),
+                **self._returns(),
                 **learned,
                 "policy_lag_max": self._lag_max,
                 **self._source.metrics(),
@@ -112,18 +112,18 @@ class Training:
                 self._source.take_last_labels(self.last, self.agent_steps)
             self._folder.append_metrics(self.last)
 
-    def _returns(self, collected: Collected, predicted: list[np.ndarray]) -> dict[str, Any]:
+    def _returns(self) -> dict[str, Any]:
         """What the charts compare. A baseline predicts nothing: what it is paid is the true reward itself."""
         summary = self._episodes.summary()
         if not self._source.predicts:
             del summary["predicted_return"]
             return summary
-        clip_steps = self._spec.task.preset.clip_steps
-        return {**summary, "segment_correlation": segment_correlation(collected, predicted, clip_steps)}
+        return {**summary, "segment_correlation": self._segments.correlation()}
 
     def _count(self, collected: Collected, predicted: list[np.ndarray]) -> None:
         for (rollout, hidden), block in zip(collected, predicted, strict=True):
             self._episodes.add(rollout, hidden, block)
+            self._segments.add(rollout, hidden, block)
             self.agent_steps += rollout.num_steps
             self._environment_steps += rollout.num_steps
 
@@ -136,16 +136,10 @@ class Training:
         self._source.hurry(True)
         while self._environment_steps < (config.loop.warmup_steps if self._source.predicts else 1):
             self._act_untrained("warm-up")
-        asked_s = time.monotonic()
         while not self._source.is_ready():
             self._show_phase("first labels")
-            self._source.wait()
-            # The agent goes on acting while nobody labels, and leaves the machine to the reward model.
-            # In process only for people: a run that answers itself is to be the same whatever the clock says.
-            is_by_clock = not config.in_process or config.labeler == "human"
-            if is_by_clock and time.monotonic() - asked_s > 2.0:
+            if self._source.wait():
                 self._act_untrained("first labels")
-                asked_s = time.monotonic()
         self._source.hurry(False)
 
     def _act_untrained(self, phase: str) -> None:
@@ -224,6 +218,7 @@ class Training:
         self._checkpoint_due = self._next_checkpoint()
         self._pool.restart(self._generation)
         self._episodes.cut()
+        self._segments.cut()
         self._source.forget()
 
     def _wall_s(self) -> float:

@@ -1,4 +1,5 @@
-"""Files that a command writes where it is told to. What is in the way is told with the option that names another:
+"""Files that cannot be written, and what is said of them. Of one that a command writes where it is told to, the option
+that names another:
 
 with writing(out, "--out"):
     out.write_text(page)
@@ -7,8 +8,8 @@ with writing(out, "--out"):
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,6 +26,19 @@ def writing(path: Path, option: str) -> Generator[None]:
         raise WritingError(
             f"cannot write {path} ({error.strerror or error}); free some space or name another file with {option}"
         ) from error
+
+
+@contextmanager
+def written_at_last(write: Callable[[], None]) -> Generator[None]:
+    """Calls `write` when the block ends. Where that ends with an error it is the one to be told, not what `write` fails
+    with in turn: a full disk fails them all, and the first knows best what to do."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, WritingError):
+            write()
+        raise
+    write()
 
 
 def check_place(path: Path, option: str) -> None:

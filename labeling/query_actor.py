@@ -80,9 +80,13 @@ class QueryActor:
         self._disagreement = {"asked": math.nan, "unasked": math.nan}
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
-        """Take in the current policy's latest behaviour. The oldest clips are forgotten first."""
+        """Take in the current policy's latest behaviour. The oldest clips are forgotten first. A clip that comes once
+        more, of an agent that does the same in a world that does the same, is one clip."""
         cut = self._cutter.cut(rollout, hidden)
-        self._clips.extend(clip for clip in cut if clip.clip_id not in self._kept_for_practice)
+        fresh = {clip.clip_id: clip for clip in cut if clip.clip_id not in self._kept_for_practice}
+        for clip in [clip for clip in self._clips if clip.clip_id in fresh]:
+            self._clips.remove(clip)
+        self._clips.extend(fresh.values())
         self.reach(agent_steps)
 
     def reach(self, agent_steps: int) -> None:

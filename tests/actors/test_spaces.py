@@ -29,6 +29,13 @@ def test_an_unbounded_coordinate_is_neither_clipped_nor_scaled():
     assert spec.to_environment(executed).tolist() == [100, 4]
 
 
+def test_a_coordinate_with_one_bound_keeps_to_it():
+    spec = action_spec(spaces.Box(np.array([0.0, -np.inf]), np.array([np.inf, 3.0]), dtype=np.float64))
+    for sampled, expected in (([-5.0, -5.0], [0, -5]), ([5.0, 5.0], [5, 3])):
+        executed = spec.executed(np.array(sampled, np.float32))
+        assert spec.to_environment(executed).tolist() == expected
+
+
 def test_a_unit_box_is_passed_on_as_it_is():
     spec = action_spec(spaces.Box(-1, 1, (2,)))
     actions = np.zeros(2, np.float32)

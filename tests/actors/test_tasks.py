@@ -87,6 +87,17 @@ def test_an_unknown_task_is_answered_with_the_nearest_names(wrong, right):
         make_task(wrong)
 
 
+@pytest.mark.parametrize("text", ["Preset(horizn=5)", "not python"])
+def test_a_module_that_fails_when_it_is_imported_is_told_apart_from_a_name_that_nobody_knows(
+    tmp_path, monkeypatch, text
+):
+    (tmp_path / "mistyped_pkg.py").write_text(f"from actors.tasks import Preset\n{text}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownTaskError, match=r"module mistyped_pkg of the task .* cannot be imported") as caught:
+        make_task("mistyped_pkg:Their-v0")
+    assert "\n" not in str(caught.value)
+
+
 def test_unsupported_spaces_are_refused_with_a_remedy():
     with pytest.raises(UnsupportedSpaceError, match=r"observation space Discrete\(16\) is not supported"):
         make_task("FrozenLake-v1")

@@ -41,6 +41,7 @@ def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
         ({"query__gold_fraction": 2.0}, "gold_fraction must be in"),
         ({"reward__reliability": "guessed"}, "'learned' or 'fixed'"),
         ({"seed": -1}, "--seed"),
+        ({"seed": 20_261_130_123_456}, "--seed"),
         ({"reward__members": 0}, "members must be at least 1"),
         ({"reward__dropout": 1.0}, r"dropout must be in \[0, 1\)"),
         ({"reward__l2_initial": -1.0}, "l2_initial"),

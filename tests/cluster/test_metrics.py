@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from actors.trajectory import Hidden, Rollout
-from cluster.metrics import EpisodeLog, segment_correlation
+from cluster.metrics import EpisodeLog, SegmentLog
 from tests.cluster.blank import blank_rollout
 
 ENVS, HORIZON = 3, 7
@@ -96,17 +97,49 @@ def correlation_slowly(collected: list[Any], clip_steps: int) -> float:
     return float((true * predicted).sum() / math.sqrt((true**2).sum() * (predicted**2).sum()))
 
 
+def correlation(collected: list[tuple[Rollout, Hidden, np.ndarray]], clip_steps: int) -> float:
+    log = SegmentLog(clip_steps)
+    for rollout, hidden, predicted in collected:
+        log.add(rollout, hidden, predicted)
+    return log.correlation()
+
+
+def noisy_blocks(blocks: Blocks, steps: Sequence[int]) -> list[tuple[Rollout, Hidden, np.ndarray]]:
+    return [(r, h, p + blocks.random.normal(size=p.shape)) for r, h, p in map(blocks.next, steps)]
+
+
 def test_segment_correlation_is_pearsons_over_whole_clips() -> None:
     blocks = Blocks(2)
-    collected = [blocks.next(steps) for steps in (11, 8)]
-    noisy = [(r, h, p + blocks.random.normal(size=p.shape)) for r, h, p in collected]
-    found = segment_correlation([(r, h) for r, h, _ in noisy], [p for *_, p in noisy], 4)
+    noisy = noisy_blocks(blocks, (11, 8))
+    found = correlation(noisy, 4)
     assert 0 < found < 1
     assert found == pytest.approx(correlation_slowly(noisy, 4))
-    exact = segment_correlation([(r, h) for r, h, _ in collected], [p for *_, p in collected], 4)
-    assert exact == pytest.approx(1.0)
+    assert correlation([blocks.next(8)], 4) == pytest.approx(1.0)
+
+
+def test_rollouts_shorter_than_a_clip_are_joined() -> None:
+    parts = noisy_blocks(Blocks(2), (3, 3, 3))
+    true, predicted = np.concatenate([h.true_rewards for _, h, _ in parts]), np.concatenate([p for *_, p in parts])
+    whole = Hidden(true, np.zeros((*true.shape, 0), np.float32))
+    expected = correlation_slowly([(parts[0][0], whole, predicted)], 8)
+    log = SegmentLog(8)
+    log.add(*parts[0])
+    log.add(*parts[1])
+    assert math.isnan(log.correlation())
+    log.add(*parts[2])
+    assert log.correlation() == pytest.approx(expected)
+    assert log.correlation() == pytest.approx(expected), "until more is known"
+    log.cut()
+    assert math.isnan(log.correlation())
+
+
+def test_what_was_kept_of_a_worker_is_not_joined_to_what_does_not_follow() -> None:
+    blocks = Blocks(2)
+    first, _, third, fourth = noisy_blocks(blocks, (3, 3, 3, 3))
+    assert math.isnan(correlation([first, third], 6))
+    assert correlation([first, third, fourth], 6) == pytest.approx(correlation([third, fourth], 6))
 
 
 def test_what_does_not_vary_correlates_with_nothing() -> None:
     rollout, hidden, predicted = Blocks(3).next(8)
-    assert math.isnan(segment_correlation([(rollout, hidden)], [np.ones_like(predicted)], 4))
+    assert math.isnan(correlation([(rollout, hidden, np.ones_like(predicted))], 4))

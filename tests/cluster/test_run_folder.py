@@ -11,7 +11,8 @@ import pytest
 
 from actors.tasks import make_task
 from cluster.configure import make_config
-from cluster.run_folder import RunFolder, RunFolderError
+from cluster.run_folder import RunFolder
+from cluster.writing import WritingError
 
 
 def test_an_event_is_a_line_for_people_and_one_for_programs_that_says_how_far_the_run_was(tmp_path: Path) -> None:
@@ -32,6 +33,6 @@ def test_an_event_is_a_line_for_people_and_one_for_programs_that_says_how_far_th
 def test_a_folder_that_was_removed_is_told_and_not_made_anew(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "one", make_config(make_task("cart-pole"), {}))
     shutil.rmtree(folder.path)
-    with pytest.raises(RunFolderError, match="cannot write"):
+    with pytest.raises(WritingError, match="cannot write"):
         folder.append_metrics({"agent_steps": 1})
     assert not folder.path.exists()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tensorboardX.crc32c import crc32c
 
-from cluster.run_folder import RunFolderError
 from cluster.tensorboard import EVERY_S, EventFiles
+from cluster.writing import WritingError
 from tests.cluster.runs import small_config, train
 
 EVENT: Any = import_module("tensorboardX.proto.event_pb2")
@@ -98,7 +98,7 @@ def test_what_a_resumed_run_does_again_is_taken_back(tmp_path: Path, monkeypatch
 def test_a_full_disk_is_told_and_hangs_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
     (tmp_path / f"events.out.tfevents.1800000000.{socket.gethostname()}").symlink_to("/dev/full")
-    with pytest.raises(RunFolderError, match=r"No space left on device\); free some space"):
+    with pytest.raises(WritingError, match=r"No space left on device\); free some space"):
         EventFiles(tmp_path).add(ROW)
 
 

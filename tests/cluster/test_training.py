@@ -248,6 +248,24 @@ def test_while_nobody_labels_the_agent_goes_on_acting_in_one_process_too(tmp_pat
     assert acted[-1] > acted[0]
 
 
+def test_where_the_first_clips_leave_nothing_to_ask_about_the_agent_acts_on(tmp_path: Path) -> None:
+    config = small_config("cart-pole", clip_steps=64, labels=80, steps=512, loop__warmup_steps=1)
+    metrics = train(tmp_path / "run", config)  # four clips, so six pairs, for 20 first labels
+    assert metrics["labels"] == 80
+    rows = RunFolder.open(tmp_path / "run").read_metrics()
+    assert rows[0]["labels"] >= 20
+    train(tmp_path / "again", config)
+    assert curve(tmp_path / "again") == curve(tmp_path / "run")
+
+
+def test_a_run_that_has_asked_about_all_it_has_seen_ends_without_the_last_labels(tmp_path: Path) -> None:
+    """And with the same figures whatever the clock says."""
+    config = small_config("cart-pole", clip_steps=64, labels=400, steps=256, query__initial_fraction=0.01)
+    assert 0 < train(tmp_path / "run", config)["labels"] < 400
+    train(tmp_path / "again", config)
+    assert curve(tmp_path / "again") == curve(tmp_path / "run")
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     for name, seed, hidden in (("own", 3, [64, 64]), ("other", 4, [64, 64]), ("wider", 3, [32])):
         config = small_config(seed=seed, labeler="none", steps=512, **{"policy.hidden": hidden})

@@ -62,6 +62,18 @@ def test_it_cannot_ask_before_it_has_seen_two_clips(database: ComparisonDatabase
     assert database.num_queries() == 0
 
 
+def test_a_clip_that_comes_again_is_never_asked_about_against_itself(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    """An agent that has settled does the same again in a world without chance."""
+    actor = actor_on(database, task, selection="random", gold_fraction=0.0)
+    for _ in range(3):
+        actor.observe(*block, agent_steps=0)
+    clips = cut_clips(*block, task.preset.clip_steps, task.action)
+    assert [clip.clip_id for clip in actor._clips] == [clip.clip_id for clip in clips]
+    assert actor.step()["queries_asked"] == 10
+
+
 def test_it_asks_as_many_as_are_due_and_not_again(
     database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
 ) -> None:
