@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.cli_parts import Json, SetOption, plain_errors, warn_of_password
+from cluster.interrupts import STOPPED_EARLY
 
 if TYPE_CHECKING:
     from cluster.config import RunConfig
@@ -25,12 +26,6 @@ _SETTINGS = {
     "target": "reward.target",
 }
 """Options of `train` that are settings of a run, by the dotted name of the setting."""
-
-_STOPPED_EARLY = (
-    "stopped before anything new was saved; start again with the same command, with --resume if the run's folder is "
-    "there"
-)
-"""Until the run's first checkpoint; see `run_job` for what is said later."""
 
 
 def _workers(text: str) -> int:
@@ -102,7 +97,7 @@ def train(
 
     Example: twoclips train half-cheetah --labels 700 --steps 2000000 --seed 1 --run runs/half-cheetah-s1
     """
-    with plain_errors(_STOPPED_EARLY):
+    with plain_errors(STOPPED_EARLY):
         from cluster.settings import parse_settings
 
         # Only what was really asked for: a default of ours must not overrule a task's preset.

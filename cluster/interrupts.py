@@ -11,6 +11,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
+STOPPED_EARLY = (
+    "stopped before anything new was saved; start again with the same command, with --resume if the run's folder is "
+    "there"
+)
+"""Said until a run's first checkpoint; see `run_job` for what is said later."""
+
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 

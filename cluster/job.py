@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from cluster.errors import exit_code, sentence
+from cluster.interrupts import STOPPED_EARLY, terminated_like_interrupted
 from cluster.keeper import keeper_process
 from cluster.progress import Progress
 from cluster.run_folder import RunFolder, RunFolderError
@@ -35,11 +36,11 @@ class JobError(RuntimeError):
 
 def run_job(folder: RunFolder, resume: bool, comparisons: Path | None = None) -> tuple[dict[str, Any], Path]:
     """Train to the end: the summary, and the report's path. Raises RunFolderError where the run is at work already, and
-    Interrupted after Ctrl-C, or KeyboardInterrupt where that came before training."""
+    Interrupted after Ctrl-C or SIGTERM, or KeyboardInterrupt where that came before training."""
     progress = Progress(folder.config)
     is_saved = False
     try:
-        with claimed(folder), _stored(folder, progress.say) as store:
+        with terminated_like_interrupted(), claimed(folder), _stored(folder, progress.say) as store:
 
             def saved() -> None:
                 nonlocal is_saved
@@ -199,6 +200,9 @@ def main(arguments: list[str]) -> int:
         run_job(folder, "--resume" in arguments, files[0] if files else None)
     except Interrupted as error:
         print(sentence(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(STOPPED_EARLY, file=sys.stderr)
         return 1
     except Exception as error:
         code = exit_code(error)

@@ -89,6 +89,7 @@ FAMILIES = (
         "query_age_versions", "twoclips_query_age_versions", "gauge", "Mean age of those that wait, in reward versions"
     ),
     Family("queries_withdrawn", "twoclips_queries_withdrawn_total", "counter", "Queries withdrawn as stale"),
+    Family("queries_refused", "twoclips_queries_refused_total", "counter", "Queries refused for want of their clips"),
     # the reward model
     Family("reward_version", "twoclips_reward_version", "gauge", "Newest snapshot that the learner uses"),
     Family("num_labels", "twoclips_reward_fitted_labels", "gauge", "Labels that the reward model was fitted to"),
@@ -102,6 +103,10 @@ FAMILIES = (
     Family("redis_failures", "twoclips_redis_failures_total", "counter", "Times that Redis did not answer the run"),
     Family("redis_memory_bytes", "twoclips_redis_memory_bytes", "gauge", "Memory that Redis uses"),
     Family("clip_bytes", "twoclips_clips_bytes", "gauge", "Size of the clips in Redis"),
+    Family(
+        "clips_dropped", "twoclips_clips_dropped_total", "counter", "Clips dropped for newer ones, none asked about"
+    ),
+    Family("clips_refused", "twoclips_clips_refused_total", "counter", "Clips refused, since the store was full"),
     Family("queries_waiting", "twoclips_queries_waiting", "gauge", "Queries that nobody holds"),
     Family("leases", "twoclips_leases", "gauge", "Queries that a labeler holds"),
     Family("labels_surplus", "twoclips_labels_surplus", "gauge", "Labels beyond what their query asked for"),

@@ -30,6 +30,9 @@ _ROWS = (
     ("queries without an answer", "queries_open", ",.0f"),
     ("age of those that wait, in reward versions", "query_age_versions", ",.1f"),
     ("queries withdrawn as stale", "queries_withdrawn", ",.0f"),
+    ("queries refused, their clips dropped", "queries_refused", ",.0f"),
+    ("clips dropped for newer ones", "clips_dropped", ",.0f"),
+    ("clips refused, the store full", "clips_refused", ",.0f"),
     ("reward loss, held out", "validation_loss", ".3f"),
     ("reward accuracy, held out", "validation_accuracy", ".0%"),
     ("segment correlation", "segment_correlation", ".2f"),
@@ -41,6 +44,9 @@ _ROWS = (
     ("rollout workers replaced", "workers_replaced", ".0f"),
     ("services restarted", "services_restarted", ".0f"),
 )
+
+_AMISS = ("queries_refused", "clips_dropped", "clips_refused")
+"""Of these none is as it should be, and not worth a line."""
 
 
 def read_status(folder: RunFolder) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("phase", str(metrics["phase"])))
     for title, name, form in _ROWS:
         value = metrics.get(name)
-        if isinstance(value, int | float) and value == value:
+        if isinstance(value, int | float) and value == value and (value or name not in _AMISS):
             text = format(value, form)
             rows.append((title, f"{text} of {status['steps']:,}" if name == "agent_steps" else text))
     rows.append(("checkpoints", f"{len(status['checkpoints'])}, the newest {status['checkpoints'][-1]}"

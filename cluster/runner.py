@@ -13,7 +13,7 @@ from cluster.components import RunSpec, build_database, num_cores
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
-from cluster.interrupts import terminated_like_interrupted, undisturbed
+from cluster.interrupts import undisturbed
 from cluster.label import admin_page, invite_links
 from cluster.label_server import LabelServer, Served
 from cluster.memory import keep_freed_memory
@@ -109,7 +109,7 @@ def run_training(
             events.go_on_from(0)
             say("nothing was learned yet: starting from the beginning, with the labels that were given")
         folder.log_event(f"{'resumed' if resume else 'started'}: {config.task}, {config.algorithm}, seed {config.seed}")
-        with written_at_last(lambda: status.close(training.last)), terminated_like_interrupted():
+        with written_at_last(lambda: status.close(training.last)):
             _run(training, folder, say)
     folder.log_event("finished")
     return summary(config, training.last, folder.path)

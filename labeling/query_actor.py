@@ -103,8 +103,8 @@ class QueryActor:
         before the query that names them is offered."""
         reranked = self._rerank()
         self._keep_for_practice()
-        waiting = self._database.num_open_queries()
-        answered = self._database.num_labels()
+        counts = self._database.counts()
+        waiting, answered = counts["queries_open"], counts["labels"]
         due = self._schedule.due(self._agent_steps)
         wanted = min(self._schedule.queries(due - answered), self._config.max_open) - waiting
         asked = self._ask(wanted) if wanted > 0 and len(self._clips) > 1 else 0
@@ -113,6 +113,7 @@ class QueryActor:
             "labels": float(answered),
             "queries_open": float(waiting + asked),
             "queries_asked": float(asked),
+            **{name: float(counts[name]) for name in ("queries_refused", "clips_dropped", "clips_refused")},
             "disagreement_asked": self._disagreement["asked"],
             "disagreement_unasked": self._disagreement["unasked"],
             **reranked,

@@ -233,10 +233,6 @@ class ComparisonDatabase:
         """Labels that count now: surplus and retracted ones are not among them, incomparable ones are."""
         return self._counter("labels")
 
-    def num_queries(self) -> int:
-        """Queries ever offered or imported."""
-        return self._counter("queries")
-
     def num_open_queries(self) -> int:
         """Queries that still lack an answer, whether waiting or in a labeler's hands."""
         return self._redis.scard(f"{self.prefix}queries:pending")

@@ -174,6 +174,16 @@ def test_ctrl_c_before_training_begins_says_that_nothing_was_saved(
     assert (done.code, done.stderr.startswith("stopped before anything new was saved")) == (1, True)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_detached_run_that_is_asked_to_stop_while_it_starts_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", small_config(labeler="none"))
+    monkeypatch.setattr("cluster.job.run_training", lambda *_: signal.raise_signal(number))
+    assert main([str(folder.path)]) == 1
+    assert capsys.readouterr().err.startswith("stopped before anything new was saved")
+
+
 def test_ctrl_c_while_a_detached_run_starts_leaves_it_alone(
     twoclips: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from labeling.practice import Practice
 from labeling.query_actor import QueryActor, QueryConfig
 from labeling.queue import QueryQueue
 from labeling.schedule import LabelSchedule
+from reward_service.codec import encode_clip
 from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble, disagreement
@@ -59,7 +60,7 @@ def test_it_cannot_ask_before_it_has_seen_two_clips(database: ComparisonDatabase
     metrics = actor_on(database, task).step()
     assert metrics["labels_due"] == 10
     assert metrics["queries_asked"] == 0
-    assert database.num_queries() == 0
+    assert database.counts()["queries"] == 0
 
 
 def test_a_clip_that_comes_again_is_never_asked_about_against_itself(
@@ -72,6 +73,20 @@ def test_a_clip_that_comes_again_is_never_asked_about_against_itself(
     clips = cut_clips(*block, task.preset.clip_steps, task.action)
     assert [clip.clip_id for clip in actor._clips] == [clip.clip_id for clip in clips]
     assert actor.step()["queries_asked"] == 10
+
+
+def test_what_a_full_store_refuses_is_counted_among_the_figures(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    clips = cut_clips(*block, task.preset.clip_steps, task.action)
+    small = ComparisonDatabase(database.client, database.run_id, clip_budget_bytes=4 * len(encode_clip(clips[0])))
+    actor = actor_on(small, task)
+    assert actor.step()["clips_refused"] == 0
+    actor.observe(*block, agent_steps=0)
+    assert 0 < actor.step()["queries_asked"] < 10
+    metrics = actor.step()
+    assert metrics["queries_refused"] > 0
+    assert metrics["clips_dropped"] + metrics["clips_refused"] > 0
 
 
 def test_it_asks_as_many_as_are_due_and_not_again(
@@ -140,9 +155,9 @@ def test_the_same_seed_asks_the_same_and_a_state_goes_on(
     second.load_state_dict(first.state_dict())
     second.observe(*block, agent_steps=0)
     assert first.step()["queries_asked"] > 0
-    asked = database.num_queries()
+    asked = database.counts()["queries"]
     second.step()
-    assert database.num_queries() == asked  # ids follow from the pairs: offered twice is one query
+    assert database.counts()["queries"] == asked  # ids follow from the pairs: offered twice is one query
 
 
 def test_what_is_forgotten_is_not_asked_about(

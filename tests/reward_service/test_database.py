@@ -106,7 +106,7 @@ def test_a_query_needs_both_clips(database: ComparisonDatabase) -> None:
     assert database.offer([query("a", 0, 7), query("b", 0, 1, 0.2), query("c", 7, 8)]) == [False, True, False]
     assert database.offer([query("b", 0, 1, 0.2)]) == [True], "repeating changes nothing"
     assert database.offer([query("b", 1, 0)]) == [False], "an id names one pair"
-    assert database.num_queries() == database.num_open_queries() == 1
+    assert database.counts()["queries"] == database.num_open_queries() == 1
     stored = database.get_query("b")
     assert stored is not None
     assert (stored.left, stored.right, stored.disagreement) == ("clip0", "clip1", 0.2)
@@ -251,7 +251,7 @@ def test_two_runs_on_one_server_do_not_meet(database: ComparisonDatabase) -> Non
     assert other.get_clip("clip0") is None
     assert other.offer([query("q", 0, 1)]) == [False]
     assert QueryQueue(database.client, other.run_id).claim("ann") is None
-    assert other.snapshots.version() == other.num_queries() == 0
+    assert other.snapshots.version() == other.counts()["queries"] == 0
     assert other.statuses() == {}
 
 
@@ -271,7 +271,7 @@ def test_a_refused_batch_changes_nothing(database: ComparisonDatabase) -> None:
     database.put_clips([clip(0), clip(1)])
     with pytest.raises(BadIdError):
         database.offer([query("q", 0, 1), Query("a b", "clip0", "clip1", NAN, 0, 0.0)])
-    assert database.num_queries() == 0
+    assert database.counts()["queries"] == 0
 
 
 def test_a_good_server_passes_the_check(redis_url: str) -> None:
