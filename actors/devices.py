@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,13 +29,14 @@ def to_device(data: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return locked.to(device, non_blocking=True)
 
 
-def to_array(data: np.ndarray | Tensor) -> np.ndarray:
-    """`data` as an array of this machine's memory; a GPU is waited for."""
-    return data if isinstance(data, np.ndarray) else data.cpu().numpy()
-
-
-def own_queue(device: torch.device) -> torch.cuda.Stream | None:
+class OwnQueue:
     """A queue of a GPU for small work that is waited for, which the GPU does before that of its common queue: behind a
-    learner's whole update every step of acting would wait for that to end. None where there is no GPU; for
-    `torch.cuda.stream`."""
-    return torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None
+    learner's whole update every step of acting would wait for that to end. On a CPU, where there is none, no GPU that
+    may be there is touched."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None
+
+    def __call__(self) -> AbstractContextManager[Any]:
+        """What is done within is done there."""
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.devices import own_queue, to_device
+from actors.devices import OwnQueue, to_device
 from actors.environments import make_environments
 from actors.frames import kept_dtype, kept_shape, stack_depth
 from actors.limits import within
@@ -61,8 +61,8 @@ class RolloutWorker:
         self._task, self._config, self._worker = task, config, worker
         self._environments = make_environments(task, config.num_envs, seed, cores=config.cores)
         device = torch.device(config.device)
-        self._queue = own_queue(device)
-        with torch.cuda.stream(self._queue):
+        self._queue = OwnQueue(device)
+        with self._queue():
             self._policy = ActorCritic(policy, task.observation_shape, task.action).to(device)
         self._random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
@@ -75,7 +75,7 @@ class RolloutWorker:
     def step(self, weights: PolicyWeights, steps: int = 0) -> tuple[Rollout, Hidden]:
         """Collect T x B steps; T: `steps`, or as configured. Raises EnvironmentFailure where the world breaks,
         ValueError for foreign weights, AbandonedError."""
-        with torch.cuda.stream(self._queue):
+        with self._queue():
             return self._step(weights, steps)
 
     def _step(self, weights: PolicyWeights, steps: int) -> tuple[Rollout, Hidden]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+import torch
 
 from actors.policy import ActorCritic
 from actors.tasks import Task
@@ -50,8 +51,7 @@ def some_rollouts(config: RunConfig, task: Task, count: int) -> list[tuple[Rollo
 
 def timed_update(learner: Learner, rollouts: Sequence[Rollout], rounds: int) -> tuple[float, float]:
     """Seconds that one policy update takes, and its passes over the rollouts."""
-    random = np.random.default_rng(0)
-    rewards = [random.standard_normal(rollout.log_probs.shape).astype(np.float32) for rollout in rollouts]
+    rewards = [torch.randn(rollout.log_probs.shape) for rollout in rollouts]
     metrics = learner.step(rollouts, rewards, 0.0)
     taken_s = median(seconds(lambda: learner.step(rollouts, rewards, 0.0)) for _ in range(rounds))
     return taken_s, float(metrics.get("epochs", 1.0))

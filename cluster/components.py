@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from actors.frames import is_stack
 from actors.policy import ActorCritic
 from actors.rollout import RolloutWorker
 from actors.tasks import Task
@@ -30,7 +31,7 @@ from learners.relabel import Relabeler
 from learners.trpo import TRPO
 from reward_service.database import ComparisonDatabase, connect
 from reward_service.ensemble import RewardEnsemble
-from reward_service.snapshot import RewardSnapshot, SnapshotReader
+from reward_service.snapshot import RewardSnapshot, SnapshotReader, SnapshotSource
 from reward_service.trainer import RewardTrainer
 
 
@@ -104,8 +105,10 @@ class RewardService:
 class Labeling:
     """The query actor, and beside it the synthetic labeler, or several, where the run has them."""
 
-    def __init__(self, query_actor: QueryActor, labeler: SyntheticLabeler | SyntheticPool | None, overlap: int) -> None:
-        self._query_actor, self._labeler, self._overlap = query_actor, labeler, overlap
+    def __init__(
+        self, config: RunConfig, query_actor: QueryActor, labeler: SyntheticLabeler | SyntheticPool | None, overlap: int
+    ) -> None:
+        self._config, self._query_actor, self._labeler, self._overlap = config, query_actor, labeler, overlap
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         self._query_actor.observe(rollout, hidden, agent_steps)
@@ -114,7 +117,8 @@ class Labeling:
         self._query_actor.reach(agent_steps)
 
     def step(self) -> dict[str, float]:
-        metrics = self._query_actor.step()
+        with device_memory("choosing what to ask", self._config):
+            metrics = self._query_actor.step()
         answered = self._labeler.step() if self._labeler else 0
         metrics["labels"] += answered
         metrics["queries_open"] -= answered // self._overlap
@@ -173,7 +177,7 @@ def build_labeling(spec: RunSpec) -> Labeling:
         query, overlap = dataclasses.replace(query, gold_fraction=0.0), 1
     queue = QueryQueue(database.client, spec.run_id, overlap=overlap)
     schedule = label_schedule(config, overlap)
-    reader = build_reader(spec, database, "cpu")
+    reader = build_reader(spec, database.snapshots, scoring_device(spec))
     reranker = practice = None
     if config.labeler == "human":
         practice = Practice(database.client, spec.run_id)
@@ -181,24 +185,24 @@ def build_labeling(spec: RunSpec) -> Labeling:
             reranker = Reranker(queue, database)
     query_actor = QueryActor(query, task, schedule, database, reader, config.seed, reranker, practice)
     if config.labeler == "human":
-        return Labeling(query_actor, None, overlap)
+        return Labeling(config, query_actor, None, overlap)
     if is_oracle:
-        return Labeling(query_actor, SyntheticLabeler(config.oracle, queue, database, config.seed), overlap)
+        return Labeling(config, query_actor, SyntheticLabeler(config.oracle, queue, database, config.seed), overlap)
     people = parse_people(config.oracle.people)
     pool = SyntheticPool(people, queue, database, config.seed, config.oracle.tie_threshold)
-    return Labeling(query_actor, pool, overlap)
+    return Labeling(config, query_actor, pool, overlap)
 
 
-def build_reader(spec: RunSpec, database: ComparisonDatabase, device: str | torch.device) -> SnapshotReader:
+def build_reader(spec: RunSpec, snapshots: SnapshotSource, device: torch.device) -> SnapshotReader:
     reward = spec.config.reward
     ensemble = RewardEnsemble(
         reward.networks, spec.task.observation_shape, spec.task.action, reward_std=reward.reward_std
     )
-    return SnapshotReader(database.snapshots, ensemble.to(device).eval())
+    return SnapshotReader(snapshots, ensemble.to(device).eval())
 
 
 def build_relabeler(spec: RunSpec, database: ComparisonDatabase) -> Relabeler:
-    return Relabeler(build_reader(spec, database, pick_device(spec.config)), spec.task.action)
+    return Relabeler(build_reader(spec, database.snapshots, pick_device(spec.config)), spec.task.action)
 
 
 def build_learner(spec: RunSpec) -> Learner:
@@ -246,6 +250,16 @@ def rollouts_in_a_clip(spec: RunSpec) -> int:
 def pick_device(config: RunConfig) -> torch.device:
     """Of learner and reward service. Raises ConfigError where the device that was asked for is not there."""
     return _device(config.loop.device, "loop.device")
+
+
+def scoring_device(spec: RunSpec) -> torch.device:
+    """Of whoever chooses what to ask. A GPU is for pictures: anything else is too little to be brought there. With Ray
+    it has a part of one where the driver's node has any; in one process it has the learner's. Raises ConfigError."""
+    if not is_stack(spec.task.observation_shape):
+        return torch.device("cpu")
+    if spec.config.in_process:
+        return pick_device(spec.config)
+    return torch.device("cuda" if torch.cuda.is_available() and spec.config.loop.device != "cpu" else "cpu")
 
 
 def acting_device(config: RunConfig) -> torch.device:

@@ -56,7 +56,7 @@ class PPOAgent:
             cells = np.array([step[0] for step in self._steps])
             spread = max(float(self._rewards.std()), _LEAST_SPREAD)
             paid = (self._rewards[cells] - self._rewards.mean()) / spread
-            self._learner.step([self._rollout()], [paid[:, None].astype(np.float32)], progress=0.0)
+            self._learner.step([self._rollout()], [torch.from_numpy(paid[:, None].astype(np.float32))], progress=0.0)
             self._read_policy()
         self._steps.clear()
 

@@ -9,15 +9,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from operator import attrgetter
 
-import torch
-
 from cluster.config import RunConfig
+from cluster.errors import is_out_of_device_memory
 
 _GROWS_WITH = {
     "the policy update": ("ppo.minibatch", "rollout.num_envs"),
     "relabelling": ("rollout.num_envs",),
     "reward training": ("reward.batch_pairs",),
     "acting": ("rollout.num_envs",),
+    "choosing what to ask": ("query.candidates",),
 }
 """Parts of a run that work on a GPU, and the settings that each one's memory grows with."""
 
@@ -31,7 +31,9 @@ def device_memory(part: str, config: RunConfig) -> Generator[None]:
     """Around one of those parts. Raises DeviceMemoryError, which names the settings, in place of torch's error."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_device_memory(error):
+            raise
         names = [name for name in _GROWS_WITH[part] if not name.startswith("ppo.") or config.algorithm == "ppo"]
         lower = " or ".join(f"{name} (it is {attrgetter(name)(config)})" for name in names)
         device = "rollout.device" if part == "acting" else "loop.device"

@@ -48,17 +48,22 @@ def exit_code(error: BaseException) -> int | None:
     if names & _FAILURES:
         return 1
     module = type(error).__module__
-    if module.startswith("redis.") or _is_out_of_device_memory(error):
+    if module.startswith("redis.") or is_out_of_device_memory(error):
         return 1
     if isinstance(error, OSError):
         return 1
     return None
 
 
-def _is_out_of_device_memory(error: BaseException) -> bool:
-    """Torch's own error, where no part of a run has said what to lower (`cluster.device_memory`). Ray's is of the same
-    name."""
-    return (type(error).__module__, type(error).__name__) == ("torch", "OutOfMemoryError")
+_DEVICE_REFUSED = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
+
+def is_out_of_device_memory(error: BaseException) -> bool:
+    """Torch's own error, or what a library below it says where another process has taken the memory. Ray's own is of
+    the same name."""
+    if (type(error).__module__, type(error).__name__) == ("torch", "OutOfMemoryError"):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _DEVICE_REFUSED)
 
 
 def sentence(error: BaseException) -> str:
@@ -68,7 +73,7 @@ def sentence(error: BaseException) -> str:
             f"Redis failed ({error}); what was labelled is in its append-only file. Check the server, then continue "
             "with --resume"
         )
-    if _is_out_of_device_memory(error):
+    if is_out_of_device_memory(error):  # where no part of a run has said what to lower: cluster.device_memory
         return (
             f"the GPU's memory does not suffice ({str(error).partition('. ')[0]}); end what else is using it, or do "
             'without it: --device cpu, or loop.device = "cpu" for a run, which --resume continues'

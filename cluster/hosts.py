@@ -20,6 +20,7 @@ from cluster.components import RunSpec, Service, build_worker
 from cluster.device_memory import DeviceMemoryError
 from cluster.memory import keep_freed_memory
 from cluster.process_space import process_space
+from learners.checkpoint import plain
 
 
 class RolloutHost:
@@ -176,8 +177,9 @@ class ServiceHost:
             return 0.0
 
     def state_dict(self) -> dict[str, Any]:
+        """A copy: the loop goes on while it travels, and whoever reads it may have no GPU."""
         with self._lock:
-            return self._service.state_dict()
+            return plain(self._service.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         with self._lock:

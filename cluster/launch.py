@@ -9,9 +9,11 @@ Rollouts reach the services by reference through Ray's object store; labels, cli
 Nobody else applies `ray.remote`, but for the probes of `doctor --address`.
 
 What sits where on a cluster, and why. Rollout workers: anywhere, spread; they may be lost. Labeling: beside the driver,
-whose node is the one that does not come and go. The reward service: there, too, with a quarter of its GPU; or, with
-`loop.reward_node`, on a node that offers that resource of Ray's (`ray start --resources '{"reward": 1}'`), with a GPU
-of its own where that node has one. A core of the driver's node is kept for the learner where workers come unasked.
+whose node is the one that does not come and go. The reward service: there, too; or, with `loop.reward_node`, on a node
+that offers that resource of Ray's (`ray start --resources '{"reward": 1}'`), with a GPU of its own where that node has
+one. On the driver's node they are entered with Ray for 0.25 and, of a run that is seen in pictures, 0.1 of its GPU,
+which holds nobody to that: the reward service's share of a core is what bounds it. A core of the driver's node is kept
+for the learner where workers come unasked.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.frames import is_stack
 from cluster.components import (
     RunSpec,
     build_labeling,
@@ -110,12 +113,14 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
     light = {"num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": beside_driver()}
     loop = spec.config.loop
     reward = {**light, **_reward_place(loop)}
+    scores_pictures = is_stack(spec.task.observation_shape) and _has_gpu(loop)
+    labeling = {**light, "num_gpus": 0.1 if scores_pictures else 0}
     shares = loop.reward_share, loop.reward_steady_share
     services = RayServices(
         {
             # first: to be built takes it longest, since an optimiser imports the compiler of torch
             "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, *shares),
-            "labeling": lambda: service.options(**light).remote(spec, build_labeling),
+            "labeling": lambda: service.options(**labeling).remote(spec, build_labeling),
         },
         {"labeling": life("labeling"), "reward_service": life("reward service")},
         pool.gathered,
@@ -128,11 +133,15 @@ def beside_driver() -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
+def _has_gpu(loop: LoopConfig) -> bool:
+    """Whether the driver's node has a GPU that the run may use."""
+    return torch.cuda.is_available() and loop.device != "cpu" and _here()["Resources"].get("GPU", 0) > 0
+
+
 def _reward_place(loop: LoopConfig) -> dict[str, Any]:
     """Options of the reward service's actor. Raises ClusterError where no node offers what is asked for."""
     if not loop.reward_node:
-        gpus = torch.cuda.is_available() and loop.device != "cpu" and _here()["Resources"].get("GPU", 0) > 0
-        return {"num_gpus": 0.25 if gpus else 0}
+        return {"num_gpus": 0.25 if _has_gpu(loop) else 0}
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"] and loop.reward_node in node["Resources"]]
     if not offers:
         raise ClusterError(

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import psutil
 
-from actors.devices import to_array
 from cluster.components import RunSpec, build_learner
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool
@@ -89,7 +88,7 @@ class Training:
             with device_memory("the policy update", self._spec.config):
                 learned = self._learner.step(rollouts, rewards, progress)
             done = time.monotonic()
-            predicted = [to_array(block) for block in raw]  # the device is done with them by now
+            predicted = [block.cpu().numpy() for block in raw]  # the device is done with them by now
             self._count(collected, predicted)
             self._lag_max = max(self._lag_max, learned["policy_lag"])
             wall_s = self._wall_s()

@@ -38,7 +38,7 @@ def save_checkpoint(folder: Path | str, step: int, state: dict[str, Any], keep: 
     """
     folder = Path(folder)
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "version": VERSION, "step": step, "state": _plain(state, "state")}, buffer)
+    torch.save({"format": FORMAT, "version": VERSION, "step": step, "state": plain(state)}, buffer)
     contents = buffer.getvalue()
     path = folder / f"checkpoint-{step:012d}-{_digest(contents)}.pt"
     try:
@@ -144,7 +144,7 @@ def _digest(contents: bytes) -> str:
     return hashlib.blake2b(contents, digest_size=8).hexdigest()
 
 
-def _plain(value: Any, where: str) -> Any:
+def plain(value: Any, where: str = "state") -> Any:
     """A copy of tensors (on the CPU, each with a storage of its own) and plain values; TypeError for anything else.
 
     Exact types: a numpy.float64 is a float to isinstance, but not to `weights_only`.
@@ -152,9 +152,9 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):
-        return {_key(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
+        return {_key(key, where): plain(item, f"{where}.{key}") for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_plain(item, f"{where}[{index}]") for index, item in enumerate(value))
+        return type(value)(plain(item, f"{where}[{index}]") for index, item in enumerate(value))
     if value is None or type(value) in (bool, int, float, str, bytes):
         return value
     raise TypeError(f"{where} is a {type(value).__name__}: a checkpoint holds tensors and plain values only")

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from actors.devices import to_array, to_device
+from actors.devices import to_device
 from actors.limits import within
 from actors.policy import ActorCritic, PolicyWeights
 from actors.trajectory import Rollout
@@ -73,13 +73,13 @@ class Learner:
             self.policy.observation_mean.copy_(torch.from_numpy(self._moments.mean))
             self.policy.observation_std.copy_(torch.from_numpy(self._moments.std))
 
-    def step(self, rollouts: Sequence[Rollout], rewards: Sequence[Array | Tensor], progress: float) -> dict[str, float]:
+    def step(self, rollouts: Sequence[Rollout], rewards: Sequence[Tensor], progress: float) -> dict[str, float]:
         """One update from rollouts and their rewards [T, B] each, wherever these are. A GPU is waited for once, for the
         metrics. Raises LearnerFailure on what is not a number, and is then not to be used any more."""
         lags = [self.version - rollout.policy_version for rollout in rollouts]
         metrics = self._algorithm.update(self._batch(rollouts, rewards), progress)
         if not np.isfinite(list(metrics.values())).all():
-            if not all(np.isfinite(to_array(block)).all() for block in rewards):
+            if not all(block.isfinite().all() for block in rewards):
                 raise LearnerFailure(
                     "a predicted reward is not a finite number; resume from the last checkpoint with a lower "
                     "reward learning rate (`--set reward.learning_rate=1e-4`)"
@@ -92,11 +92,12 @@ class Learner:
         return {**metrics, "policy_lag": float(max(lags)), "policy_version": float(self.version)}
 
     @torch.no_grad()
-    def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Array | Tensor]) -> Batch:
+    def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Tensor]) -> Batch:
         judge = self._judge_pictures if self.policy.sees_pictures else self._judge
         parts: list[_Judged] = [judge(rollout) for rollout in rollouts]
-        estimated = [self._estimate(*each) for each in zip(rollouts, rewards, parts, strict=True)]
-        values, advantages = (torch.cat(column) for column in zip(*estimated, strict=True))
+        terms = [self._terms(*each) for each in zip(rollouts, rewards, parts, strict=True)]
+        values = torch.cat([each.values.flatten() for each in terms])
+        advantages = torch.cat([each.float().flatten() for each in self._advantages(terms)])
         targets = advantages + values
         self._rescale(targets)
         scale = self._scale
@@ -118,8 +119,24 @@ class Learner:
             features=looked,
         )
 
-    def _estimate(self, rollout: Rollout, rewards: Array | Tensor, judged: _Judged) -> tuple[Tensor, Tensor]:
-        """Values and advantages [T*B] of one rollout, in units of the reward."""
+    def _advantages(self, terms: Sequence[_Terms]) -> list[Tensor]:
+        """[T, B] of each rollout. Those of as many steps go side by side: a GPU is given 2 T short tasks, however wide
+        they are, and each takes it longer to begin than to do."""
+        by_steps: dict[int, list[int]] = {}
+        for index, each in enumerate(terms):
+            by_steps.setdefault(len(each.rewards), []).append(index)
+        found: dict[int, Tensor] = {}
+        for members in by_steps.values():
+            columns = zip(*(terms[index] for index in members), strict=True)
+            rewards, values, next_values, terminated, ended = (torch.cat(column, dim=1) for column in columns)
+            gamma, lambda_ = self._config.gamma, self._config.gae_lambda
+            wide = gae(rewards, values, next_values, terminated, ended, gamma, lambda_)
+            widths = [terms[index].rewards.shape[1] for index in members]
+            found.update(zip(members, wide.split(widths, dim=1), strict=True))
+        return [found[index] for index in range(len(terms))]
+
+    def _terms(self, rollout: Rollout, rewards: Tensor, judged: _Judged) -> _Terms:
+        """What the advantages of one rollout are made of, in units of the reward."""
         envs = rollout.log_probs.shape[1]
         count = rollout.num_steps + envs
         predicted = judged.values * self._scale.std + self._scale.mean
@@ -127,16 +144,13 @@ class Learner:
         next_values = values[1:].clone()
         steps, of = to_device(rollout.ends.T, self._device)
         next_values[steps, of] = predicted[count:]
-        advantages = gae(
+        return _Terms(
             to_device(rewards, self._device),
             values[:-1],
             next_values,
             to_device(rollout.terminated, self._device),
             to_device(rollout.terminated | rollout.truncated, self._device),
-            self._config.gamma,
-            self._config.gae_lambda,
         )
-        return values[:-1].flatten(), advantages.float().flatten()
 
     def _judge(self, rollout: Rollout) -> _Judged:
         seen = rollout.observations.reshape(rollout.num_steps + rollout.log_probs.shape[1], -1)
@@ -192,6 +206,16 @@ class Learner:
         self._moments = RunningMoments(moments["mean"].numpy(), moments["variance"].numpy(), moments["count"])
         self._scale.load_state_dict(state["scale"], self._device)
         self.version = state["version"]
+
+
+class _Terms(NamedTuple):
+    """[T, B] each: the tensors that `gae` takes, in its order."""
+
+    rewards: Tensor
+    values: Tensor
+    next_values: Tensor
+    terminated: Tensor
+    ended: Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,7 +134,8 @@ class EnsembleFit:
         held = dataset.validation_mask  # [E, N]
         rows = held.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, : int(held.sum(1).max())]
         total, judges = torch.zeros(2, len(dataset), dtype=torch.float64)
-        for part in rows.split(_AT_ONCE, dim=1):
+        at_once = self.config.batch_pairs if self.ensemble.sees_pictures else _AT_ONCE
+        for part in rows.split(at_once, dim=1):
             returns = self._rewards(dataset, part).sum(-1)
             difference = (returns[..., 0] - returns[..., 1]).double().cpu()
             valid = held.gather(1, part)

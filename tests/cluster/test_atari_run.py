@@ -37,6 +37,7 @@ TINY = {
     "loop.warmup_steps": 300,
     "loop.pretrain_steps": 2,
     "loop.learner_threads": 1,
+    "loop.device": "cpu",
 }
 
 

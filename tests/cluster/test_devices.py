@@ -3,23 +3,31 @@ lets a GPU's convolutions round what they multiply; and learns it within what bf
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from actors.clips import cut_clips
 from actors.tasks import Task, make_task
-from actors.trajectory import Rollout
-from cluster.bench_parts import some_rollouts, spec_of
+from actors.trajectory import Clip, Rollout
+from cluster.bench_parts import some_comparisons, some_rollouts, spec_of
 from cluster.components import build_learner, build_reader
 from cluster.config import RunConfig
-from cluster.configure import make_config
+from cluster.configure import change_config, make_config
+from cluster.run_folder import RunFolder
 from learners.relabel import Relabeler
+from reward_service.ensemble import RewardEnsemble
+from reward_service.fitting import EnsembleFit
+from reward_service.snapshot import NothingPublished
+from tests.cluster.runs import train
+from tests.cluster.test_atari_run import TINY
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]
-
+ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 GPU = "cuda"
+DEVICES = ["cpu", pytest.param(GPU, marks=[pytest.mark.gpu, ON_A_GPU])]
 NETWORKS = {"pong": {"policy.torso": "mnih-2015", "reward.torso": "paper"}, "half-cheetah": {}}
 
 
@@ -42,12 +50,59 @@ def outcome(task: Task, rollout: Rollout, device: str, **settings: str) -> Outco
     spec = spec_of(config_on(task, device, **settings), task)
     learner = build_learner(spec)
     before = learner.weights().vector
-    true_rewards = np.random.default_rng(0).standard_normal(rollout.log_probs.shape).astype(np.float32)
+    true_rewards = torch.randn(rollout.log_probs.shape, generator=torch.Generator().manual_seed(0))
     metrics = learner.step([rollout], [true_rewards], 0.0)
-    _, rewards = Relabeler(build_reader(spec, None, device), task.action).relabel(rollout)
+    reader = build_reader(spec, NothingPublished(), torch.device(device))
+    _, rewards = Relabeler(reader, task.action).relabel(rollout)
     return Outcome(learner.weights().vector - before, metrics, rewards.cpu().numpy())
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_cpu_does_the_same_twice(name: str) -> None:
+    """So that what the other tests here compare can be had wherever there is no GPU."""
+    task = make_task(name)
+    rollout = some_rollouts(config_on(task, "cpu"), task, 1)[0][0]
+    first, second = outcome(task, rollout, "cpu"), outcome(task, rollout, "cpu")
+    assert np.abs(first.change).max() > 0
+    assert first.rewards.std() > 0
+    assert np.array_equal(first.change, second.change)
+    assert np.array_equal(first.rewards, second.rewards)
+    assert first.metrics == second.metrics
+
+
+def fitted(task: Task, clips: list[Clip], device: str) -> np.ndarray:
+    """How one gradient step of the reward model changes its weights."""
+    config = config_on(task, device)
+    ensemble = RewardEnsemble(config.reward.networks, task.observation_shape, task.action).to(device)
+    dataset = some_comparisons(config, task, ensemble, clips, 8)
+    fit = EnsembleFit(config.reward, ensemble, torch.Generator().manual_seed(0))
+    before = torch.nn.utils.parameters_to_vector(ensemble.parameters()).detach().clone()
+    fit.gradient_step(dataset)
+    return (torch.nn.utils.parameters_to_vector(ensemble.parameters()).detach() - before).cpu().numpy()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_gradient_step_of_the_reward_model_is_that_of_the_cpu(name: str, device: str) -> None:
+    task = make_task(name)
+    task = replace(task, preset=replace(task.preset, clip_steps=16))
+    parts = some_rollouts(config_on(task, "cpu"), task, 2)
+    clips = [clip for part in parts for clip in cut_clips(*part, 16, task.action)]
+    found, expected = fitted(task, clips, device), fitted(task, clips, "cpu")
+    assert found @ expected > 0.98 * np.linalg.norm(found) * np.linalg.norm(expected) > 0
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_was_learned_on_one_device_goes_on_on_a_cpu(tmp_path: Path, device: str) -> None:
+    devices = {"loop.device": device, "rollout.device": device}
+    config = make_config(make_task("breakout"), {**TINY, **devices, "rollout.steps": 50, "steps": 50})
+    assert train(tmp_path / "run", config)["reward_version"] >= 1
+    RunFolder.open(tmp_path / "run").change(change_config(config, {"steps": 150, **dict.fromkeys(devices, "cpu")}))
+    assert train(tmp_path / "run")["steps"] >= 150
+
+
+@pytest.mark.gpu
+@ON_A_GPU
 @pytest.mark.parametrize(("tf32", "tolerance"), [(False, 0.01), (True, 0.1)], ids=["float32", "tf32"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_update_and_a_prediction_are_those_of_the_cpu(
@@ -64,6 +119,8 @@ def test_an_update_and_a_prediction_are_those_of_the_cpu(
         assert found.metrics[metric] == pytest.approx(expected.metrics[metric], rel=tolerance, abs=1e-3), metric
 
 
+@pytest.mark.gpu
+@ON_A_GPU
 def test_an_update_in_bfloat16_is_nearly_that_of_the_cpu() -> None:
     task = make_task("pong")
     rollout = some_rollouts(config_on(task, "cpu"), task, 1)[0][0]

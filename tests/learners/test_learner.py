@@ -1,6 +1,7 @@
 """The learner on rollouts whose values and advantages are known."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -68,6 +69,12 @@ def make_rollout(policy, version=0, seed=0, terminated=(), truncated=()):
     )
 
 
+def shortened(rollout, steps):
+    """Its first steps, none of which is an episode's end."""
+    columns = {name: getattr(rollout, name)[:steps] for name in ("actions", "log_probs", "terminated", "truncated")}
+    return dataclasses.replace(rollout, observations=rollout.observations[: steps + 1], **columns)
+
+
 def judge_everything(policy, value):
     """Make the critic say `value` everywhere."""
     with torch.no_grad():
@@ -80,7 +87,7 @@ def test_advantages_are_zero_where_the_critic_is_right():
     policy, spy = make_policy(), Spy()
     judge_everything(policy, 10.0)
     rollout = make_rollout(policy, truncated=[(4, 0), (7, 2)])
-    Learner(LearnerConfig(gamma=0.9), policy, spy).step([rollout], [np.ones((STEPS, ENVS), np.float32)], 0.25)
+    Learner(LearnerConfig(gamma=0.9), policy, spy).step([rollout], [torch.ones(STEPS, ENVS)], 0.25)
     torch.testing.assert_close(spy.batch.advantages, torch.zeros(STEPS * ENVS), atol=1e-5, rtol=0)
     assert spy.progress == 0.25
 
@@ -91,7 +98,7 @@ def test_a_termination_is_worth_its_last_reward_alone():
     judge_everything(policy, 10.0)
     rollout = make_rollout(policy, terminated=[(4, 0)])
     learner = Learner(LearnerConfig(gamma=0.9, gae_lambda=0.5), policy, spy)
-    learner.step([rollout], [np.ones((STEPS, ENVS), np.float32)], 0.0)
+    learner.step([rollout], [torch.ones(STEPS, ENVS)], 0.0)
     advantages = spy.batch.advantages.view(STEPS, ENVS)
     assert advantages[3:6, 0].tolist() == pytest.approx([-9 * 0.45, -9.0, 0.0], abs=1e-5)
     assert advantages[:, 1:].abs().max() < 1e-5
@@ -117,8 +124,20 @@ def test_truncation_bootstraps_from_the_last_observation_not_from_the_next_episo
             delta = rewards[t, env] + 0.99 * bootstrap - value(rollout.observations[t, env])
             running = delta + (0.0 if (t, env) in final else 0.99 * 0.95 * running)
             expected[t, env] = running
-    Learner(LearnerConfig(), policy, spy).step([rollout], [rewards], 0.0)
+    Learner(LearnerConfig(), policy, spy).step([rollout], [torch.from_numpy(rewards)], 0.0)
     np.testing.assert_allclose(spy.batch.advantages.view(STEPS, ENVS), expected, atol=1e-4)
+
+
+def test_advantages_of_a_rollout_do_not_hang_on_those_that_are_learned_from_beside_it():
+    policy = make_policy()
+    rollouts = [make_rollout(policy, seed=1, truncated=[(4, 0), (7, 2)]), shortened(make_rollout(policy, seed=2), 5)]
+    rollouts.append(make_rollout(policy, seed=3, terminated=[(2, 1)]))
+    rewards = [torch.randn(rollout.log_probs.shape) for rollout in rollouts]
+    together, alone = Spy(), [Spy() for _ in rollouts]
+    Learner(LearnerConfig(), copy.deepcopy(policy), together).step(rollouts, rewards, 0.0)
+    for spy, rollout, paid in zip(alone, rollouts, rewards, strict=True):
+        Learner(LearnerConfig(), copy.deepcopy(policy), spy).step([rollout], [paid], 0.0)
+    assert torch.equal(together.batch.advantages, torch.cat([spy.batch.advantages for spy in alone]))
 
 
 def test_rows_of_a_batch_belong_together():
@@ -126,7 +145,7 @@ def test_rows_of_a_batch_belong_together():
     rollouts = [make_rollout(policy, seed=seed) for seed in (1, 2)]
     learner = Learner(LearnerConfig(), policy, spy)
     learner.observe(rollouts)
-    learner.step(rollouts, [np.ones((STEPS, ENVS), np.float32)] * 2, 0.0)
+    learner.step(rollouts, [torch.ones(STEPS, ENVS)] * 2, 0.0)
     batch = spy.batch
     assert batch.size == 2 * STEPS * ENVS
     row = STEPS * ENVS + 5 * ENVS + 2  # t = 5, env = 2 of the second rollout
@@ -142,7 +161,7 @@ def test_what_the_critic_says_survives_a_change_of_the_value_scale():
     x = torch.randn(20, WIDTH)
     with torch.no_grad():
         before = policy.values(x) * learner._scale.std + learner._scale.mean
-        learner.step([make_rollout(policy)], [np.full((STEPS, ENVS), 300.0, np.float32)], 0.0)
+        learner.step([make_rollout(policy)], [torch.full((STEPS, ENVS), 300.0)], 0.0)
         after = policy.values(x) * learner._scale.std + learner._scale.mean
     assert learner._scale.std > 100
     torch.testing.assert_close(after, before, atol=2e-3, rtol=1e-4)
@@ -152,7 +171,7 @@ def test_targets_are_in_units_near_one_whatever_the_reward_scale():
     for size in (1e-3, 1e3):
         policy, spy = make_policy(), Spy()
         judge_everything(policy, 0.0)
-        rewards = size * np.random.default_rng(0).standard_normal((STEPS, ENVS)).astype(np.float32)
+        rewards = size * torch.randn(STEPS, ENVS, generator=torch.Generator().manual_seed(0))
         Learner(LearnerConfig(), policy, spy).step([make_rollout(policy)], [rewards], 0.0)
         if size > 1:  # far below, the floor of the scale holds: noise is not blown up to signal
             assert spy.batch.targets.std(correction=0).item() == pytest.approx(1, rel=1e-3)
@@ -164,7 +183,7 @@ def test_the_critic_learns_the_known_value():
     policy = make_policy()
     learner = Learner(LearnerConfig(gamma=0.9), policy, PPO(PPOConfig(learning_rate=1e-2, minibatch=36), policy, 0))
     for seed in range(25):
-        learner.step([make_rollout(policy, seed=seed)], [np.ones((STEPS, ENVS), np.float32)], 0.0)
+        learner.step([make_rollout(policy, seed=seed)], [torch.ones(STEPS, ENVS)], 0.0)
     with torch.no_grad():
         values = policy.values(torch.randn(50, WIDTH)) * learner._scale.std + learner._scale.mean
     assert values.mean().item() == pytest.approx(10, rel=0.1)
@@ -177,14 +196,14 @@ def test_observations_are_normalised_with_what_was_seen_up_to_now():
     learner.observe(rollouts)
     assert policy.observation_mean.numpy() == pytest.approx([5, 5], abs=0.3)
     assert policy.observation_std.numpy() == pytest.approx([3, 3], abs=0.3)
-    learner.step(rollouts[:1], [np.ones((STEPS, ENVS), np.float32)], 0.0)
+    learner.step(rollouts[:1], [torch.ones(STEPS, ENVS)], 0.0)
     assert abs(spy.batch.observations.mean().item()) < 0.5
 
 
 def test_versions_count_updates_and_lag_is_the_oldest_rollouts():
     policy = make_policy()
     learner = Learner(LearnerConfig(), policy, Spy())
-    rewards = np.ones((STEPS, ENVS), np.float32)
+    rewards = torch.ones(STEPS, ENVS)
     assert learner.weights().version == 0
     first = learner.step([make_rollout(policy, version=0)], [rewards], 0.0)
     assert (first["policy_lag"], first["policy_version"]) == (0, 1)
@@ -200,7 +219,7 @@ def test_versions_count_updates_and_lag_is_the_oldest_rollouts():
 def test_a_reward_that_is_not_a_number_stops_learning(poison, make):
     policy = make_policy()
     learner = Learner(LearnerConfig(), policy, make(policy))
-    rewards = np.ones((STEPS, ENVS), np.float32)
+    rewards = torch.ones(STEPS, ENVS)
     rewards[3, 1] = poison
     with pytest.raises(LearnerFailure, match=r"reward is not a finite number; resume from the last checkpoint"):
         learner.step([make_rollout(policy)], [rewards], 0.0)
@@ -211,7 +230,7 @@ def test_a_diverged_update_is_said():
     policy, spy = make_policy(), Spy()
     spy.metrics = {"policy_loss": float("nan")}
     with pytest.raises(LearnerFailure, match="the policy update diverged"):
-        Learner(LearnerConfig(), policy, spy).step([make_rollout(policy)], [np.ones((STEPS, ENVS), np.float32)], 0.0)
+        Learner(LearnerConfig(), policy, spy).step([make_rollout(policy)], [torch.ones(STEPS, ENVS)], 0.0)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +244,7 @@ def test_a_diverged_update_is_said():
 )
 def test_resumed_from_a_checkpoint_it_continues_bit_for_bit(algorithm, tmp_path):
     def advance(learner, seed):
-        rewards = np.random.default_rng(seed).standard_normal((STEPS, ENVS)).astype(np.float32)
+        rewards = torch.randn(STEPS, ENVS, generator=torch.Generator().manual_seed(seed))
         rollout = make_rollout(learner.policy, learner.version, seed, truncated=[(seed, 0)])
         return learner.step([rollout], [rewards], seed / 10)
 
@@ -249,7 +268,7 @@ def test_a_state_is_not_changed_by_learning_on():
     policy = make_policy()
     learner = Learner(LearnerConfig(), policy, A2C(A2CConfig(), policy, 0))
     state = copy.deepcopy(learner.state_dict())
-    rewards = np.ones((STEPS, ENVS), np.float32)
+    rewards = torch.ones(STEPS, ENVS)
     learner.step([make_rollout(policy)], [rewards], 0.0)
     learner.load_state_dict(state)
     assert learner.version == 0

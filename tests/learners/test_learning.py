@@ -57,7 +57,7 @@ def train(environment_id, name, seed):
     start = judge.step(learner.weights())[1].true_rewards.mean()
     for update in range(updates):
         rollout, hidden = worker.step(learner.weights())
-        metrics = learner.step([rollout], [hidden.true_rewards], update / updates)
+        metrics = learner.step([rollout], [torch.from_numpy(hidden.true_rewards)], update / updates)
         assert metrics["policy_lag"] == 0
     return start, judge.step(learner.weights())[1].true_rewards.mean()
 

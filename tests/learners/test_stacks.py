@@ -69,7 +69,7 @@ def test_the_learner_judges_stacks_as_the_policy_would_and_those_after_an_end_to
 
 
 def test_a2c_learns_from_what_it_looked_at_when_it_judged_as_from_another_look(policy: ActorCritic) -> None:
-    blocks, rewards = [rollout(), rollout(worker=1, ends=((5, 0),))], [np.full((6, 2), r, np.float32) for r in (1, 5)]
+    blocks, rewards = [rollout(), rollout(worker=1, ends=((5, 0),))], [torch.full((6, 2), float(r)) for r in (1, 5)]
     learned = []
     for once in (True, False):
         twin = copy.deepcopy(policy)
@@ -93,7 +93,7 @@ def test_a_policy_of_pictures_learns_from_rollouts(policy: ActorCritic, algorith
     learner = Learner(LearnerConfig(), policy, made)
     before = learner.weights().vector
     blocks = [rollout(worker=0), rollout(worker=1, ends=((5, 0),))]
-    metrics = learner.step(blocks, [np.ones((6, 2), np.float32)] * 2, 0.0)
+    metrics = learner.step(blocks, [torch.ones(6, 2)] * 2, 0.0)
     assert np.isfinite(list(metrics.values())).all()
     assert not np.array_equal(before, learner.weights().vector)
     other = ActorCritic(PolicyConfig(torso="mnih-2013"), (3, 36, 36), SPEC)
@@ -103,7 +103,7 @@ def test_a_policy_of_pictures_learns_from_rollouts(policy: ActorCritic, algorith
 
 
 def test_a_gradient_in_bfloat16_is_nearly_that_in_float32_and_adds_up_in_float32(policy: ActorCritic) -> None:
-    blocks, rewards = [rollout(), rollout(worker=1)], [np.ones((6, 2), np.float32)] * 2
+    blocks, rewards = [rollout(), rollout(worker=1)], [torch.ones(6, 2)] * 2
     gradients = []
     for precision in ("float32", "bfloat16"):
         twin = copy.deepcopy(policy)

@@ -25,8 +25,10 @@ from reward_service.networks import EnsembleConfig
 from reward_service.snapshot import NothingPublished, SnapshotReader
 from tests.learners.pictured import rollout
 
-ASKED = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero"}
+ASKED = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2"}
 """Operations that hand a number, or a size, from the device to Python."""
+INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_"}
+"""Operations that do so where they are told by a mask which places are meant."""
 HANDED_OVER = ("cpu", "item", "numpy", "tolist")
 """Methods that do the same; on a processor's tensors some of them are no operation at all."""
 SIZE = 40
@@ -41,7 +43,8 @@ class Asked(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        if name in ASKED:
+        places = [place for place in args[1] if place is not None] if name in INDEXED else []
+        if name in ASKED or any(place.dtype in (torch.bool, torch.uint8) for place in places):
             self.names.append(name)
         return func(*args, **(kwargs or {}))
 
@@ -88,7 +91,11 @@ def test_what_is_asked_for_is_noticed() -> None:
     with noting(asked := Asked()):
         float(torch.ones(3).sum())
         torch.ones(3).nonzero()
-    assert asked.names == ["_local_scalar_dense", "nonzero"]
+        torch.ones(3)[torch.ones(3, dtype=torch.bool)]
+        torch.ones(3)[torch.ones(3, dtype=torch.int64)] = 2.0
+        torch.ones(3)[torch.ones(3, dtype=torch.bool)] = 2.0
+    assert asked.names[:2] == ["_local_scalar_dense", "nonzero"]
+    assert [name.strip("_") for name in asked.names[2:]] == ["index", "index_put"]
 
 
 @pytest.mark.parametrize("name", HANDED_OVER)
@@ -148,6 +155,7 @@ def test_from_rollouts_to_metrics_nothing_is_asked_for(name: str, monkeypatch: p
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @pytest.mark.parametrize("name", ["ppo", "a2c"])
 def test_a_gpu_is_not_waited_for_from_relabelling_to_the_metrics(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +170,8 @@ def test_a_gpu_is_not_waited_for_from_relabelling_to_the_metrics(name: str, monk
         over.append(True)
 
     before_the_metrics(monkeypatch, allow)
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         update()
     finally:
         torch.cuda.set_sync_debug_mode("default")
