@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from actors.clips import ClipCutter
 from actors.frames import is_stack
 from actors.policy import ActorCritic
 from actors.rollout import RolloutWorker
@@ -18,6 +19,7 @@ from actors.trajectory import Hidden, Rollout
 from cluster.config import ConfigError, RunConfig, label_schedule
 from cluster.device_memory import device_memory
 from labeling.oracle import SyntheticLabeler
+from labeling.pair_chooser import PairChooser
 from labeling.people import SyntheticPool, parse_people
 from labeling.practice import Practice
 from labeling.query_actor import QueryActor
@@ -183,7 +185,8 @@ def build_labeling(spec: RunSpec) -> Labeling:
         practice = Practice(database.client, spec.run_id)
         if query.selection == "disagreement":
             reranker = Reranker(queue, database)
-    query_actor = QueryActor(query, task, schedule, database, reader, config.seed, reranker, practice)
+    cutter, chooser = ClipCutter(task.preset.clip_steps, task.action), PairChooser(query, reader, config.seed)
+    query_actor = QueryActor(query, cutter, schedule, database, chooser, reranker, practice)
     if config.labeler == "human":
         return Labeling(config, query_actor, None, overlap)
     if is_oracle:

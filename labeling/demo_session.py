@@ -28,7 +28,7 @@ from labeling.demo_record import Record
 from labeling.oracle import OracleConfig, SyntheticLabeler
 from labeling.queue import QueryQueue
 from labeling.selection import candidate_pairs, select_pairs
-from reward_service.comparisons import Comparison, Query, Retraction
+from reward_service.comparisons import Comparison, Query, Retraction, query_id_of
 from reward_service.database import START, ComparisonDatabase
 from reward_service.tabular import TabularConfig, TabularEnsemble, disagreement
 
@@ -254,9 +254,8 @@ class Session:
         pair: list[int] = chosen.pairs[0].tolist()
         self._asked.add(_ids(clips, pair))
         left, right = clips[pair[0]], clips[pair[1]]
-        digest = hashlib.blake2b(f"{left.clip_id}:{right.clip_id}".encode(), digest_size=16).hexdigest()
-        value = float(chosen.disagreement[0])
-        return Query(digest, left.clip_id, right.clip_id, value, len(self.ensemble), asked_at_s=0.0), left, right
+        ids, value = (left.clip_id, right.clip_id), float(chosen.disagreement[0])
+        return Query(query_id_of(*ids), *ids, value, len(self.ensemble), asked_at_s=0.0), left, right
 
     def _take_answers(self) -> None:
         """Reads what is new in the log and learns from it."""

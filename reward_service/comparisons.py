@@ -5,6 +5,7 @@ Plain data, no torch, no Redis: the web server, the queue and the trainer all sp
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,6 +32,12 @@ _TARGETS: dict[Answer, tuple[float, float] | None] = {
     Answer.TIE: (0.5, 0.5),
     Answer.INCOMPARABLE: None,
 }
+
+
+def query_id_of(left: str, right: str) -> str:
+    """Of the pair of these clips: it follows from them, so that a query that is offered twice, after a lost reply, is
+    one query."""
+    return hashlib.blake2b(f"{left}:{right}".encode(), digest_size=16).hexdigest()
 
 
 def check_gold(gold: str) -> str:

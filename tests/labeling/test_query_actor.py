@@ -3,17 +3,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from actors.clips import cut_clips
+from actors.clips import ClipCutter, cut_clips
 from actors.policy import ActorCritic, PolicyConfig
 from actors.rollout import RolloutConfig, RolloutWorker
 from actors.tasks import Task, make_task
 from actors.trajectory import Hidden, Rollout
 from labeling.oracle import OracleConfig, SyntheticLabeler
+from labeling.pair_chooser import PairChooser
 from labeling.people import SyntheticPool
 from labeling.practice import Practice
 from labeling.query_actor import QueryActor, QueryConfig
@@ -52,8 +54,15 @@ def ensemble_of(task: Task) -> RewardEnsemble:
 
 
 def actor_on(database: ComparisonDatabase, task: Task, **config: object) -> QueryActor:
-    reader = SnapshotReader(database.snapshots, ensemble_of(task))
-    return QueryActor(QueryConfig(**config), task, SCHEDULE, database, reader, seed=0)  # type: ignore[arg-type]
+    return made_actor(database, task, QueryConfig(**config))  # type: ignore[arg-type]
+
+
+def made_actor(
+    database: ComparisonDatabase, task: Task, config: QueryConfig, schedule: LabelSchedule = SCHEDULE, **kwargs: Any
+) -> QueryActor:
+    chooser = PairChooser(config, SnapshotReader(database.snapshots, ensemble_of(task)), kwargs.pop("seed", 0))
+    cutter = ClipCutter(task.preset.clip_steps, task.action)
+    return QueryActor(config, cutter, schedule, database, chooser, **kwargs)
 
 
 def test_it_cannot_ask_before_it_has_seen_two_clips(database: ComparisonDatabase, task: Task) -> None:
@@ -212,9 +221,7 @@ def test_no_query_is_gold_where_the_run_wants_none(
 def test_queries_that_several_answer_are_asked_less_often(
     database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
 ) -> None:
-    reader = SnapshotReader(database.snapshots, ensemble_of(task))
-    schedule = dataclasses.replace(SCHEDULE, overlap=3)
-    actor = QueryActor(QueryConfig(), task, schedule, database, reader, seed=0)
+    actor = made_actor(database, task, QueryConfig(), dataclasses.replace(SCHEDULE, overlap=3))
     actor.observe(*block, agent_steps=0)
     assert actor.step()["queries_asked"] == 4  # ten labels are due
     queue = QueryQueue(database.client, database.run_id, overlap=3)
@@ -228,9 +235,7 @@ def test_nobody_is_asked_about_what_is_kept_for_practice(
     """Not by the actor that kept it, nor by one that takes its place and is shown the same behaviour once more."""
     practice, kept = Practice(database.client, database.run_id), frozenset[str]()
     for turn in range(2):
-        reader = SnapshotReader(database.snapshots, ensemble_of(task))
-        config = QueryConfig(selection="random")
-        actor = QueryActor(config, task, SCHEDULE, database, reader, turn, practice=practice)
+        actor = made_actor(database, task, QueryConfig(selection="random"), seed=turn, practice=practice)
         for _ in range(2):
             actor.observe(*block, agent_steps=0)
             actor.reach(5_000 * (turn + 1))

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from actors.clips import ClipCutter
 from actors.policy import ActorCritic, PolicyConfig
 from actors.rollout import RolloutConfig, RolloutWorker
 from actors.tasks import make_task
 from actors.trajectory import Clip, Segment
+from labeling.pair_chooser import PairChooser
 from labeling.query_actor import QueryActor, QueryConfig
 from labeling.queue import Lease, QueryQueue, Rank, Waiting
 from labeling.rerank import BATCH_QUERIES, Reranker
@@ -182,8 +184,9 @@ def test_the_query_actor_replaces_what_went_stale_in_the_same_step(
     worker = RolloutWorker(task, PolicyConfig(), RolloutConfig(num_envs=4, steps=60), worker=0, seed=0)
     block = worker.step(ActorCritic(PolicyConfig(), task.observation_shape, task.action).export(0))
     schedule = LabelSchedule(total_labels=40, total_steps=10_000)
-    reader, reranker = SnapshotReader(database.snapshots, ensemble(0)), Reranker(queue, database)
-    actor = QueryActor(QueryConfig(), task, schedule, database, reader, 0, reranker)
+    chooser = PairChooser(QueryConfig(), SnapshotReader(database.snapshots, ensemble(0)), seed=0)
+    cutter = ClipCutter(task.preset.clip_steps, task.action)
+    actor = QueryActor(QueryConfig(), cutter, schedule, database, chooser, Reranker(queue, database))
     actor.observe(*block, agent_steps=0)
     database.snapshots.put(1, RewardSnapshot.capture(ensemble(1), 4).to_bytes())
     assert actor.step()["queries_withdrawn"] == 0
