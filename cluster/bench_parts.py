@@ -18,7 +18,7 @@ from cluster.config import RunConfig
 from labeling.selection import candidate_pairs
 from learners.learner import Learner
 from reward_service.comparisons import Answer, Comparison, Label
-from reward_service.dataset import ComparisonDataset
+from reward_service.dataset import ComparisonDataset, DatasetSpec
 from reward_service.ensemble import RewardEnsemble
 from reward_service.fitting import EnsembleFit
 
@@ -61,9 +61,10 @@ def some_comparisons(
     config: RunConfig, task: Task, ensemble: RewardEnsemble, clips: list[Clip], count: int
 ) -> ComparisonDataset:
     """Pairs of the clips, the better one by true return preferred."""
-    data = ComparisonDataset(
+    spec = DatasetSpec(
         config.reward.members, 0, task.preset.clip_steps, task.observation_shape, task.action, pool=ensemble.pool
     )
+    data = ComparisonDataset(spec)
     for index, (left, right) in enumerate(candidate_pairs(np.random.default_rng(1), len(clips), count)):
         one, other = clips[left], clips[right]
         answer = Answer.LEFT if one.true_return > other.true_return else Answer.RIGHT

@@ -21,6 +21,7 @@ arrives (`trainable`); nothing is moved over to it, since that would leak. The s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,32 +48,39 @@ class NotFiniteError(RewardDataError):
     """A label compares a clip with values that are not finite: that one can be left out."""
 
 
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Of what comparisons are, and who learns from them. `max_labels` keeps only the latest (Atari in the paper: 3000;
+    None: all). `pool`: pictures are kept `pooled` so."""
+
+    members: int
+    seed: int
+    clip_steps: int
+    observation_shape: tuple[int, ...]
+    action: ActionSpec
+    max_labels: int | None = None
+    pool: int = 1
+
+
 class ComparisonDataset:
     """N comparisons in contiguous arrays; row order has no meaning, but is the same for the same calls.
 
     observations [N, 2, L, *O] float32 raw, or pictures [N, 2, K-1+L, H, W] uint8 (`stacks`); actions [N, 2, L, *A]
     float32 or int64; mu [N, 2]; true_returns [N, 2]; counts [N, E] int64; labelers [N] int64, indices into
     `labeler_names`; gold [N] int64, the side known to be better (+1 left, -1 right, 0 none is); reliability [N]
-    float64, how far its labeler is believed: `reliability` until `believe` knows better. `pool`: pictures are kept
-    `pooled` so. `max_labels` keeps only the latest (Atari in the paper: 3000; None: all).
+    float64, how far its labeler is believed: `reliability` until `believe` knows better.
     """
 
-    def __init__(
-        self,
-        members: int,
-        seed: int,
-        clip_steps: int,
-        observation_shape: tuple[int, ...],
-        action_spec: ActionSpec,
-        max_labels: int | None = None,
-        reliability: float = 0.95,
-        pool: int = 1,
-        split: Split = "pair",
-    ) -> None:
-        self.members, self.seed, self.clip_steps, self.max_labels = members, seed, clip_steps, max_labels
+    def __init__(self, spec: DatasetSpec, reliability: float = 0.95, split: Split = "pair") -> None:
+        self.spec = spec
         self._split: Split = split
+        observation_shape, action_spec, clip_steps, pool = (
+            spec.observation_shape,
+            spec.action,
+            spec.clip_steps,
+            spec.pool,
+        )
         self._depth = stack_depth(observation_shape)
-        self._pool = pool
         self._shapes = (
             (clip_steps + self._depth - 1, *kept_shape(observation_shape)),
             (clip_steps, *action_spec.shape),
@@ -86,7 +94,7 @@ class ComparisonDataset:
             "actions": torch.empty(capacity, 2, *self._shapes[1], dtype=action_dtype),
             "mu": torch.empty(capacity, 2),
             "true_returns": torch.empty(capacity, 2, dtype=torch.float64),
-            "counts": torch.empty(capacity, members, dtype=torch.int64),
+            "counts": torch.empty(capacity, spec.members, dtype=torch.int64),
             "labelers": torch.empty(capacity, dtype=torch.int64),
             "gold": torch.empty(capacity, dtype=torch.int64),
             "reliability": torch.empty(capacity, dtype=torch.float64),
@@ -119,14 +127,14 @@ class ComparisonDataset:
         sides = (comparison.left, comparison.right)
         for side in sides:
             self._check(label.label_id, side)
-        if self.max_labels is not None and len(self) >= self.max_labels:
+        if self.spec.max_labels is not None and len(self) >= self.spec.max_labels:
             self.retract(next(iter(self._rows)))
         row = len(self)
         if row == len(self._columns["mu"]):
             self._columns = {name: torch.cat((kept, torch.empty_like(kept))) for name, kept in self._columns.items()}
         columns = self._columns
         for side, segment in enumerate(sides):
-            seen = np.ascontiguousarray(pooled(segment.observations, self._pool))
+            seen = np.ascontiguousarray(pooled(segment.observations, self.spec.pool))
             columns["observations"][row, side] = torch.from_numpy(seen)
             columns["actions"][row, side] = torch.from_numpy(np.ascontiguousarray(segment.actions))
         columns["mu"][row] = torch.tensor(label.answer.target)
@@ -134,7 +142,7 @@ class ComparisonDataset:
             (comparison.left_true_return, comparison.right_true_return), dtype=torch.float64
         )
         key = split_key(self._split, label.query_id, comparison.clip_ids)
-        columns["counts"][row] = torch.from_numpy(multiplicities(key, self.members, self.seed))
+        columns["counts"][row] = torch.from_numpy(multiplicities(key, self.spec.members, self.spec.seed))
         columns["labelers"][row] = self._labelers.setdefault(label.labeler, len(self._labelers))
         columns["gold"][row] = _SIDES[comparison.gold]
         if comparison.is_marked:

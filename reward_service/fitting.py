@@ -150,7 +150,7 @@ class EnsembleFit:
         actions = to_device(dataset.actions.index_select(0, picked), self._device)
         features = self.ensemble.features(observations, actions, noise)
         rewards = self.ensemble.score(features.view(len(rows), -1, *self.ensemble.feature_shape), noise)
-        return rewards.view(*rows.shape, 2, dataset.clip_steps)
+        return rewards.view(*rows.shape, 2, dataset.spec.clip_steps)
 
     def metrics(self) -> dict[str, float]:
         """Means over members of the smoothed measurements; NaN where nothing could be measured yet."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from actors.limits import within
 from actors.spaces import ActionSpec
 from reward_service.bootstrap import Split
-from reward_service.dataset import ComparisonDataset, RewardDataError
+from reward_service.dataset import ComparisonDataset, DatasetSpec, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
@@ -119,16 +119,19 @@ class RewardTrainer:
     ) -> None:
         self.config = config
         self._database = database
-        self._data_args = (config.members, config.seed, clip_steps, observation_shape, action_spec, config.max_labels)
         self._generator = torch.Generator().manual_seed(config.seed)
         self.ensemble = RewardEnsemble(
             config.networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
         ).to(device)
         unknown = 1 - config.error_rate
-        pool = self.ensemble.pool
         self._split: Split = "pair"
+        self._data = DatasetSpec(
+            *(config.members, config.seed, clip_steps, observation_shape, action_spec),
+            max_labels=config.max_labels,
+            pool=self.ensemble.pool,
+        )
         self._feed = ComparisonFeed(
-            database, lambda: ComparisonDataset(*self._data_args, unknown, pool, self._split), config.majority
+            database, lambda: ComparisonDataset(self._data, unknown, self._split), config.majority
         )
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
         self.normalisation = Normalisation(self.ensemble, self.recent, config.normalisation)
@@ -242,8 +245,9 @@ class RewardTrainer:
         self.normalisation.of_outputs(self.dataset)
         for version in (self.version + 1, self._database.snapshots.version() + 1):
             metrics = self._metrics(waiting=False) | {"reward_version": float(version)}
-            made_of = len(self.dataset), metrics, self.recent.count, self._split
-            snapshot = RewardSnapshot.capture(self.ensemble, version, *made_of)
+            snapshot = RewardSnapshot.capture(
+                self.ensemble, version, len(self.dataset), metrics, num_observed=self.recent.count, split=self._split
+            )
             if self._database.snapshots.put(version, snapshot.to_bytes(), self._feed.cursor):
                 self.version = version
                 self.normalisation.published()
@@ -269,14 +273,14 @@ class RewardTrainer:
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same on resume: the networks, the split, what a comparison is."""
-        members, seed, clip_steps, observation_shape, _, max_labels = self._data_args
+        data = self._data
         return {
-            "members": members,
+            "members": data.members,
             "hidden": list(self.config.hidden),
-            "seed": seed,
-            "clip_steps": clip_steps,
-            "observation_shape": list(observation_shape),
-            "action_features": self.ensemble.action_spec.num_features,
-            "max_labels": max_labels,
+            "seed": data.seed,
+            "clip_steps": data.clip_steps,
+            "observation_shape": list(data.observation_shape),
+            "action_features": data.action.num_features,
+            "max_labels": data.max_labels,
             "target": self.config.target,
         }

@@ -11,7 +11,7 @@ import torch
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
 from reward_service.comparisons import Answer, Comparison, Label
-from reward_service.dataset import ComparisonDataset, RewardDataError, multiplicities
+from reward_service.dataset import ComparisonDataset, DatasetSpec, RewardDataError, multiplicities
 
 SPEC = ActionSpec(1, 0, (-1.0,), (1.0,))
 CLIP_STEPS = 3
@@ -26,7 +26,7 @@ def comparison(n: int, answer: Answer = Answer.LEFT, query: str = "", labeler: s
 
 
 def make(members: int = 3, seed: int = 0, max_labels: int | None = None) -> ComparisonDataset:
-    return ComparisonDataset(members, seed, CLIP_STEPS, (2,), SPEC, max_labels)
+    return ComparisonDataset(DatasetSpec(members, seed, CLIP_STEPS, (2,), SPEC, max_labels))
 
 
 def filled(num: int, **options: int) -> ComparisonDataset:
@@ -121,7 +121,7 @@ def test_all_answers_about_the_same_two_clips_stay_on_one_side_of_the_line() -> 
 
 
 def test_a_run_of_before_goes_on_with_one_draw_for_each_query() -> None:
-    dataset = ComparisonDataset(3, 0, CLIP_STEPS, (2,), SPEC, split="query")
+    dataset = ComparisonDataset(DatasetSpec(3, 0, CLIP_STEPS, (2,), SPEC), split="query")
     for n in range(20):
         dataset.add(comparison(n))
         assert dataset.counts[n].tolist() == multiplicities(f"query-{n}", 3, 0).tolist()

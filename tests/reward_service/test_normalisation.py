@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from actors.spaces import ActionSpec
-from reward_service.dataset import ComparisonDataset
+from reward_service.dataset import ComparisonDataset, DatasetSpec
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.normalisation import Kind, Normalisation
 from reward_service.recent import RecentSteps
 
 SPEC, WIDTH, STEPS = ActionSpec(1, 0, (-1.0,), (1.0,)), 3, 64
-NO_LABELS = ComparisonDataset(2, 0, 4, (WIDTH,), SPEC, None, 0.05, 1, "pair")
+NO_LABELS = ComparisonDataset(DatasetSpec(2, 0, 4, (WIDTH,), SPEC))
 
 
 class Service:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
 from reward_service.comparisons import Answer, Comparison, Label
-from reward_service.dataset import ComparisonDataset
+from reward_service.dataset import ComparisonDataset, DatasetSpec
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.fitting import EnsembleFit, FitConfig
 
@@ -84,7 +84,7 @@ def test_noise_is_added_to_pictures_in_training_only(torso: str) -> None:
 def unlike_pairs() -> ComparisonDataset:
     """The left clips are dark, the right ones bright."""
     random = np.random.default_rng(0)
-    dataset = ComparisonDataset(2, 0, CLIP_STEPS, SHAPE, SPEC)
+    dataset = ComparisonDataset(DatasetSpec(2, 0, CLIP_STEPS, SHAPE, SPEC))
     for index in range(12):
         sides = [
             Segment(random.integers(low, low + 56, (CLIP_STEPS + 3, 84, 84)).astype(np.uint8), np.zeros(3, np.int64))

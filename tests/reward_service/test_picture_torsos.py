@@ -10,7 +10,7 @@ from actors.spaces import ActionSpec
 from actors.trajectory import Clip, Segment
 from reward_service.codec import decode_clip, encode_clip
 from reward_service.comparisons import Answer, Comparison, Label
-from reward_service.dataset import ComparisonDataset, RewardDataError
+from reward_service.dataset import ComparisonDataset, DatasetSpec, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.fitting import EnsembleFit, FitConfig
 from reward_service.networks import TORSOS, pooled
@@ -138,7 +138,7 @@ def test_a_member_learns_from_pictures_which_clip_is_better() -> None:
     random, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     config = EnsembleConfig(members=2, hidden=(16,), torso="small", dropout=0.0)
     ensemble = RewardEnsemble(config, SHAPE, SPEC, generator=generator)
-    dataset = ComparisonDataset(2, 0, CLIP_STEPS, SHAPE, SPEC, pool=ensemble.pool)
+    dataset = ComparisonDataset(DatasetSpec(2, 0, CLIP_STEPS, SHAPE, SPEC, pool=ensemble.pool))
     for index in range(40):
         bright = bool(random.integers(2))
         answer = Answer.LEFT if bright else Answer.RIGHT
@@ -165,7 +165,7 @@ def test_regularisation_holds_down_the_weights_of_convolutions_too() -> None:
 
 
 def test_a_comparison_without_the_pictures_before_its_first_step_is_refused() -> None:
-    dataset = ComparisonDataset(1, 0, CLIP_STEPS, SHAPE, SPEC)
+    dataset = ComparisonDataset(DatasetSpec(1, 0, CLIP_STEPS, SHAPE, SPEC))
     pictures = np.zeros((CLIP_STEPS, 84, 84), np.uint8)
     with pytest.raises(RewardDataError, match="use labels only with the task"):
         dataset.add(comparison(0, pictures, pictures, Answer.LEFT))

@@ -111,7 +111,7 @@ def held_out_accuracy(trainer: RewardTrainer) -> float:
     data, right, judged = trainer.dataset, 0, 0
     with torch.no_grad():
         returns = trainer.ensemble.clip_returns(data.observations, data.actions)
-    for e in range(data.members):
+    for e in range(data.spec.members):
         for n in range(len(data)):
             if data.counts[n, e] == 0:
                 right += int((returns[e, n, 0] > returns[e, n, 1]) == (data.mu[n, 0] > data.mu[n, 1]))
@@ -346,7 +346,7 @@ def test_statistics_of_clips_are_adopted_too_until_the_agent_is_seen() -> None:
 
 def counts_by(data: ComparisonDataset, key: Callable[[int], str]) -> bool:
     """Whether the members' draws are those of these keys."""
-    drawn = [multiplicities(key(n), data.members, data.seed) for n in range(len(data))]
+    drawn = [multiplicities(key(n), data.spec.members, data.spec.seed) for n in range(len(data))]
     return np.array_equal(data.counts.numpy(), np.stack(drawn))
 
 
