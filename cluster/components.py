@@ -235,6 +235,12 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def ray_cores(config: RunConfig) -> int:
+    """Cores that a Ray of this machine is told of. Each rollout worker claims one: more workers than there are take
+    turns, where the last would wait for ever."""
+    return max(num_cores(), config.workers)
+
+
 def rollout_steps(config: RunConfig, task: Task, workers: int) -> int:
     """T of one worker's rollout: an update keeps its size as workers are added, down to room for one clip. Rollouts
     that are to be shorter than a clip (A2C's n steps) stay as they are to be."""

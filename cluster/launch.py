@@ -29,7 +29,6 @@ from cluster.components import (
     RunSpec,
     build_labeling,
     build_reward_service,
-    num_cores,
     num_workers,
     rollout_steps,
     rollouts_in_a_clip,
@@ -48,9 +47,9 @@ class ClusterError(RuntimeError):
     """The cluster lacks what the run was to use."""
 
 
-def connect_ray(address: str, num_cpus: int = 0) -> None:
-    """Join the cluster at `address`, or start a local Ray on the loopback address without a dashboard, with this
-    machine's cores or `num_cpus` of them. Raises ClusterError where there is none."""
+def connect_ray(address: str, num_cpus: int) -> None:
+    """Join the cluster at `address`, or start a local Ray on the loopback address without a dashboard, with so many
+    cores. Raises ClusterError where there is none."""
     if address:
         try:
             ray.init(address=address, log_to_driver=False, namespace="twoclips")
@@ -64,7 +63,7 @@ def connect_ray(address: str, num_cpus: int = 0) -> None:
         return
     ray.init(
         address="local",  # even where another Ray runs on this machine
-        num_cpus=num_cpus or num_cores(),
+        num_cpus=num_cpus,
         include_dashboard=False,
         log_to_driver=False,
         namespace="twoclips",

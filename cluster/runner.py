@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from cluster.components import RunSpec, build_database, num_cores
+from cluster.components import RunSpec, build_database, ray_cores
 from cluster.config import RunConfig
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
@@ -183,7 +183,7 @@ def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPoo
     from cluster.launch import connect_ray, topology
 
     stack.callback(ray.shutdown)
-    connect_ray(spec.config.address, max(num_cores(), spec.config.workers))  # more workers than cores take turns
+    connect_ray(spec.config.address, ray_cores(spec.config))
     return topology(spec, tell)
 
 

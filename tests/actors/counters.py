@@ -9,15 +9,16 @@ import numpy as np
 class Counter(gymnasium.Env):
     """Observes how often it was stepped, and in which episode; pays the step's number; ends when told to.
 
-    end_at: terminates itself at that step. break_at: does `breaking` there: "raise", "nan observation", "nan reward".
+    end_at: terminates itself at that step. break_at: does `breaking` there: "raise", "nan observation", "nan reward";
+    from its episode `from_episode` on.
     """
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
     action_space = gymnasium.spaces.Box(-2, 6, (1,))
     instances: list[Counter]
 
-    def __init__(self, end_at=0, break_at=0, breaking=""):
-        self.end_at, self.break_at, self.breaking = end_at, break_at, breaking
+    def __init__(self, end_at=0, break_at=0, breaking="", from_episode=0):
+        self.end_at, self.break_at, self.breaking, self.from_episode = end_at, break_at, breaking, from_episode
         self.count, self.episode, self.actions = 0, 0, []
         Counter.instances.append(self)
 
@@ -29,9 +30,9 @@ class Counter(gymnasium.Env):
     def step(self, action):
         self.count += 1
         self.actions.append(action)
-        if self.count == self.break_at and self.breaking == "raise":
+        broken = self.count == self.break_at and self.episode >= self.from_episode
+        if broken and self.breaking == "raise":
             raise ArithmeticError("the wheel fell off")
-        broken = self.count == self.break_at
         observation = np.array([np.nan if broken and "observation" in self.breaking else self.count, self.episode])
         reward = np.nan if broken and "reward" in self.breaking else float(self.count)
         return observation.astype(np.float32), reward, self.count == self.end_at, False, {}
@@ -43,6 +44,7 @@ COUNTERS = {
     "CounterEndsAt3": {"end_at": 3},
     "CounterEndsAt8": {"end_at": 8},
     "CounterRaises": {"break_at": 5, "breaking": "raise"},
+    "CounterRaisesLate": {"break_at": 5, "breaking": "raise", "from_episode": 80},
     "CounterNanObservation": {"break_at": 5, "breaking": "nan observation"},
     "CounterNanLast": {"break_at": 8, "breaking": "nan observation"},
     "CounterNanReward": {"break_at": 5, "breaking": "nan reward"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.components import RewardService, RunSpec, build_labeling, build_learner, build_worker
+from cluster.components import RewardService, RunSpec, build_labeling, build_learner, build_worker, ray_cores
 from labeling.practice import NUM_PAIRS, Practice
 from reward_service.database import ComparisonDatabase
 from tests.cluster.runs import small_config
@@ -25,6 +25,14 @@ def test_a_run_that_people_label_keeps_clips_for_practice(
     labeling.step()
     worker.close()
     assert len(Practice(database.client, database.run_id).pairs(database, 0)) == num_pairs
+
+
+@pytest.mark.parametrize(("cores", "workers", "told"), [(2, 0, 2), (2, 1, 2), (2, 5, 5), (16, 5, 16)])
+def test_a_ray_of_this_machine_has_a_core_for_every_worker_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, told: int
+) -> None:
+    monkeypatch.setattr("cluster.components.num_cores", lambda: cores)
+    assert ray_cores(small_config(in_process=False, workers=workers)) == told
 
 
 def test_reward_training_is_behind_until_it_has_done_what_new_labels_are_owed() -> None:

@@ -84,6 +84,16 @@ def test_the_three_loops_run_at_once(run: EndlessRun) -> None:
     assert {part["name"] for part in read_status(run.folder)["components"]} == {"Redis", WORKER, *SERVICES}
 
 
+def test_nobody_outside_this_machine_can_reach_it(run: EndlessRun) -> None:
+    processes = [run.driver(), *run.driver().children(recursive=True)]
+    listening = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            listening += [at.laddr.ip for at in process.net_connections("inet") if at.status == psutil.CONN_LISTEN]
+    assert len(listening) > 2, "Ray's own"
+    assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
 def test_a_killed_rollout_worker_is_replaced(run: EndlessRun) -> None:
     replaced = run.said("workers_replaced")
     process_of(run.folder, WORKER).kill()

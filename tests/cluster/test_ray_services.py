@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import ray
 
+from cluster.components import num_cores
 from cluster.launch import connect_ray
 from cluster.ray_member import Gathered
 from cluster.ray_services import RayServices
@@ -22,7 +23,7 @@ STUCK_S = 2.0
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
-    connect_ray("")
+    connect_ray("", num_cores())
     yield
     ray.shutdown()
 

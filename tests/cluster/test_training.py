@@ -25,7 +25,8 @@ from learners.checkpoint import CheckpointError, load_checkpoint, save_checkpoin
 from learners.learner import Learner, LearnerFailure
 from reward_service.database import START
 from reward_service.snapshot import RewardSnapshot
-from tests.cluster.runs import small_config, train
+from tests.cluster.runs import SMALL, small_config, train
+from tests.local_run import LocalRun
 
 pytestmark = pytest.mark.redis
 
@@ -338,13 +339,23 @@ def test_each_ablation_of_the_paper_runs(tmp_path: Path, ablation: dict[str, Any
         assert rows[0]["labels"] < 24
 
 
-def test_two_runs_share_a_given_redis_undisturbed(tmp_path: Path, redis_url: str) -> None:
+def test_two_runs_at_work_at_once_share_a_given_redis_undisturbed(tmp_path: Path, redis_url: str) -> None:
     alone = small_config(seed=3, steps=1024)
     train(tmp_path / "alone", alone)
-    shared = dataclasses.replace(alone, redis=redis_url)
-    train(tmp_path / "first", shared)
-    train(tmp_path / "second", shared)
-    assert curve(tmp_path / "first") == curve(tmp_path / "second") == curve(tmp_path / "alone")
+    runs = [LocalRun(tmp_path / name / "run") for name in ("first", "second")]
+    try:
+        for run in runs:
+            run.path.parent.mkdir()
+            settings = [f"--set={name}={value}" for name, value in {**SMALL, "steps": 1024}.items()]
+            run.start("pendulum", "--in-process", "--seed", "3", "--redis", redis_url, *settings)
+        codes = [run.process.wait(200) for run in runs]
+    finally:
+        for run in runs:
+            run.end()
+    assert codes == [0, 0]
+    first, second = (read_status(run.folder) for run in runs)
+    assert curve(runs[0].path) == curve(runs[1].path) == curve(tmp_path / "alone")
+    assert (first["state"], second["state"]) == ("finished", "finished")
 
 
 def test_a_run_can_be_repeated_from_its_config_file(tmp_path: Path) -> None:
