@@ -117,7 +117,7 @@ class GymnasiumSimulator:
 
     def reset(self, ids: Array) -> None:
         for index in ids:
-            with _named_failure(self._task):
+            with named_failure(self._task):
                 self._observations[index] = self._start(int(index))
 
     def _start(self, index: int) -> Array:
@@ -138,7 +138,7 @@ class GymnasiumSimulator:
     def step(self, actions: Array) -> Array:
         rewards = np.empty(self.num_envs)
         for index, env in enumerate(self._envs):
-            with _named_failure(self._task):
+            with named_failure(self._task):
                 observation, reward, terminated, truncated, _ = env.step(self._task.native_action(actions[index]))
                 rewards[index] = float(reward) - (self._task.end_penalty if terminated else 0.0)
                 self._starts[index, 1] += 1
@@ -152,7 +152,7 @@ class GymnasiumSimulator:
             env.close()
 
 
-class _named_failure:  # noqa: N801 - reads as a statement
+class named_failure:  # noqa: N801 - reads as a statement
     """Turn whatever an environment raises into one sentence that names the task."""
 
     def __init__(self, task: Task) -> None:

@@ -53,11 +53,6 @@ class Sight:
         self._kept = np.concatenate((self._kept[1:], seen[None]))
 
     @property
-    def before(self) -> Array:
-        """The K - 1 pictures [K-1, B, H, W] before the newest."""
-        return self._kept[:-1]
-
-    @property
     def observations(self) -> Array:
         """[B, *O], a view."""
         return self._kept[0] if self._depth == 1 else self._kept.swapaxes(0, 1)

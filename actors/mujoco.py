@@ -1,4 +1,4 @@
-"""The paper's eight MuJoCo tasks, stepped natively in batches (`mujoco.batch.Batch`).
+"""The paper's eight MuJoCo tasks and two novel behaviours, stepped natively in batches (`mujoco.batch.Batch`).
 
 Physics, observations and resets are those of gymnasium's own environments (`tests/actors/test_mujoco.py` holds
 them side by side, bit for bit); rewards are the paper's: no termination, no torque cost, and what used to end an

@@ -1,7 +1,7 @@
 """Planning in the small world: what is worth doing where, if the rewards of its cells are these.
 
-    worth = action_values(grid.next_cells, rewards, worth.max(1))
-    share = share_optimal(worth.argmax(1), grid)
+    worth = action_values(grid.next_cells, rewards)
+    share = share_optimal(worth.argmax(1), optimal_actions(grid))
 
 Moves are certain and all is known but the reward, so value iteration solves it, in a fraction of a millisecond.
 """

@@ -273,11 +273,15 @@ def bench(
         from cluster.bench import bench as measure
         from cluster.bench import table_rows
         from cluster.bench_scale import bench_scale, scale_rows
-        from cluster.settings import parse_settings
+        from cluster.settings import ConfigError, parse_settings
 
         def say(text: str) -> None:
             typer.echo(text, err=True)
 
+        if scale and (set_ or device != "cpu"):
+            raise ConfigError(
+                "--scale measures workers and people, which neither --device nor --set changes: leave it out"
+            )
         if scale:
             found = bench_scale(make_task(task), say)
         else:

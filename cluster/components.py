@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
 from cluster.config import ConfigError, RunConfig, label_schedule
 from cluster.device_memory import device_memory
+from cluster.machine import num_cores
 from labeling.oracle import SyntheticLabeler
 from labeling.pair_chooser import PairChooser
 from labeling.people import SyntheticPool, parse_people
@@ -228,11 +228,6 @@ def num_workers(config: RunConfig) -> int:
     if config.workers:
         return config.workers
     return 1 if config.in_process or config.is_elastic else max(1, num_cores() - 1)
-
-
-def num_cores() -> int:
-    """Cores that this process may use; not every system can say which they are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ray_cores(config: RunConfig) -> int:

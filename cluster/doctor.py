@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import psutil
 
+from cluster.machine import num_cores
+
 _GIB = 2**30
 _DRAW = """
 import mujoco
@@ -97,7 +99,7 @@ def redis_server() -> Check:
 
 
 def cores() -> Check:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = num_cores()
     if count < 2:
         return Check("cores", "warn", f"{count}", "two cores let acting and learning run at the same time")
     return Check("cores", "ok", f"{count}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from actors.environments import make_environments, make_gymnasium
+from actors.environments import make_environments, make_gymnasium, named_failure
 from actors.judges import JUDGES
 from actors.policy import ActorCritic
 from actors.simulators import EnvironmentFailure
@@ -158,20 +158,18 @@ def standard_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int)
     first: list[Array] = []
     try:
         for episode in range(episodes):
-            observation, _ = env.reset(seed=seed + episode)
+            with named_failure(task):
+                observation, _ = env.reset(seed=seed + episode)
             over, steps = False, 0
             while not over:
                 action = _to_environment(task, policy.deterministic(np.asarray(observation)[None]))[0]
                 if episode == 0:
                     first.append(action)
-                observation, reward, terminated, truncated, _ = env.step(task.native_action(action))
+                with named_failure(task):
+                    observation, reward, terminated, truncated, _ = env.step(task.native_action(action))
                 returns[episode] += float(reward)
                 steps += 1
                 over = terminated or truncated or (not limited and steps >= task.horizon)
-    except Exception as error:
-        raise EnvironmentFailure(
-            f"the environment {task.environment_id} raised {type(error).__name__}: {error}"
-        ) from error
     finally:
         env.close()
     _refuse_nan(task, returns)

@@ -18,8 +18,8 @@ from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
 from cluster.components import RunSpec, Service, build_worker
 from cluster.device_memory import DeviceMemoryError
+from cluster.machine import process_space
 from cluster.memory import keep_freed_memory
-from cluster.process_space import process_space
 from learners.checkpoint import plain
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from cluster.process_space import process_space
+from cluster.machine import process_space
 from cluster.supervise import ComponentFailure, Life
 
 LOOK_EVERY_S = 1.0

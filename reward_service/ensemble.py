@@ -147,10 +147,6 @@ class RewardEnsemble(nn.Module):
         seen = self.torsos.inputs(observations.flatten(0, -4))
         return self.score(seen).unflatten(1, (len(observations), -1))
 
-    def normalised(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Each member's output minus its own mean over its own deviation, [E, ...]: members then weigh alike."""
-        return self._standardise(self.member_rewards(observations, actions))
-
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """The reward that the agent is paid [...]: the mean of the normalised members. A mean of members that disagree
         varies less than each of them, so it is scaled once more (paper, section 2.2.3 and appendix A.1)."""

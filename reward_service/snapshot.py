@@ -114,7 +114,6 @@ class SnapshotReader:
         self._published = published
         self.ensemble = ensemble
         self.version = 0
-        self.num_labels = 0
         self.metrics: dict[str, float] = {}
 
     def refresh(self) -> bool:
@@ -130,5 +129,5 @@ class SnapshotReader:
             return False
         snapshot = RewardSnapshot.from_bytes(newest[1])
         snapshot.load_into(self.ensemble)
-        self.version, self.num_labels, self.metrics = newest[0], snapshot.num_labels, snapshot.metrics
+        self.version, self.metrics = newest[0], snapshot.metrics
         return True

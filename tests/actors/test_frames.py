@@ -30,4 +30,3 @@ def test_sight_shows_the_latest_pictures_and_begins_with_the_first_one_alone() -
     for picture in PICTURES[1:6]:
         sight.push(picture)
     assert np.array_equal(sight.observations, PICTURES[2:6].swapaxes(0, 1))
-    assert np.array_equal(sight.before, PICTURES[2:5])

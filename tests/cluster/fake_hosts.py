@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from cluster.process_space import process_space
+from cluster.machine import process_space
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import ray
 
-from cluster.components import num_cores
 from cluster.launch import connect_ray
+from cluster.machine import num_cores
 from cluster.ray_member import Gathered
 from cluster.ray_services import RayServices
 from cluster.supervise import Life, SupervisionConfig

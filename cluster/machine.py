@@ -1,4 +1,4 @@
-"""Where a process number means something: on this machine, within this container."""
+"""This machine, or container: how many cores are ours, and where a process number means something."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import functools
 import os
 import socket
 from pathlib import Path
+
+
+def num_cores() -> int:
+    """Cores that this process may use; not every system can say which they are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

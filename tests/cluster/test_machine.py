@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from cluster import process_space as module
-from cluster.process_space import process_space
+from cluster import machine as module
+from cluster.machine import process_space
 from cluster.ray_member import local_process
 
 
 def test_it_is_the_same_for_every_process_of_this_machine_whatever_its_host_is_called() -> None:
-    code = "import socket; socket.gethostname = lambda: 'another'; from cluster.process_space import process_space"
+    code = "import socket; socket.gethostname = lambda: 'another'; from cluster.machine import process_space"
     told = subprocess.run([sys.executable, "-c", f"{code}; print(process_space())"], capture_output=True, text=True)
     assert told.stdout.strip() == process_space()
 
