@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 
@@ -14,10 +13,9 @@ from actors.frames import is_stack
 from actors.policy import ActorCritic
 from actors.rollout import RolloutWorker
 from actors.tasks import Task
-from actors.trajectory import Hidden, Rollout
 from cluster.config import ConfigError, RunConfig, label_schedule
-from cluster.device_memory import device_memory
 from cluster.machine import num_cores
+from cluster.services import Labeling, RewardService
 from labeling.oracle import SyntheticLabeler
 from labeling.pair_chooser import PairChooser
 from labeling.people import SyntheticPool, parse_people
@@ -48,97 +46,6 @@ class RunSpec:
     reward_redis_url: str = ""  # the reward service's own, where it has one
 
 
-class Service(Protocol):
-    """What runs beside the policy: it observes rollouts, and one `step` does one unit of work."""
-
-    def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None: ...
-
-    def reach(self, agent_steps: int) -> None: ...
-
-    def step(self) -> dict[str, float]: ...
-
-    def has_news(self) -> bool:
-        """Whether something has come in that the next step would take in."""
-        ...
-
-    def forget(self) -> None: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class RewardService:
-    """The RewardTrainer as a service. One step is the trainer's; it has no schedule, and nothing to forget. `behind` of
-    its metrics: whether gradient steps are owed to labels that came in (`loop.reward_steps_per_label`)."""
-
-    def __init__(self, trainer: RewardTrainer, spec: RunSpec) -> None:
-        self._trainer, self._config, self._action = trainer, spec.config, spec.task.action
-        self._labels = self._gradient_steps = self._owed = 0.0
-
-    def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
-        del hidden, agent_steps  # the reward model learns from comparisons alone
-        self._trainer.observe(rollout.stacks[:-1], self._action.executed(rollout.actions))
-
-    def reach(self, agent_steps: int) -> None: ...
-
-    def step(self) -> dict[str, float]:
-        with device_memory("reward training", self._config):
-            metrics = self._trainer.step()
-        labels, gradient_steps = metrics["num_labels"], metrics["gradient_steps"]
-        # What was done before a label came does not count: a run that nobody labels for a night works off nothing.
-        new = max(0.0, labels - self._labels) * self._config.loop.reward_steps_per_label
-        self._owed = max(0.0, self._owed + new - (gradient_steps - self._gradient_steps))
-        self._labels, self._gradient_steps = labels, gradient_steps
-        return {**metrics, "behind": float(self._owed > 0)}
-
-    def has_news(self) -> bool:
-        return self._trainer.has_news()
-
-    def forget(self) -> None: ...
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._trainer.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._trainer.load_state_dict(state)
-
-
-class Labeling:
-    """The query actor, and beside it the synthetic labeler, or several, where the run has them."""
-
-    def __init__(
-        self, config: RunConfig, query_actor: QueryActor, labeler: SyntheticLabeler | SyntheticPool | None, overlap: int
-    ) -> None:
-        self._config, self._query_actor, self._labeler, self._overlap = config, query_actor, labeler, overlap
-
-    def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
-        self._query_actor.observe(rollout, hidden, agent_steps)
-
-    def reach(self, agent_steps: int) -> None:
-        self._query_actor.reach(agent_steps)
-
-    def step(self) -> dict[str, float]:
-        with device_memory("choosing what to ask", self._config):
-            metrics = self._query_actor.step()
-        answered = self._labeler.step() if self._labeler else 0
-        metrics["labels"] += answered
-        metrics["queries_open"] -= answered // self._overlap
-        return {**metrics, "waiting": float(metrics["queries_asked"] + answered == 0)}
-
-    def has_news(self) -> bool:
-        return False  # it looks often enough
-
-    def forget(self) -> None:
-        self._query_actor.forget()
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._query_actor.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._query_actor.load_state_dict(state)
-
-
 def build_database(spec: RunSpec) -> ComparisonDatabase:
     budget = spec.config.loop.clip_budget_mib * 1024 * 1024
     return ComparisonDatabase(connect(spec.redis_url), spec.run_id, budget)
@@ -167,7 +74,7 @@ def build_reward_service(spec: RunSpec) -> RewardService:
     newest = database.snapshots.get()
     if newest is not None:
         trainer.adopt(RewardSnapshot.from_bytes(newest[1]))
-    return RewardService(trainer, spec)
+    return RewardService(config, trainer, task.action)
 
 
 def build_labeling(spec: RunSpec) -> Labeling:

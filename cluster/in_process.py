@@ -16,7 +16,6 @@ from actors.policy import PolicyWeights
 from actors.rollout import RolloutWorker
 from cluster.components import (
     RunSpec,
-    Service,
     acting_device,
     build_labeling,
     build_reward_service,
@@ -26,6 +25,7 @@ from cluster.components import (
 )
 from cluster.device_memory import device_memory
 from cluster.interfaces import ASIDES, Collected
+from cluster.services import Service
 from cluster.supervise import Life
 from cluster.threads import torch_threads
 

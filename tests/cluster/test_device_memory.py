@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from cluster.components import RewardService, RunSpec, build_reward_service
+from cluster.components import RunSpec, build_reward_service
 from cluster.device_memory import DeviceMemoryError, device_memory
 from cluster.errors import exit_code, sentence
 from cluster.run_folder import RunFolder
+from cluster.services import RewardService
 from cluster.supervise import ComponentFailure
 from learners.ppo import PPO
 from learners.relabel import Relabeler

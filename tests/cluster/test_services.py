@@ -1,0 +1,35 @@
+"""What a service adds to what it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cluster.services import RewardService
+from tests.cluster.runs import small_config
+
+
+def test_reward_training_is_behind_until_it_has_done_what_new_labels_are_owed() -> None:
+    config = small_config(loop__reward_steps_per_label=4)
+    told = {"num_labels": 0.0, "gradient_steps": 0.0}
+
+    class Trainer:
+        def step(self) -> dict[str, float]:
+            return told
+
+    trainer: Any = Trainer()
+    service = RewardService(config, trainer, config.make_task().action)
+
+    def is_behind(labels: int, gradient_steps: int) -> bool:
+        told.update(num_labels=float(labels), gradient_steps=float(gradient_steps))
+        return bool(service.step()["behind"])
+
+    assert not is_behind(0, 0)
+    assert is_behind(10, 39)
+    assert not is_behind(10, 40)
+    assert not is_behind(10, 5000), "nobody labels"
+    assert is_behind(13, 5011)
+    assert not is_behind(13, 5012)
+    assert not is_behind(12, 5012), "one was taken back"
+    config = small_config(loop__reward_steps_per_label=0)
+    service = RewardService(config, trainer, config.make_task().action)
+    assert not is_behind(10, 1), "nothing is owed"
