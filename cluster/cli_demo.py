@@ -40,7 +40,7 @@ def demo(
     Example: twoclips demo --preset person
     """
     with plain_errors():
-        from labeling.demo_session import DemoConfig, DemoError
+        from labeling.demo_config import DemoConfig, DemoError
 
         given = {"preset": preset, "seed": seed, "size": size, "selection": selection, "members": members}
         given["algorithm"] = algorithm

@@ -20,9 +20,10 @@ import redis
 from actors.small_world import Grid
 from cluster.page_address import listen_on
 from cluster.redis_server import PrivateRedis
+from labeling.demo_config import DemoConfig, DemoError
 from labeling.demo_player import Player
 from labeling.demo_policy import Planner, Policy
-from labeling.demo_session import DemoConfig, DemoError, Session
+from labeling.demo_session import Session
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 

@@ -22,8 +22,9 @@ from typing import Any
 import redis
 
 from actors.small_world import Grid
+from labeling.demo_config import DemoConfig, DemoError
 from labeling.demo_policy import Planner, Policy
-from labeling.demo_session import DemoConfig, DemoError, Session
+from labeling.demo_session import Session
 from labeling.paths import describe_grid
 from reward_service.database import ComparisonDatabase
 
@@ -238,6 +239,6 @@ def _told(session: Session) -> dict[str, Any]:
         "right": session.right_arrows.tolist(),
         "judged": session.judged.tolist(),
         "cell": session.cell,
-        "trail": list(session.trail),
+        "trail": session.trail,
         "asked": None if asked is None else asdict(asked),
     }

@@ -24,8 +24,8 @@ from starlette.types import Receive, Scope, Send
 
 from actors.tasks import Task, make_task
 from labeling.access import SafeByDefault
+from labeling.demo_config import DemoError
 from labeling.demo_player import FASTEST, Player
-from labeling.demo_session import DemoError
 from labeling.refusals import add_refusals
 from labeling.server import PoolConfig, make_app
 

@@ -12,19 +12,19 @@ The real query actor, trainer and snapshots need torch and rollouts; here stand 
 
 from __future__ import annotations
 
-import hashlib
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from actors.small_world import Grid, SmallWorld
+from actors.small_world import Grid
 from actors.small_world_plan import optimal_actions, reward_match, share_optimal
-from actors.trajectory import Clip, Segment
+from actors.trajectory import Clip
+from labeling.demo_config import DemoConfig, DemoError
 from labeling.demo_policy import Planner, Policy
 from labeling.demo_record import Record
+from labeling.demo_walk import Walk
 from labeling.oracle import OracleConfig, SyntheticLabeler
 from labeling.queue import QueryQueue
 from labeling.selection import candidate_pairs, select_pairs
@@ -34,55 +34,15 @@ from reward_service.tabular import TabularConfig, TabularEnsemble, disagreement
 
 Array = np.ndarray
 
-PRESETS = ("oracle", "person", "offline")
-CLIP_STEPS = 5
 ASK_EVERY_STEPS, SELDOM_EVERY_STEPS = 10, 50
 EAGER_QUERIES = 300
 """Queries ASK_EVERY_STEPS apart, after which, since little is new by then, they are SELDOM_EVERY_STEPS apart."""
 FIT_STEPS = 10
 """Gradient steps for each label."""
-RECENT_CLIPS = 100
 CANDIDATES = 20
 OFFLINE_STEPS, OFFLINE_LABELS = 160, 300
-TRAIL_STEPS = 12
 _TIE = 1e-6  # sums of the same numbers in another order
 _DRAWS = 4  # times as many candidates are drawn as are wanted: some were asked before
-
-
-class DemoError(ValueError):
-    """There is no such demo."""
-
-
-@dataclass(frozen=True)
-class DemoConfig:
-    """preset: "oracle" asks a synthetic labeler as it goes; "person" whoever sits at the page; "offline" asks the
-    synthetic labeler OFFLINE_LABELS times about the first OFFLINE_STEPS steps, and never again.
-    algorithm: what moves the agent, "planner" or "ppo". exploration: the planner's share of moves at random.
-    error_rate: of the synthetic labeler."""
-
-    preset: Literal["oracle", "person", "offline"] = "oracle"
-    seed: int = 1
-    size: int = Grid.size
-    goal: tuple[int, int] = Grid.goal
-    selection: Literal["disagreement", "random"] = "disagreement"
-    members: int = 3
-    error_rate: float = 0.0
-    algorithm: Literal["planner", "ppo"] = "planner"
-    exploration: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise DemoError(f"there is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
-        if self.selection not in ("disagreement", "random"):
-            raise DemoError(f"queries are chosen by disagreement or at random, not by {self.selection!r}")
-        if self.algorithm not in ("planner", "ppo"):
-            raise DemoError(f"the agent is moved by the planner or by ppo, not by {self.algorithm!r}")
-        for name, most in (("error_rate", 0.5), ("exploration", 1.0)):
-            if not 0.0 <= getattr(self, name) <= most:
-                raise DemoError(f"{name} must be between 0 and {most:g}, got {getattr(self, name)}")
-        if not 1 <= self.members <= 7:
-            raise DemoError(f"the ensemble has 1 to 7 members, not {self.members}")
-        Grid(self.size, self.goal)
 
 
 class Session:
@@ -97,26 +57,20 @@ class Session:
     ) -> None:
         self.config = config
         self._database, self._queue = database, QueryQueue(database.client, database.run_id)
-        self._world = SmallWorld(config.size, config.goal)
-        self.grid = self._world.grid
-        self.horizon = 4 * config.size
+        self._walk = Walk(config.size, config.goal)
+        self.grid = self._walk.grid
         self.ensemble = TabularEnsemble(TabularConfig(config.members), self.grid.num_cells, config.seed)
         self.policy = make_policy(self.grid, config.exploration, config.seed)
         self._optimal = optimal_actions(self.grid)
         self._random = np.random.default_rng((config.seed, 2))
         self._oracle = SyntheticLabeler(self._oracle_config(), self._queue, database, config.seed)
-        self._clips: deque[Clip] = deque(maxlen=RECENT_CLIPS)
-        self._visits: deque[Array] = deque(maxlen=RECENT_CLIPS)  # [C] of each: how often it was in which cell
-        self._path: list[tuple[int, int]] = []  # (cell, action) of the clip under way
         self._asked: set[frozenset[str]] = set()  # pairs of clip ids
         self._eager = EAGER_QUERIES
         self._cursor = START
-        self._age_steps, self._burst = 0, 0
-        self.num_steps = 0
+        self._burst = 0
         self.labeler: Literal["oracle", "person"] = "person" if config.preset == "person" else "oracle"
         self.online = config.preset != "offline"
         self.record = Record()
-        self.trail: deque[int] = deque([self._world.cell], maxlen=TRAIL_STEPS)
         self.judged = np.zeros(self.grid.num_cells, np.int64)  # labels about paths that entered each cell
         self._is_waiting = False
         self._measure()
@@ -164,8 +118,19 @@ class Session:
         return self._optimal[np.arange(self.grid.num_cells), self.policy.arrows]
 
     @property
+    def num_steps(self) -> int:
+        """Agent steps so far."""
+        return self._walk.num_steps
+
+    @property
     def cell(self) -> int:
-        return self._world.cell
+        """Where the agent is."""
+        return self._walk.cell
+
+    @property
+    def trail(self) -> list[int]:
+        """Where it has just been, oldest first, and is."""
+        return list(self._walk.trail)
 
     # ---- the loop
 
@@ -183,7 +148,7 @@ class Session:
                 told = f"{len(self.ensemble)} labels about the first {self.num_steps} steps; nobody is asked any more."
                 self.record.tell(self.num_steps, told)
             return True
-        self._move()
+        self._walk.step(self.policy, len(self.ensemble))
         if self.config.preset == "offline" and self.num_steps == OFFLINE_STEPS:
             self._burst = OFFLINE_LABELS
         elif self.num_steps % (ASK_EVERY_STEPS if self._eager > 0 or not self.online else SELDOM_EVERY_STEPS) == 0:
@@ -193,33 +158,6 @@ class Session:
             else:
                 self._measure()
         return True
-
-    def _move(self) -> None:
-        cell, action = self._world.cell, self.policy.act(self._world.cell)
-        self._world.step(action)
-        self.num_steps += 1
-        self._age_steps += 1
-        self._path.append((cell, action))
-        ended = self._age_steps >= self.horizon
-        self.policy.saw(cell, action, self._world.cell, ended)
-        if len(self._path) == CLIP_STEPS:
-            self._clips.append(self._cut())
-            self._visits.append(np.bincount([cell for cell, _ in self._path], minlength=self.grid.num_cells))
-            self._path.clear()
-        if ended:
-            self._world.reset()
-            self._age_steps = 0
-            self._path.clear()
-            self.trail.clear()
-        self.trail.append(self._world.cell)
-
-    def _cut(self) -> Clip:
-        cells, actions = np.array(self._path).T
-        observations = np.eye(self.grid.num_cells, dtype=np.float32)[cells]
-        digest = hashlib.blake2b(np.ascontiguousarray(np.stack((cells, actions))).tobytes(), digest_size=16)
-        true_return = float(self.grid.hidden_rewards[cells].sum())
-        segment = Segment(observations, actions.astype(np.int64))
-        return Clip(digest.hexdigest(), segment, np.empty((len(cells), 0), np.float32), true_return, len(self.ensemble))
 
     def _ask(self) -> None:
         """Offers the most telling of a few pairs; a person answers when they like, the oracle at once, and with it what
@@ -240,10 +178,9 @@ class Session:
 
     def _chosen_query(self) -> tuple[Query, Clip, Clip] | None:
         """A pair that was never asked, of clips that show different cells; None where there is none now."""
-        if len(self._clips) < 2:
+        clips, visits = list(self._walk.clips), np.array(self._walk.visits)
+        if len(clips) < 2:
             return None
-        clips = list(self._clips)
-        visits = np.array(self._visits)
         drawn = candidate_pairs(self._random, len(clips), CANDIDATES * _DRAWS)
         drawn = drawn[(visits[drawn[:, 0]] != visits[drawn[:, 1]]).any(axis=1)]
         unasked = [pair for pair in drawn.tolist() if _ids(clips, pair) not in self._asked][:CANDIDATES]

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from cluster.demo import _IN_MEMORY, run_headless
-from labeling.demo_session import DemoConfig
+from labeling.demo_config import DemoConfig
 from tests.cluster.conftest import Done
 
 pytestmark = pytest.mark.redis
@@ -50,7 +50,7 @@ import tempfile
 import time
 from cluster.cli import app
 from cluster.demo import _IN_MEMORY, run_headless
-from labeling.demo_session import DemoConfig
+from labeling.demo_config import DemoConfig
 run_headless(DemoConfig(), 30)
 print([name for name in ("torch", "ray") if name in sys.modules])
 """

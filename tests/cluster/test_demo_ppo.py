@@ -7,7 +7,7 @@ from actors.small_world import Grid
 from actors.small_world_plan import optimal_actions, share_optimal
 from cluster.demo import run_headless
 from cluster.demo_ppo import ROLLOUT_STEPS, PPOAgent
-from labeling.demo_session import DemoConfig
+from labeling.demo_config import DemoConfig
 
 
 def walk(agent: PPOAgent, grid: Grid, steps: int) -> list[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from labeling.demo_config import DemoConfig
 from labeling.demo_player import Player
 from labeling.demo_server import make_demo_app
-from labeling.demo_session import DemoConfig
 from reward_service.client import connect
 from tests.labeling.browsing import listening
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from labeling import demo_session
+from labeling.demo_config import DemoConfig
 from labeling.demo_player import Player
-from labeling.demo_session import DemoConfig
 from tests.labeling.browsing import AXE, KEYS, Visit, serious, until
 from tests.labeling.demos import served_demo
 

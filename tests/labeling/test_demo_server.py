@@ -10,9 +10,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from labeling import demo_player
+from labeling.demo_config import DemoConfig
 from labeling.demo_player import Player
 from labeling.demo_server import make_demo_app
-from labeling.demo_session import DemoConfig, Session
+from labeling.demo_session import Session
 from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
 from tests.labeling.browsing import until

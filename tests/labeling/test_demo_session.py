@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labeling.demo_session import EAGER_QUERIES, OFFLINE_LABELS, OFFLINE_STEPS, DemoConfig, DemoError, Session
+from labeling.demo_config import DemoConfig, DemoError
+from labeling.demo_session import EAGER_QUERIES, OFFLINE_LABELS, OFFLINE_STEPS, Session
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
