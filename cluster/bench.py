@@ -39,7 +39,7 @@ from cluster.bench_writes import CLIENTS, measure_writes
 from cluster.components import build_learner, build_worker, num_workers, rollout_steps
 from cluster.config import ConfigError, RunConfig
 from cluster.configure import make_config
-from cluster.memory import keep_freed_memory
+from cluster.freed_memory import keep_freed_memory
 from labeling.selection import candidate_pairs
 from reward_service.ensemble import RewardEnsemble, disagreement
 from reward_service.fitting import EnsembleFit

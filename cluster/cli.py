@@ -41,7 +41,7 @@ def tasks(json_: Json = False) -> None:
     Example: twoclips tasks
     """
     with plain_errors():
-        from cluster.commands import list_tasks
+        from cluster.task_list import list_tasks
 
         list_tasks(json_)
 
@@ -176,7 +176,7 @@ def export_(
     Example: twoclips export runs/half-cheetah-s1 --format parquet --out comparisons.parquet
     """
     with plain_errors():
-        from cluster.comparisons import export_run
+        from cluster.exchange import export_run
         from cluster.run_folder import RunFolder
 
         written, count, gone = export_run(RunFolder.open(run), out, format_)
@@ -206,7 +206,7 @@ def import_(
     Example: twoclips import comparisons.parquet runs/second
     """
     with plain_errors():
-        from cluster.comparisons import import_file
+        from cluster.exchange import import_file
 
         warn_of_password(redis)
         count = import_file(file, run, redis)

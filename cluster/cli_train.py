@@ -186,7 +186,7 @@ def _check(config: RunConfig) -> None:
 
 def _check_comparisons(comparisons: Path, config: RunConfig) -> None:
     """Whether the run can start on the file, before anything is begun."""
-    from cluster.comparisons import check_for_run
+    from cluster.exchange import check_for_run
 
     check_for_run(comparisons, config)
 

@@ -18,8 +18,8 @@ from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
 from cluster.components import RunSpec, build_worker
 from cluster.device_memory import DeviceMemoryError
+from cluster.freed_memory import keep_freed_memory
 from cluster.machine import process_space
-from cluster.memory import keep_freed_memory
 from cluster.services import Service
 from learners.checkpoint import plain
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from cluster.components import RunSpec, build_database, ray_cores
 from cluster.config import RunConfig
+from cluster.freed_memory import keep_freed_memory
 from cluster.in_process import LocalPool, LocalServices
 from cluster.interfaces import RolloutPool, Services
 from cluster.interrupts import undisturbed
 from cluster.label import admin_page, invite_links
 from cluster.label_server import LabelServer, Served
-from cluster.memory import keep_freed_memory
 from cluster.page_address import open_page
 from cluster.prometheus import RunCollector, redis_figures
 from cluster.prometheus import served as served_metrics
@@ -68,7 +68,7 @@ def run_training(
         own = os.environ.get(REWARD_VARIABLE, "") if config.redis else ""
         spec = RunSpec(config, config.make_task(), url, folder.run_id, own)
         if comparisons is not None:
-            from cluster.comparisons import import_comparisons  # here, not above: it brings pyarrow
+            from cluster.exchange import import_comparisons  # here, not above: it brings pyarrow
 
             database = build_database(spec)
             count = import_comparisons(comparisons, database, spec.task)

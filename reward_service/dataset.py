@@ -33,7 +33,7 @@ from actors.spaces import ActionSpec
 from actors.trajectory import Segment
 from reward_service.bootstrap import Split, multiplicities, split_key
 from reward_service.comparisons import Comparison
-from reward_service.networks import pooled
+from reward_service.ensemble_config import pooled
 from reward_service.row_table import RowTable
 
 _FIRST_CAPACITY = 64

@@ -23,8 +23,8 @@ from torch.nn import functional as F
 
 from actors.frames import is_stack
 from actors.spaces import ActionSpec
+from reward_service.ensemble_config import OBSERVATION_CLIP, TORSOS, EnsembleConfig
 from reward_service.layers import members_mlp
-from reward_service.networks import OBSERVATION_CLIP, TORSOS, EnsembleConfig
 from reward_service.picture_torsos import PictureTorsos
 
 MIN_STD = 1e-6

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from actors.frames import is_stack
-from reward_service.networks import EPSILON, OBSERVATION_CLIP, TORSOS, pooled
+from reward_service.ensemble_config import EPSILON, OBSERVATION_CLIP, TORSOS, pooled
 from reward_service.snapshot_header import SnapshotError, SnapshotHeader, damaged, read_header
 
 

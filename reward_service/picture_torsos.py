@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reward_service.networks import EPSILON, TORSOS
+from reward_service.ensemble_config import EPSILON, TORSOS
 
 _MOMENTUM = 0.1  # of the running statistics
 _AT_ONCE = 4096  # pictures that are pooled in one go: bounds memory, not the result

@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.spaces import ActionSpec
 from reward_service.bootstrap import Split
-from reward_service.networks import EnsembleConfig
+from reward_service.ensemble_config import EnsembleConfig
 
 FORMAT = "twoclips-reward-1"
 _ENTRY = "twoclips"

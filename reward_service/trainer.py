@@ -19,10 +19,10 @@ from actors.spaces import ActionSpec
 from reward_service.bootstrap import Split
 from reward_service.dataset import ComparisonDataset, DatasetSpec, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+from reward_service.ensemble_config import Torso
 from reward_service.feed import ComparisonFeed, ComparisonLog
 from reward_service.fitting import EnsembleFit, FitConfig
 from reward_service.golds import Marks
-from reward_service.networks import Torso
 from reward_service.normalisation import Kind, Normalisation
 from reward_service.recent import RecentSteps
 from reward_service.reliability import STATUS, Evidence, PoolReliability, estimate

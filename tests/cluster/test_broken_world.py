@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.comparisons import open_database
+from cluster.exchange import open_database
 from cluster.run_status import read_status
 from tests.cluster.runs import SMALL
 from tests.local_run import LocalRun

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import redis
 
-from cluster.comparisons import open_database
+from cluster.exchange import open_database
 from cluster.run_status import read_status
 from reward_service.database import START
 from tests.cluster.runs import SMALL, train

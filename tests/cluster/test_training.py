@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import cluster.training as training_module
-from cluster.comparisons import open_database, rows_of
 from cluster.components import RunSpec, build_reward_service
 from cluster.config import load_config, pretraining_steps
+from cluster.exchange import open_database, rows_of
 from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
 from cluster.reward_source import RewardSource

@@ -11,7 +11,7 @@ from actors.trajectory import Rollout
 from learners.relabel import Relabeler
 from reward_service import picture_torsos
 from reward_service.ensemble import RewardEnsemble
-from reward_service.networks import EnsembleConfig, Torso
+from reward_service.ensemble_config import EnsembleConfig, Torso
 from reward_service.snapshot import NothingPublished, SnapshotReader
 
 SPEC, DEPTH, STEPS, ENVS = ActionSpec(0, 6), 4, 5, 3

@@ -21,7 +21,7 @@ from learners.ppo import PPO, PPOConfig
 from learners.relabel import Relabeler
 from learners.stacks import Stacks
 from reward_service.ensemble import RewardEnsemble
-from reward_service.networks import EnsembleConfig
+from reward_service.ensemble_config import EnsembleConfig
 from reward_service.snapshot import NothingPublished, SnapshotReader
 from tests.learners.pictured import rollout
 

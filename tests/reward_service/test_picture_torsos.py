@@ -12,8 +12,8 @@ from reward_service.codec import decode_clip, encode_clip
 from reward_service.comparisons import Answer, Comparison, Label
 from reward_service.dataset import ComparisonDataset, DatasetSpec, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
+from reward_service.ensemble_config import TORSOS, pooled
 from reward_service.fitting import EnsembleFit, FitConfig
-from reward_service.networks import TORSOS, pooled
 from reward_service.numpy_rewards import NumpyRewards
 from reward_service.recent import RecentSteps
 from reward_service.snapshot import RewardSnapshot

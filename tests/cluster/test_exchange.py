@@ -16,9 +16,9 @@ from hypothesis.extra.numpy import arrays
 from actors.tasks import make_task
 from actors.trajectory import Clip, Segment
 from cluster.comparison_file import FORMATS, read_rows, write_rows
-from cluster.comparisons import check_rows, export_run, import_comparisons, import_file, open_database
 from cluster.config import ConfigError
 from cluster.configure import make_config
+from cluster.exchange import check_rows, export_run, import_comparisons, import_file, open_database
 from cluster.run_folder import RunFolder
 from cluster.runner import run_training
 from cluster.writing import WritingError
@@ -263,7 +263,7 @@ def test_damaged_files_are_refused_whole(database: ComparisonDatabase, tmp_path:
         check_rows(tmp_path / "missing")
 
 
-def test_comparisons_of_another_task_are_refused(database: ComparisonDatabase, tmp_path: Path):
+def test_exchange_of_another_task_are_refused(database: ComparisonDatabase, tmp_path: Path):
     fill(database)
     write_rows(tmp_path / "rows.jsonl", "jsonl", rows_of(database))
     with pytest.raises(ComparisonsError, match="same task"):

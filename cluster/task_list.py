@@ -1,4 +1,4 @@
-"""Small commands that only print."""
+"""`twoclips tasks`: which tasks there are."""
 
 from __future__ import annotations
 
