@@ -7,10 +7,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from actors.failures import Failure
+
 Array = np.ndarray
 
 
-class EnvironmentFailure(RuntimeError):
+class EnvironmentFailure(Failure, RuntimeError):
     """An environment raised, or showed something that is not a number; or a process that stepped some has ended."""
 
 

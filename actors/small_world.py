@@ -18,6 +18,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from actors.failures import UsageError
+
 Array = np.ndarray
 
 ENVIRONMENT_ID = "actors.small_world:SmallWorld-v0"
@@ -31,7 +33,7 @@ _CELL_PX = 48
 _COLOURS = {"cell": (246, 243, 236), "line": (205, 199, 186), "goal": (29, 122, 74), "agent": (42, 89, 207)}
 
 
-class SmallWorldError(ValueError):
+class SmallWorldError(UsageError, ValueError):
     """There is no such small world."""
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from actors.failures import UsageError
 
-class UnsupportedSpaceError(ValueError):
+
+class UnsupportedSpaceError(UsageError, ValueError):
     """The environment's observation or action space is of a kind that twoclips does not learn in."""
 
 

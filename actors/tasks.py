@@ -23,6 +23,7 @@ import numpy as np
 
 from actors.atari import FRAME_SKIP, STACK, Console, rom_path
 from actors.atari_games import BOXES
+from actors.failures import UsageError
 from actors.mujoco import without_deprecation
 from actors.presets import MUJOCO, NAMED, Preset, atari_preset
 from actors.sights import SIZE
@@ -32,7 +33,7 @@ from actors.views import as_seen
 gymnasium.register_envs(ale_py)
 
 
-class UnknownTaskError(ValueError):
+class UnknownTaskError(UsageError, ValueError):
     """No task and no registered environment of that name."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from operator import attrgetter
 
+from actors.failures import Failure
 from cluster.config import RunConfig
 from cluster.errors import is_out_of_device_memory
 
@@ -22,7 +23,7 @@ _GROWS_WITH = {
 """Parts of a run that work on a GPU, and the settings that each one's memory grows with."""
 
 
-class DeviceMemoryError(RuntimeError):
+class DeviceMemoryError(Failure, RuntimeError):
     """The GPU's memory is too small for a part of the run."""
 
 

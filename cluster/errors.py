@@ -1,51 +1,21 @@
 """Which failures are expected, and how they end: one sentence with a remedy, and an exit code.
 
-Anything else is a defect of ours and keeps its traceback.
+Ours say so themselves (`actors.failures`); here are those of the libraries below. Anything else is a defect and keeps
+its traceback.
 """
 
 from __future__ import annotations
 
-_USAGE = {
-    "BadIdError",
-    "ConfigError",
-    "DemoError",
-    "NotFreeError",
-    "RunFolderError",
-    "SmallWorldError",
-    "UnknownPersonError",
-    "UnknownTaskError",
-    "UnsupportedSpaceError",
-}
-_FAILURES = {
-    "CheckpointError",
-    "ClusterError",
-    "CodecError",
-    "ComparisonsError",
-    "ComponentFailure",
-    "DatabaseError",
-    "DeviceMemoryError",
-    "EnvironmentFailure",
-    "Interrupted",
-    "JobError",
-    "LabelServerError",
-    "LearnerFailure",
-    "MetricsError",
-    "RedisServerError",
-    "RewardDataError",
-    "RewardTrainingError",
-    "SnapshotError",
-    "StoreError",
-    "WritingError",
-}
+import errno
+
+from actors.failures import Failure, UsageError
 
 
 def exit_code(error: BaseException) -> int | None:
     """2 for bad usage, 1 for a failure that we know how to name, None for a defect."""
-    # By name: importing the classes would import torch and Ray before a typing error can be reported.
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names & _USAGE:
+    if isinstance(error, UsageError):
         return 2
-    if names & _FAILURES:
+    if isinstance(error, Failure):
         return 1
     module = type(error).__module__
     if module.startswith("redis.") or is_out_of_device_memory(error):
@@ -75,10 +45,11 @@ def sentence(error: BaseException) -> str:
         )
     if is_out_of_device_memory(error):  # where no part of a run has said what to lower: cluster.device_memory
         return (
-            f"the GPU's memory does not suffice ({str(error).partition('. ')[0]}); end what else is using it, or do "
+            f"the GPU's memory does not suffice ({str(error).splitlines()[0].partition('. ')[0]}); end what else is using it, or do "
             'without it: --device cpu, or loop.device = "cpu" for a run, which --resume continues'
         )
-    if isinstance(error, OSError) and type(error).__name__ not in _USAGE | _FAILURES:
+    if isinstance(error, OSError) and not isinstance(error, UsageError | Failure):
         what = f"{error.strerror or error} ({error.filename or 'no file'})"
-        return f"{what}; free space or choose another --run, then use --resume"
+        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+        return f"{what}; {remedy}, then give the same command again, for a run that has begun with --resume"
     return str(error)

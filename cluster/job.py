@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from actors.failures import Failure
 from cluster.errors import exit_code, sentence
 from cluster.interrupts import STOPPED_EARLY, terminated_like_interrupted
 from cluster.keeper import keeper_process
@@ -30,7 +31,7 @@ STOP_TIMEOUT_S = 120.0
 """For a checkpoint on a slow disk, and the end of every process."""
 
 
-class JobError(RuntimeError):
+class JobError(Failure, RuntimeError):
     """A run that should be at work is not, or does not stop; the message says what to do."""
 
 

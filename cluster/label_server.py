@@ -23,6 +23,7 @@ from typing import IO
 
 import psutil
 
+from actors.failures import Failure
 from cluster.child import Process, end, spawn
 from cluster.page_address import announce, listen_on, withdraw
 from cluster.supervise import Life, SupervisionConfig, Tell
@@ -31,7 +32,7 @@ from reward_service.address import REDIS_VARIABLE
 STOP_TIMEOUT_S = 5.0
 
 
-class LabelServerError(RuntimeError):
+class LabelServerError(Failure, RuntimeError):
     """The labeling pages cannot be served; the message says what to do."""
 
 

@@ -24,6 +24,7 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.failures import Failure
 from actors.frames import is_stack
 from cluster.components import (
     RunSpec,
@@ -43,7 +44,7 @@ from cluster.supervise import Life, Tell
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 
 
-class ClusterError(RuntimeError):
+class ClusterError(Failure, RuntimeError):
     """The cluster lacks what the run was to use."""
 
 

@@ -19,13 +19,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import start_http_server
 from prometheus_client.registry import Collector
 
+from actors.failures import Failure
 from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
 
 Figures = Mapping[str, Any]
 
 
-class MetricsError(RuntimeError):
+class MetricsError(Failure, RuntimeError):
     """The metrics cannot be served; the message says what to do."""
 
 

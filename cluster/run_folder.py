@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from actors.failures import UsageError
 from cluster.config import RunConfig, flat_config, load_config, save_config
 from cluster.writing import WritingError
 
@@ -22,7 +23,7 @@ _VERSIONS = ("agent_steps", "policy_version", "reward_version")
 """What an event is stamped with: the latest figures of metrics.jsonl."""
 
 
-class RunFolderError(RuntimeError):
+class RunFolderError(UsageError, RuntimeError):
     """The folder cannot be used as asked."""
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from actors.failures import Failure
 from cluster.components import RunSpec, build_database, ray_cores
 from cluster.config import RunConfig
 from cluster.freed_memory import keep_freed_memory
@@ -38,7 +39,7 @@ from reward_service.database import check_writable, connect
 Show = Callable[[dict[str, Any]], None]
 
 
-class Interrupted(RuntimeError):
+class Interrupted(Failure, RuntimeError):
     """The run was stopped by Ctrl-C, after a checkpoint."""
 
 

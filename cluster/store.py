@@ -26,6 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pyarrow import ArrowException
 from pyarrow import fs as arrow_fs
 
+from actors.failures import Failure
 from cluster.run_folder import RunFolder
 
 FORMAT, VERSION = "twoclips run", 1
@@ -34,7 +35,7 @@ _CHECKPOINT = re.compile(r"checkpoints/checkpoint-(\d+)-")
 _CREDENTIALS = "take the credentials from the environment (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, ...)"
 
 
-class StoreError(RuntimeError):
+class StoreError(Failure, RuntimeError):
     """The storage cannot be used as asked."""
 
 

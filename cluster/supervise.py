@@ -17,11 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from actors.failures import Failure
+
 Tell = Callable[[str, str], None]
 """Takes the name of a component and what happened to it."""
 
 
-class ComponentFailure(RuntimeError):
+class ComponentFailure(Failure, RuntimeError):
     """A component failed in a way that starting it again would not cure."""
 
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from actors.failures import Failure
 
-class WritingError(RuntimeError):
+
+class WritingError(Failure, RuntimeError):
     """A file cannot be written; the message says what to do."""
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from actors.failures import UsageError
 from actors.small_world import Grid
 
 PRESETS = ("oracle", "person", "offline")
 
 
-class DemoError(ValueError):
+class DemoError(UsageError, ValueError):
     """There is no such demo."""
 
 

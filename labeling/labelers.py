@@ -26,6 +26,7 @@ from typing import Any
 
 import redis
 
+from actors.failures import UsageError
 from reward_service.keys import checked_id, load_script, run_prefix, text
 
 INVITE_S = 7 * 86_400.0
@@ -44,7 +45,7 @@ LOCAL_LABELER = "local"
 """Who comes without an invite: see sessions.py."""
 
 
-class NotFreeError(RuntimeError):
+class NotFreeError(UsageError, RuntimeError):
     """Nobody can come in under that name."""
 
 

@@ -6,13 +6,14 @@ oracle (`SyntheticPool`).
 
 from __future__ import annotations
 
+from actors.failures import UsageError
 from labeling.oracle import Dice, Judge, OracleConfig, SyntheticLabeler, teacher
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 
 
-class UnknownPersonError(ValueError):
+class UnknownPersonError(UsageError, ValueError):
     """No simulated person is of that kind."""
 
 

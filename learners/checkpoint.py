@@ -22,11 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actors.failures import Failure
+
 FORMAT, VERSION = "twoclips checkpoint", 1
 _NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{16})\.pt")
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(Failure, RuntimeError):
     """A checkpoint cannot be written or read; the message says what to do."""
 
 

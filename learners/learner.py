@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from actors.devices import to_device
+from actors.failures import Failure
 from actors.limits import within
 from actors.policy import ActorCritic, PolicyWeights
 from actors.trajectory import Rollout
@@ -43,7 +44,7 @@ class LearnerConfig:
         within(self, gamma="(0, 1]", gae_lambda="[0, 1]")
 
 
-class LearnerFailure(RuntimeError):
+class LearnerFailure(Failure, RuntimeError):
     """Learning cannot go on: a reward or a loss is not a number."""
 
 

@@ -13,13 +13,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
+from actors.failures import Failure
 from reward_service.address import REDIS_VARIABLE, without_password
 
 TIMEOUT_S = 3.0
 """Longer than an fsync on a busy disk takes, and short enough for who waits to go on with something else."""
 
 
-class DatabaseError(RuntimeError):
+class DatabaseError(Failure, RuntimeError):
     """The database cannot be used as it is; the message says what to do."""
 
 

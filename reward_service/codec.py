@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.failures import Failure
 from actors.origins import Keyframe, Origin
 from actors.trajectory import Clip, Segment
 
@@ -45,7 +46,7 @@ _KNOWN = {  # by version, the arrays that a clip may hold
 _DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
 
 
-class CodecError(ValueError):
+class CodecError(Failure, ValueError):
     """The bytes are not a clip of this format, or the clip cannot be written in it."""
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.failures import Failure
 from actors.records import TrajectoryError
 from actors.trajectory import Clip, Segment
 from reward_service.comparisons import Answer, Label, check_gold
@@ -28,7 +29,7 @@ _ARRAYS = ("observations", "actions", "states")
 _BATCH = 256
 
 
-class ComparisonsError(RuntimeError):
+class ComparisonsError(Failure, RuntimeError):
     """Comparisons cannot be written or read; the message says what to do."""
 
 

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actors.failures import Failure
 from actors.frames import is_stack, kept_shape, stack_depth
 from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
@@ -40,7 +41,7 @@ _FIRST_CAPACITY = 64
 _SIDES = {"left": 1, "right": -1, "": 0}
 
 
-class RewardDataError(ValueError):
+class RewardDataError(Failure, ValueError):
     """What the reward service was given to learn from cannot be used."""
 
 

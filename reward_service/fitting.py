@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from actors.devices import to_device
+from actors.failures import Failure
 from actors.limits import within
 from reward_service.dataset import ComparisonDataset
 from reward_service.ensemble import RewardEnsemble
@@ -25,7 +26,7 @@ _SMOOTHING = 0.1  # weight of a new measurement: about 20 batches are remembered
 _L2_LIMITS = (1e-7, 1.0)  # a coefficient that falls without limit would need as many steps to come back
 
 
-class RewardTrainingError(RuntimeError):
+class RewardTrainingError(Failure, RuntimeError):
     """The reward model can no longer be trained as it is."""
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import redis
 from redis.commands.core import Script
 
+from actors.failures import UsageError
+
 START = "0-0"
 """The cursor in the log before the first label."""
 
@@ -19,7 +21,7 @@ _ID = re.compile(r"[A-Za-z0-9_.:@+-]{1,128}")
 _PRELUDE = Path(__file__).with_name("common.lua")
 
 
-class BadIdError(ValueError):
+class BadIdError(UsageError, ValueError):
     """An id would not be safe, or not unique, as part of a key."""
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from actors.failures import Failure
 from actors.spaces import ActionSpec
 from reward_service.bootstrap import Split
 from reward_service.ensemble_config import EnsembleConfig
@@ -15,7 +16,7 @@ FORMAT = "twoclips-reward-1"
 _ENTRY = "twoclips"
 
 
-class SnapshotError(ValueError):
+class SnapshotError(Failure, ValueError):
     """These bytes are not a reward snapshot, or one of another ensemble."""
 
 
