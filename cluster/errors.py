@@ -44,9 +44,10 @@ def sentence(error: BaseException) -> str:
             "with --resume"
         )
     if is_out_of_device_memory(error):  # where no part of a run has said what to lower: cluster.device_memory
+        first = str(error).splitlines()[0].partition(". ")[0]
         return (
-            f"the GPU's memory does not suffice ({str(error).splitlines()[0].partition('. ')[0]}); end what else is using it, or do "
-            'without it: --device cpu, or loop.device = "cpu" for a run, which --resume continues'
+            f"the GPU's memory does not suffice ({first}); end what else is using it, or do without it: --device cpu, "
+            'or loop.device = "cpu" for a run, which --resume continues'
         )
     if isinstance(error, OSError) and not isinstance(error, UsageError | Failure):
         what = f"{error.strerror or error} ({error.filename or 'no file'})"
