@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from actors.devices import to_device
+from actors.devices import OwnQueue, to_device
 
 DEVICES = [
     "cpu",
@@ -33,3 +33,15 @@ def test_a_tensor_arrives_as_it_is(device: str) -> None:
     torch.testing.assert_close(arrived.cpu(), tensor)
     torch.testing.assert_close(to_device(arrived, torch.device(device)).cpu(), tensor, msg="once it is there, too")
     assert to_device(tensor[:0], torch.device(device)).shape == (0, 3, 4)
+
+
+def test_who_acts_on_a_processor_touches_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(*_: object, **__: object) -> None:
+        raise AssertionError("a GPU was asked for")
+
+    for name in ("current_device", "stream", "Stream", "_lazy_init"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+    queue = OwnQueue(torch.device("cpu"))
+    for _ in range(2):
+        with queue():
+            torch.ones(3).sum()

@@ -34,6 +34,12 @@ def test_stacks_are_those_of_the_pictures_in_the_order_of_the_rollout() -> None:
     assert torch.equal(seen.index_select(0, index).stacked(), obvious[index])
 
 
+def test_stacks_lie_in_memory_as_convolutions_read_them_fastest() -> None:
+    seen = Stacks.of_block(torch.zeros((8, 2, 5, 5), dtype=torch.uint8), depth=3, steps=6)
+    for part in (seen, seen[2:9], seen.index_select(0, torch.tensor([7, 0, 7]))):
+        assert part.stacked().is_contiguous(memory_format=torch.channels_last)
+
+
 def test_the_gradient_through_a_torso_is_that_of_the_whole_loss(policy: ActorCritic) -> None:
     block = rollout()
     batch = Batch(

@@ -53,6 +53,12 @@ def slow_member_rewards(ensemble: RewardEnsemble, member: int, seen: torch.Tenso
     return (hidden @ ensemble.weights[1][member] + ensemble.biases[1][member]).squeeze(1)
 
 
+def test_pictures_lie_in_memory_as_convolutions_read_them_fastest(ensemble: RewardEnsemble) -> None:
+    inputs = ensemble.torsos.inputs(stacks(5))
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    assert not inputs.is_contiguous()
+
+
 @torch.no_grad()
 def test_all_members_at_once_are_each_member_alone(ensemble: RewardEnsemble) -> None:
     seen = stacks(4)
