@@ -21,6 +21,7 @@ from actors.frames import is_stack
 from actors.limits import within
 from actors.networks import PictureTorso, Torso, mlp, pictures
 from actors.spaces import ActionSpec
+from actors.weights import PolicyWeights
 
 OBSERVATION_CLIP = 10.0
 
@@ -36,14 +37,6 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         within(self, hidden="[1, inf)", initial_std="(0, inf)")
-
-
-@dataclass(frozen=True, eq=False)
-class PolicyWeights:
-    """One version of the policy as it travels: `vector` [W] float32 holds parameters, then buffers."""
-
-    version: int
-    vector: np.ndarray
 
 
 class ActorCritic(nn.Module):

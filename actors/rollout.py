@@ -22,10 +22,11 @@ from actors.environments import make_environments
 from actors.frames import kept_dtype, kept_shape, stack_depth
 from actors.limits import within
 from actors.origins import Keyframes, Origins
-from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
+from actors.policy import ActorCritic, PolicyConfig
 from actors.simulators import Emulator, EnvironmentFailure
 from actors.tasks import Task
 from actors.trajectory import Hidden, Rollout
+from actors.weights import PolicyWeights
 
 Array = np.ndarray
 

@@ -12,8 +12,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from actors.policy import ActorCritic, PolicyWeights
+from actors.policy import ActorCritic
 from actors.tasks import Task, make_task
+from actors.weights import PolicyWeights
 from cluster.components import RunSpec
 from cluster.configure import make_config
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import ray
 
-from actors.policy import PolicyWeights
+from actors.weights import PolicyWeights
 from cluster.interfaces import Collected
 from cluster.ray_member import Gathered, GoneError, Member, SilentError, is_done
 from cluster.supervise import ComponentFailure, Life, Tell
@@ -84,7 +84,7 @@ class ElasticPool:
         return [member.life for index, member in members if index not in self._coming]
 
     def submit(self, weights: PolicyWeights) -> None:
-        self._weights = ray.put({"version": weights.version, "vector": weights.vector})
+        self._weights = ray.put(weights)
         self._call()
 
     def gather(self) -> Collected:

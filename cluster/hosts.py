@@ -14,8 +14,8 @@ from typing import Any
 import redis
 import torch
 
-from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
+from actors.weights import PolicyWeights
 from cluster.components import RunSpec, build_worker
 from cluster.device_memory import DeviceMemoryError
 from cluster.freed_memory import keep_freed_memory
@@ -33,8 +33,8 @@ class RolloutHost:
         self._spec, self._index = spec, worker
         self._worker = build_worker(spec, worker, generation)
 
-    def step(self, weights: dict[str, Any], steps: int = 0) -> tuple[Rollout, Hidden]:
-        return self._worker.step(PolicyWeights(weights["version"], weights["vector"]), steps)
+    def step(self, weights: PolicyWeights, steps: int = 0) -> tuple[Rollout, Hidden]:
+        return self._worker.step(weights, steps)
 
     def pulse(self) -> tuple[int, str, int]:
         """How many steps are done, also in the middle of a rollout; and who says so: process space and id."""

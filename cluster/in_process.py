@@ -12,8 +12,8 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-from actors.policy import PolicyWeights
 from actors.rollout import RolloutWorker
+from actors.weights import PolicyWeights
 from cluster.components import (
     RunSpec,
     acting_device,

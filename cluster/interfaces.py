@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from actors.policy import PolicyWeights
 from actors.trajectory import Hidden, Rollout
+from actors.weights import PolicyWeights
 from cluster.supervise import Life
 
 Collected = list[tuple[Rollout, Hidden]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from actors.policy import PolicyWeights
+from actors.weights import PolicyWeights
 from cluster.interfaces import Collected
 from cluster.ray_member import Gathered, GoneError, Member
 from cluster.supervise import Life
@@ -42,7 +42,7 @@ class RayPool:
         return [member.life for member in self._members]
 
     def submit(self, weights: PolicyWeights) -> None:
-        self._weights = ray.put({"version": weights.version, "vector": weights.vector})
+        self._weights = ray.put(weights)
         for member in self._members:
             member.ask(self._weights)
 

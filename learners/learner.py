@@ -20,8 +20,9 @@ from torch import Tensor
 from actors.devices import to_device
 from actors.failures import Failure
 from actors.limits import within
-from actors.policy import ActorCritic, PolicyWeights
+from actors.policy import ActorCritic
 from actors.trajectory import Rollout
+from actors.weights import PolicyWeights
 from learners.advantages import RunningMoments, ValueScale, gae
 from learners.algorithm import Algorithm, Batch
 from learners.stacks import Stacks

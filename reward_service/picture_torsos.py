@@ -46,7 +46,7 @@ class PictureTorsos(nn.Module):
         """Features of each picture and member."""
 
     def pooled(self, pictures: Tensor) -> Tensor:
-        """Pictures of bytes [..., H, W], as they were seen or pooled already, -> pooled, as `ensemble_config.pooled`."""
+        """Pictures of bytes [..., H, W], as seen or pooled already, -> pooled as by `ensemble_config.pooled`."""
         if pictures.shape[-2:] == self.input_shape[1:]:
             return pictures
         parts = pictures.flatten(0, -3).split(_AT_ONCE)

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
-from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
+from actors.policy import ActorCritic, PolicyConfig
 from actors.spaces import ActionSpec
+from actors.weights import PolicyWeights
 
 GAUSSIAN, CATEGORICAL = ActionSpec(3, 0, (-1.0,) * 3, (1.0,) * 3), ActionSpec(0, 4)
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from actors.policy import ActorCritic, PolicyConfig, PolicyWeights
+from actors.policy import ActorCritic, PolicyConfig
 from actors.rollout import AbandonedError, RolloutConfig, RolloutWorker
 from actors.simulators import EnvironmentFailure
 from actors.tasks import Preset, make_task, register
+from actors.weights import PolicyWeights
 
 SMALL = PolicyConfig(hidden=(8,))
 

@@ -13,6 +13,7 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
+from actors.weights import PolicyWeights
 from cluster.machine import process_space
 
 
@@ -36,10 +37,10 @@ class FakeRolloutHost:
             raise RuntimeError("there is no simulator here")
         self._index, self._done, self._step_s = index, 0, step_s
 
-    def step(self, weights: dict[str, Any], steps: int) -> tuple[int, str, int, int, int]:
+    def step(self, weights: PolicyWeights, steps: int) -> tuple[int, str, int, int, int]:
         time.sleep(self._step_s)
         self._done += 1
-        return self._index, ray.get_runtime_context().get_node_id(), weights["version"], steps, os.getpid()
+        return self._index, ray.get_runtime_context().get_node_id(), weights.version, steps, os.getpid()
 
     def pulse(self) -> tuple[int, str, int]:
         return self._done, process_space(), os.getpid()

@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from actors.policy import PolicyWeights
+from actors.weights import PolicyWeights
 from cluster.elastic_pool import ElasticPool
 from cluster.supervise import ComponentFailure, Life, SupervisionConfig
 from tests.cluster.fake_hosts import FakeRolloutHost, several_nodes

@@ -17,10 +17,11 @@ import psutil
 import pytest
 import torch
 
-from actors.policy import ActorCritic, PolicyWeights
+from actors.policy import ActorCritic
 from actors.rollout import RolloutWorker
 from actors.simulators import EnvironmentFailure
 from actors.split import SplitSimulator
+from actors.weights import PolicyWeights
 from cluster import in_process
 from cluster.bench_parts import spec_of
 from cluster.config import RunConfig
