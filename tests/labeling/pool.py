@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from typing import Any
 
 import numpy as np
+from starlette.testclient import TestClient
 
 from actors.mujoco import MujocoSimulator
 from actors.trajectory import Clip, Segment
@@ -77,3 +79,24 @@ def current_answers(database: ComparisonDatabase) -> dict[str, str]:
         answer = str(label.answer)
         shown[label.query_id] = mirrored.get(answer, answer) if json.loads(label.evidence)["mirrored"] else answer
     return shown
+
+
+def new_id() -> str:
+    """As a browser makes them, for a token or a label."""
+    return secrets.token_hex(16)
+
+
+def claimed_pair(client: TestClient) -> dict[str, Any]:
+    """What a browser is given to show."""
+    reply = client.post("/api/claims", json={"token": new_id()})
+    assert reply.status_code == 200, reply.text
+    return reply.json()["pair"]
+
+
+EVIDENCE = {"response_s": 3.2, "plays": 2, "focus_lost": 0, "input": "key"}
+
+
+def answer_to(pair: dict[str, Any], answer: str = "left", label_id: str = "") -> dict[str, Any]:
+    """What a browser sends for it."""
+    ids = {"label_id": label_id or new_id(), "token": pair["token"], "query": pair["query"]}
+    return {**ids, "answer": answer, "evidence": EVIDENCE}

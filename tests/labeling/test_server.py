@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import secrets
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,31 +23,14 @@ from labeling.sessions import cookie_name
 from reward_service.client import connect
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.pool import HEADERS, STEPS, TASK
+from tests.labeling.pool import EVIDENCE, HEADERS, STEPS, TASK, answer_to, claimed_pair, new_id
 
 pytestmark = pytest.mark.redis
-
-EVIDENCE = {"response_s": 3.2, "plays": 2, "focus_lost": 0, "input": "key"}
-
-
-def _id() -> str:
-    return secrets.token_hex(16)
-
-
-def _claim(client: TestClient) -> dict[str, Any]:
-    reply = client.post("/api/claims", json={"token": _id()})
-    assert reply.status_code == 200, reply.text
-    return reply.json()["pair"]
-
-
-def _answer(pair: dict[str, Any], answer: str = "left", label_id: str = "") -> dict[str, Any]:
-    ids = {"label_id": label_id or _id(), "token": pair["token"], "query": pair["query"]}
-    return {**ids, "answer": answer, "evidence": EVIDENCE}
 
 
 def test_a_claim_brings_both_clips_as_poses_of_the_scene(client: TestClient) -> None:
     scene = client.get("/api/scene").json()
-    pair = _claim(client)
+    pair = claimed_pair(client)
     assert 50 < pair["deadline_s"] <= 60
     for side in ("left", "right"):
         clip = pair[side]
@@ -61,7 +43,7 @@ def test_a_claim_brings_both_clips_as_poses_of_the_scene(client: TestClient) -> 
 
 
 def test_an_answer_is_in_the_log_before_it_is_acknowledged(client: TestClient, database: ComparisonDatabase) -> None:
-    body = _answer(_claim(client))
+    body = answer_to(claimed_pair(client))
     reply = client.post("/api/answers", json=body).json()
     assert (reply["label_id"], reply["surplus"], reply["repeated"]) == (body["label_id"], False, False)
     assert reply["progress"]["labels"] == 1
@@ -71,7 +53,7 @@ def test_an_answer_is_in_the_log_before_it_is_acknowledged(client: TestClient, d
 
 
 def test_an_answer_sent_twice_is_one_label(client: TestClient, database: ComparisonDatabase) -> None:
-    body = _answer(_claim(client))
+    body = answer_to(claimed_pair(client))
     client.post("/api/answers", json=body)
     again = client.post("/api/answers", json=body)
     assert again.status_code == 200
@@ -80,7 +62,7 @@ def test_an_answer_sent_twice_is_one_label(client: TestClient, database: Compari
 
 
 def test_another_answer_under_a_used_id_is_refused(client: TestClient, database: ComparisonDatabase) -> None:
-    body = _answer(_claim(client), "left")
+    body = answer_to(claimed_pair(client), "left")
     client.post("/api/answers", json=body)
     refused = client.post("/api/answers", json={**body, "answer": "right"})
     assert refused.status_code == 409
@@ -89,25 +71,25 @@ def test_another_answer_under_a_used_id_is_refused(client: TestClient, database:
 
 
 def test_an_answer_without_a_lease_is_gone(client: TestClient) -> None:
-    pair = _claim(client)
-    client.post("/api/answers", json=_answer(pair))
-    assert client.post("/api/answers", json=_answer(pair)).status_code == 410
-    foreign = {"token": _id(), "query": pair["query"]}
-    assert client.post("/api/answers", json=_answer(foreign)).status_code == 410
+    pair = claimed_pair(client)
+    client.post("/api/answers", json=answer_to(pair))
+    assert client.post("/api/answers", json=answer_to(pair)).status_code == 410
+    foreign = {"token": new_id(), "query": pair["query"]}
+    assert client.post("/api/answers", json=answer_to(foreign)).status_code == 410
 
 
 def test_undo_takes_the_label_back_and_asks_again(client: TestClient, database: ComparisonDatabase) -> None:
-    pair = _claim(client)
-    body = _answer(pair)
+    pair = claimed_pair(client)
+    body = answer_to(pair)
     client.post("/api/answers", json=body)
-    retraction = {"retraction_id": _id(), "label_id": body["label_id"]}
+    retraction = {"retraction_id": new_id(), "label_id": body["label_id"]}
     reply = client.post("/api/retractions", json=retraction).json()
     assert reply["progress"]["labels"] == 0
     assert client.post("/api/retractions", json=retraction).json()["repeated"]
-    assert _claim(client)["query"] == pair["query"]
+    assert claimed_pair(client)["query"] == pair["query"]
     labels, _ = database.labels_since(START)
     assert [label.answer for label in labels] == [labels[0].answer, None]
-    assert client.post("/api/retractions", json={**retraction, "label_id": _id()}).status_code in (409, 410)
+    assert client.post("/api/retractions", json={**retraction, "label_id": new_id()}).status_code in (409, 410)
 
 
 def test_when_there_is_nothing_to_label_the_page_is_told_how_things_stand(
@@ -115,8 +97,8 @@ def test_when_there_is_nothing_to_label_the_page_is_told_how_things_stand(
 ) -> None:
     database.set_status(RUN_STATUS, {"labels_wanted": 700, "labels_due": 175.0, "agent_steps": 4096, "phase": None})
     for _ in range(4):
-        assert client.post("/api/answers", json=_answer(_claim(client))).status_code == 200
-    reply = client.post("/api/claims", json={"token": _id()}).json()
+        assert client.post("/api/answers", json=answer_to(claimed_pair(client))).status_code == 200
+    reply = client.post("/api/claims", json={"token": new_id()}).json()
     assert reply["pair"] is None
     progress = reply["progress"]
     assert (progress["labels"], progress["due"], progress["wanted"], progress["open"]) == (4, 175, 700, 0)
@@ -125,7 +107,7 @@ def test_when_there_is_nothing_to_label_the_page_is_told_how_things_stand(
 
 
 def test_a_heartbeat_tells_what_is_left_of_each_lease(client: TestClient) -> None:
-    pair, unknown = _claim(client), _id()
+    pair, unknown = claimed_pair(client), new_id()
     deadlines = client.post("/api/heartbeats", json={"tokens": [pair["token"], unknown]}).json()["deadlines"]
     assert 50 < deadlines[pair["token"]] <= 60
     assert deadlines[unknown] is None
@@ -134,14 +116,14 @@ def test_a_heartbeat_tells_what_is_left_of_each_lease(client: TestClient) -> Non
 def test_a_pair_that_a_browser_cannot_draw_is_left_for_others_until_a_second_one_cannot(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    pair = _claim(client)
+    pair = claimed_pair(client)
     body = {"token": pair["token"], "reason": "no WebGL"}
     assert client.post("/api/withdrawals", json=body).json()["withdrawn"]
     assert not client.post("/api/withdrawals", json=body).json()["withdrawn"]
     assert database.num_open_queries() == 4
-    assert pair["query"] not in {_claim(client)["query"] for _ in range(3)}
+    assert pair["query"] not in {claimed_pair(client)["query"] for _ in range(3)}
     client.post("/api/sessions", json={"invite": LabelerPool(database.client, database.run_id).invite("anna")})
-    hers = _claim(client)
+    hers = claimed_pair(client)
     assert hers["query"] == pair["query"]
     assert client.post("/api/withdrawals", json={"token": hers["token"]}).json()["withdrawn"]
     assert database.num_open_queries() == 3
@@ -150,14 +132,14 @@ def test_a_pair_that_a_browser_cannot_draw_is_left_for_others_until_a_second_one
 def test_a_clip_without_states_is_withdrawn_and_the_next_pair_shown(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    query = database.get_query(_claim(client)["query"])
+    query = database.get_query(claimed_pair(client)["query"])
     assert query is not None
     clip = database.get_clip(query.left)
     assert clip is not None
     stateless = dataclasses.replace(clip, clip_id="stateless", states=clip.states[:, :0])
     database.put_clips([stateless])
     database.offer([dataclasses.replace(query, query_id="undrawable", left="stateless", disagreement=9.0)])
-    assert _claim(client)["query"] != "undrawable"
+    assert claimed_pair(client)["query"] != "undrawable"
     assert database.client.hget(f"{database.prefix}query:undrawable", "state") == b"withdrawn"
 
 
@@ -182,7 +164,7 @@ def test_a_body_of_another_form_is_a_bad_request_in_one_sentence(client: TestCli
 def test_an_answer_of_another_form_stores_nothing(
     client: TestClient, database: ComparisonDatabase, change: dict[str, Any]
 ) -> None:
-    assert client.post("/api/answers", json={**_answer(_claim(client)), **change}).status_code == 400
+    assert client.post("/api/answers", json={**answer_to(claimed_pair(client)), **change}).status_code == 400
     assert database.num_labels() == 0
 
 
@@ -195,7 +177,7 @@ def test_a_body_that_is_not_json_is_a_bad_request(client: TestClient) -> None:
 def test_while_redis_does_not_answer_the_browser_is_told_to_send_again() -> None:
     app = make_app(PoolConfig("gone", TASK), connect("redis://127.0.0.1:1"))
     with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
-        reply = client.post("/api/claims", json={"token": _id()})
+        reply = client.post("/api/claims", json={"token": new_id()})
     assert reply.status_code == 503
     assert "127.0.0.1:1" not in reply.text
     assert reply.headers["retry-after"] == "1"
@@ -209,7 +191,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
 def test_answers_reach_the_log_in_the_terms_of_the_query(client: TestClient, database: ComparisonDatabase) -> None:
     """Whatever the lot of the sides was: the better clip is the better clip in the log."""
     for _ in range(4):
-        pair = _claim(client)
+        pair = claimed_pair(client)
         query = database.get_query(pair["query"])
         assert query is not None
         clip = database.get_clip(query.left)
@@ -217,7 +199,7 @@ def test_answers_reach_the_log_in_the_terms_of_the_query(client: TestClient, dat
         first = np.frombuffer(base64.b64decode(pair["left"]["focus"]), "<f4")
         scene_focus = client.app.state.show.pair(clip, clip)["left"]["focus"]  # pyright: ignore[reportAttributeAccessIssue]
         left_is_left = bool(np.array_equal(first, np.frombuffer(base64.b64decode(scene_focus), "<f4")))
-        client.post("/api/answers", json=_answer(pair, "left" if left_is_left else "right"))
+        client.post("/api/answers", json=answer_to(pair, "left" if left_is_left else "right"))
     labels, _ = database.labels_since(START)
     assert [label.answer for label in labels] == [Answer.LEFT] * 4
 
@@ -252,7 +234,7 @@ def test_an_invite_makes_a_labeler_whose_answers_carry_the_sessions_name(
     assert "samesite=strict" in cookie
     assert "secure" not in cookie
     assert client.get("/api/session").json()["labeler"] == "anna"
-    client.post("/api/answers", json=_answer(_claim(client)))
+    client.post("/api/answers", json=answer_to(claimed_pair(client)))
     assert [label.labeler for label in database.labels_since(START)[0]] == ["anna"]
     assert client.post("/api/sessions", json={"invite": invite}).status_code == 401
 
@@ -260,14 +242,14 @@ def test_an_invite_makes_a_labeler_whose_answers_carry_the_sessions_name(
 def test_a_paused_labeler_is_given_nothing_keeps_what_it_held_and_goes_on(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    pool, held = LabelerPool(database.client, database.run_id), _claim(client)
+    pool, held = LabelerPool(database.client, database.run_id), claimed_pair(client)
     pool.pause("local")
-    assert client.post("/api/claims", json={"token": _id()}).json()["pair"] is None
+    assert client.post("/api/claims", json={"token": new_id()}).json()["pair"] is None
     assert client.get("/api/session").json()["paused"]
-    assert client.post("/api/answers", json=_answer(held)).status_code == 200
+    assert client.post("/api/answers", json=answer_to(held)).status_code == 200
     assert database.num_labels() == 1
     pool.pause("local", False)
-    assert _claim(client)["query"] != held["query"]
+    assert claimed_pair(client)["query"] != held["query"]
 
 
 def test_a_request_that_a_proxy_passed_on_is_not_the_local_persons(client: TestClient) -> None:
@@ -290,7 +272,7 @@ def test_a_revoked_labeler_does_not_go_on_as_the_local_one(client: TestClient, d
     pool = LabelerPool(database.client, database.run_id)
     client.post("/api/sessions", json={"invite": pool.invite("anna")})
     pool.revoke("anna")
-    reply = client.post("/api/claims", json={"token": _id()})
+    reply = client.post("/api/claims", json={"token": new_id()})
     assert reply.status_code == 401
     assert "invite" in reply.json()["error"]
 
@@ -300,7 +282,7 @@ def test_where_only_invited_people_label_nobody_else_sees_anything(database: Com
     app = make_app(PoolConfig(database.run_id, TASK, invited_only=True), database.client)
     with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
         assert client.get(f"/api/{path}").status_code == 401
-        assert client.post("/api/claims", json={"token": _id()}).status_code == 401
+        assert client.post("/api/claims", json={"token": new_id()}).status_code == 401
 
 
 def test_a_session_of_another_run_does_not_lock_the_local_labeler_out(
@@ -315,7 +297,7 @@ def test_a_session_of_another_run_does_not_lock_the_local_labeler_out(
 def test_a_body_that_is_too_large_is_refused_and_stores_nothing(
     client: TestClient, database: ComparisonDatabase, path: str
 ) -> None:
-    reply = client.post(f"/api/{path}", json={**_answer(_claim(client)), "more": "x" * MAX_BODY_BYTES})
+    reply = client.post(f"/api/{path}", json={**answer_to(claimed_pair(client)), "more": "x" * MAX_BODY_BYTES})
     assert reply.status_code == 413
     assert list(reply.json()) == ["error"]
     assert database.num_labels() == 0
@@ -333,8 +315,8 @@ def test_a_label_that_is_unknown_or_somebody_elses_cannot_be_taken_back(
     lease = queue.claim("anna")
     assert lease is not None
     queue.complete(lease, Answer.LEFT, "annas-label-0001")
-    for label_id in (_id(), "annas-label-0001"):
-        reply = client.post("/api/retractions", json={"retraction_id": _id(), "label_id": label_id})
+    for label_id in (new_id(), "annas-label-0001"):
+        reply = client.post("/api/retractions", json={"retraction_id": new_id(), "label_id": label_id})
         assert reply.status_code == 410
     assert database.num_labels() == 1
 
@@ -344,21 +326,21 @@ def test_who_is_revoked_between_claim_and_answer_labels_no_more(
 ) -> None:
     pool = LabelerPool(database.client, database.run_id)
     client.post("/api/sessions", json={"invite": pool.invite("anna")})
-    first, second = _claim(client), _claim(client)
-    assert client.post("/api/answers", json=_answer(first)).status_code == 200
+    first, second = claimed_pair(client), claimed_pair(client)
+    assert client.post("/api/answers", json=answer_to(first)).status_code == 200
     pool.revoke("anna")
-    assert client.post("/api/answers", json=_answer(second)).status_code == 401
+    assert client.post("/api/answers", json=answer_to(second)).status_code == 401
     assert [label.labeler for label in database.labels_since(START)[0]] == ["anna"]
 
 
 def test_two_tabs_of_one_person_hold_different_pairs_and_answer_each_once(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    one, other = _claim(client), _claim(client)
+    one, other = claimed_pair(client), claimed_pair(client)
     assert one["query"] != other["query"]
-    assert client.post("/api/answers", json=_answer(one)).status_code == 200
-    assert client.post("/api/answers", json=_answer(other)).status_code == 200
-    assert client.post("/api/answers", json=_answer(one)).status_code == 410  # the other tab had the same pair, too
+    assert client.post("/api/answers", json=answer_to(one)).status_code == 200
+    assert client.post("/api/answers", json=answer_to(other)).status_code == 200
+    assert client.post("/api/answers", json=answer_to(one)).status_code == 410  # the other tab had the same pair, too
     assert len(database.labels_since(START)[0]) == database.num_labels() == 2
 
 
@@ -367,12 +349,12 @@ def test_a_clock_that_jumped_loses_no_answer_and_the_next_heartbeat_puts_the_dea
     client: TestClient, database: ComparisonDatabase, deadline_s: float
 ) -> None:
     """Deadlines are the database's time: its clock has jumped forwards past the deadline, or far back before it."""
-    leases, first, second = f"{database.prefix}leases", _claim(client), _claim(client)
+    leases, first, second = f"{database.prefix}leases", claimed_pair(client), claimed_pair(client)
     database.client.zadd(leases, {first["token"]: deadline_s, second["token"]: deadline_s})
     told = client.post("/api/heartbeats", json={"tokens": [first["token"]]}).json()["deadlines"]
     assert 50 < told[first["token"]] <= 60
     for pair in (first, second):
-        assert not client.post("/api/answers", json=_answer(pair)).json()["surplus"]
+        assert not client.post("/api/answers", json=answer_to(pair)).json()["surplus"]
     assert database.num_labels() == 2
 
 
@@ -380,8 +362,15 @@ def test_answers_of_many_at_once_are_each_stored_and_each_told_their_own_fate(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
     """They share a round trip: one that is refused harms none of the others."""
-    first, second, third = (_answer(_claim(client)) for _ in range(3))
-    bodies = [first, {**second, "token": _id(), "label_id": _id()}, first, {**first, "answer": "tie"}, third, second]
+    first, second, third = (answer_to(claimed_pair(client)) for _ in range(3))
+    bodies = [
+        first,
+        {**second, "token": new_id(), "label_id": new_id()},
+        first,
+        {**first, "answer": "tie"},
+        third,
+        second,
+    ]
     with ThreadPoolExecutor(len(bodies)) as threads:
         replies = list(threads.map(lambda body: client.post("/api/answers", json=body), bodies))
     statuses = [reply.status_code for reply in replies]

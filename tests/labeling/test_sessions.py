@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,9 @@ from labeling.sessions import SCOPE, cookie_name
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.faulty_proxy import FaultyProxy
-from tests.labeling.pool import HEADERS, TASK
+from tests.labeling.pool import HEADERS, TASK, answer_to, claimed_pair, new_id
 
 pytestmark = pytest.mark.redis
-
-
-def _id() -> str:
-    return secrets.token_hex(16)
-
-
-def _claim(client: TestClient) -> dict[str, Any]:
-    return client.post("/api/claims", json={"token": _id()}).json()["pair"]
-
-
-def _answer(pair: dict[str, Any]) -> dict[str, Any]:
-    ids = {"label_id": _id(), "token": pair["token"], "query": pair["query"]}
-    return {**ids, "answer": "left", "evidence": {"response_s": 3.2}}
 
 
 def test_an_invite_whose_reply_was_lost_is_sent_again_and_lets_in(
@@ -44,12 +30,12 @@ def test_an_invite_whose_reply_was_lost_is_sent_again_and_lets_in(
     with FaultyProxy(tmp_path / "proxy.sock", Path(redis_url.removeprefix("unix://"))) as proxy:
         app = make_app(PoolConfig(database.run_id, TASK), connect(proxy.url))
         with TestClient(app, base_url="http://127.0.0.1:8765", headers=HEADERS) as client:
-            body = {"invite": invite, "join_id": _id()}
+            body = {"invite": invite, "join_id": new_id()}
             assert client.get("/api/session").json()["labeler"] == "local"
             proxy.drop_next()
             assert client.post("/api/sessions", json=body).status_code == 503
             assert proxy.dropped == 1
-            assert client.post("/api/sessions", json={**body, "join_id": _id()}).status_code == 401
+            assert client.post("/api/sessions", json={**body, "join_id": new_id()}).status_code == 401
             assert client.post("/api/sessions", json=body).json()["labeler"] == "anna"
             assert client.get("/api/session").json()["labeler"] == "anna"
 
@@ -59,12 +45,12 @@ def test_an_invite_whose_reply_was_lost_is_sent_again_and_lets_in(
 def test_what_a_page_of_another_run_or_labeler_sends_changes_nothing(
     client: TestClient, database: ComparisonDatabase, path: str, other: str
 ) -> None:
-    given, held = _answer(_claim(client)), _claim(client)
+    given, held = answer_to(claimed_pair(client)), claimed_pair(client)
     client.post("/api/answers", json=given)
     bodies: dict[str, Any] = {
-        "claims": {"token": _id()},
-        "answers": _answer(held),
-        "retractions": {"retraction_id": _id(), "label_id": given["label_id"]},
+        "claims": {"token": new_id()},
+        "answers": answer_to(held),
+        "retractions": {"retraction_id": new_id(), "label_id": given["label_id"]},
         "heartbeats": {"tokens": [held["token"]]},
         "withdrawals": {"token": held["token"]},
     }
@@ -120,7 +106,7 @@ def test_an_invite_of_who_was_revoked_is_refused_and_shuts_nobody_out(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
     pool = LabelerPool(database.client, database.run_id)
-    body = {"invite": pool.invite("anna"), "join_id": _id()}
+    body = {"invite": pool.invite("anna"), "join_id": new_id()}
     pool.revoke("anna")
     for _ in range(2):  # nor when it is sent again
         reply = client.post("/api/sessions", json=body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +21,7 @@ from labeling.server import PoolConfig, make_app
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.paintings import CLIP_STEPS, TASK, dot_clips, dot_task, offer_dots
-from tests.labeling.pool import keep_practice
+from tests.labeling.pool import answer_to, claimed_pair, keep_practice
 
 pytestmark = pytest.mark.redis
 
@@ -35,17 +34,6 @@ def client(database: ComparisonDatabase) -> Iterator[TestClient]:
     offer_dots(database, 4)
     with TestClient(make_app(PoolConfig(database.run_id, TASK), database.client), BASE, headers=HEADERS) as client:
         yield client
-
-
-def _claim(client: TestClient) -> dict[str, Any]:
-    reply = client.post("/api/claims", json={"token": secrets.token_hex(16)})
-    assert reply.status_code == 200, reply.text
-    return reply.json()["pair"]
-
-
-def _answer(pair: dict[str, Any], answer: str) -> dict[str, Any]:
-    ids = {"label_id": secrets.token_hex(16), "token": pair["token"], "query": pair["query"]}
-    return {**ids, "answer": answer, "evidence": {"response_s": 1.0}}
 
 
 def _frame(pair: dict[str, Any], side: str, step: int, data: bytes) -> np.ndarray:
@@ -61,7 +49,7 @@ def test_a_pair_comes_as_one_strip_with_each_clip_on_its_side(client: TestClient
     assert client.get("/api/scene").json()["camera"] is None
     mirrored: set[bool] = set()
     for _ in range(4):
-        pair = _claim(client)
+        pair = claimed_pair(client)
         reply = client.get(pair["strip"]["url"])
         assert reply.status_code == 200
         assert reply.headers["content-type"] == "image/webp"
@@ -88,7 +76,7 @@ def test_only_who_holds_a_pair_is_shown_it_and_only_while_it_is_held(database: C
     with TestClient(app, BASE, headers=HEADERS) as ann, TestClient(app, BASE, headers=HEADERS) as bob:
         for client in (ann, bob):
             assert client.post("/api/sessions", json={"invite": pool.invite()}).status_code == 200
-        pair = _claim(ann)
+        pair = claimed_pair(ann)
         url = pair["strip"]["url"]
         assert ann.get(url).status_code == 200
         assert bob.get(url).status_code == 410
@@ -97,7 +85,7 @@ def test_only_who_holds_a_pair_is_shown_it_and_only_while_it_is_held(database: C
         assert ann.get(other).status_code == 410
         assert ann.get("/api/strips/..%2F..%2Fetc/" + "0" * 32).status_code in (400, 404)
         assert ann.get(f"/api/strips/{pair['query']}/nonsense").status_code == 400
-        assert ann.post("/api/answers", json=_answer(pair, "left")).status_code == 200
+        assert ann.post("/api/answers", json=answer_to(pair, "left")).status_code == 200
         assert ann.get(url).status_code == 410
     with TestClient(app, BASE, headers=HEADERS) as stranger:
         assert stranger.get(url).status_code == 401
@@ -106,7 +94,7 @@ def test_only_who_holds_a_pair_is_shown_it_and_only_while_it_is_held(database: C
 def test_a_server_that_has_drawn_nothing_serves_the_same_picture(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
-    url = _claim(client)["strip"]["url"]
+    url = claimed_pair(client)["strip"]["url"]
     data = client.get(url).content
     with TestClient(make_app(PoolConfig(database.run_id, TASK), database.client), BASE, headers=HEADERS) as other:
         assert other.get(url).content == data
@@ -123,7 +111,7 @@ def test_a_pair_that_is_not_deterministic_is_withdrawn_and_the_next_one_given(da
     database.client.delete(f"{database.prefix}clip:{clip.clip_id}")
     assert database.put_clips([clip]) == [True]
     with TestClient(make_app(PoolConfig(database.run_id, TASK), database.client), BASE, headers=HEADERS) as client:
-        assert _claim(client)["query"] in others
+        assert claimed_pair(client)["query"] in others
     assert database.client.hget(f"{database.prefix}query:{wanted}", "state") == b"withdrawn"
     assert database.num_open_queries() == 2
 
@@ -160,6 +148,6 @@ def test_an_answer_about_pictures_is_in_the_terms_of_the_query(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
     for _ in range(4):
-        pair = _claim(client)
-        client.post("/api/answers", json=_answer(pair, "right" if is_mirrored(pair["token"]) else "left"))
+        pair = claimed_pair(client)
+        client.post("/api/answers", json=answer_to(pair, "right" if is_mirrored(pair["token"]) else "left"))
     assert [label.answer for label in database.labels_since(START)[0]] == [Answer.LEFT] * 4
