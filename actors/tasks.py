@@ -120,9 +120,9 @@ def _find_spec(name: str) -> Any:
     try:
         if module:
             importlib.import_module(module)
-    except ImportError as error:
-        raise _unknown(name, error) from error
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise _unknown(name, error) from error
         raise UnknownTaskError(
             f"the module {module} of the task {name!r} cannot be imported, {type(error).__name__}: "
             f"{' '.join(str(error).split())}; `python -c 'import {module}'` shows where"

@@ -18,7 +18,7 @@ _GROWS_WITH = {
     "relabelling": ("rollout.num_envs",),
     "reward training": ("reward.batch_pairs",),
     "acting": ("rollout.num_envs",),
-    "choosing what to ask": ("query.candidates",),
+    "choosing what to ask": ("query.recent_clips", "query.candidates"),
 }
 """Parts of a run that work on a GPU, and the settings that each one's memory grows with."""
 

@@ -34,6 +34,20 @@ def terminated_like_interrupted() -> Generator[None]:
 
 
 @contextmanager
+def handlers_kept() -> Generator[None]:
+    """Around a library that puts handlers of its own in their place, as Ray does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(number, signal.getsignal(number)) for number in _STOPPING]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+@contextmanager
 def undisturbed() -> Generator[None]:
     """What is done here is done to its end; a signal that came meanwhile is heard then. A policy between two steps of
     an update is no policy of any version, and half a checkpoint is none."""

@@ -11,9 +11,9 @@ Nobody else applies `ray.remote`, but for the probes of `doctor --address`.
 What sits where on a cluster, and why. Rollout workers: anywhere, spread; they may be lost. Labeling: beside the driver,
 whose node is the one that does not come and go. The reward service: there, too; or, with `loop.reward_node`, on a node
 that offers that resource of Ray's (`ray start --resources '{"reward": 1}'`), with a GPU of its own where that node has
-one. On the driver's node they are entered with Ray for 0.25 and, of a run that is seen in pictures, 0.1 of its GPU,
-which holds nobody to that: the reward service's share of a core is what bounds it. A core of the driver's node is kept
-for the learner where workers come unasked.
+one. On the driver's node it is entered with Ray for 0.25 of the GPU, which holds nobody to that: its share of a core is
+what bounds it. Labeling, which may look at pictures there, too, is entered for nothing. A core of the driver's node is
+kept for the learner where workers come unasked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.failures import Failure
-from actors.frames import is_stack
 from cluster.components import (
     RunSpec,
     build_labeling,
@@ -37,6 +36,7 @@ from cluster.components import (
 from cluster.config import LoopConfig
 from cluster.elastic_pool import ElasticPool
 from cluster.hosts import RolloutHost, Seat, ServiceHost
+from cluster.interrupts import handlers_kept
 from cluster.ray_pool import RayPool
 from cluster.ray_services import RayServices
 from cluster.supervise import Life, Tell
@@ -53,7 +53,8 @@ def connect_ray(address: str, num_cpus: int) -> None:
     cores. Raises ClusterError where there is none."""
     if address:
         try:
-            ray.init(address=address, log_to_driver=False, namespace="twoclips")
+            with handlers_kept():
+                ray.init(address=address, log_to_driver=False, namespace="twoclips")
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ClusterError(
@@ -62,19 +63,21 @@ def connect_ray(address: str, num_cpus: int) -> None:
                 f"`twoclips doctor --address {address}` looks closer"
             ) from error
         return
-    ray.init(
-        address="local",  # even where another Ray runs on this machine
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        namespace="twoclips",
-        object_store_memory=OBJECT_STORE_BYTES,
-        _system_config={
-            "prestart_worker_first_driver": False,
-            "worker_niceness": 0,
-            "task_events_report_interval_ms": 0,  # its head keeps 3 KB of each call for a dashboard that is not there
-        },
-    )
+    with handlers_kept():
+        ray.init(
+            address="local",  # even where another Ray runs on this machine
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            namespace="twoclips",
+            object_store_memory=OBJECT_STORE_BYTES,
+            _system_config={
+                "prestart_worker_first_driver": False,
+                "worker_niceness": 0,
+                # Its head keeps 3 KB of each call for a dashboard that is not there.
+                "task_events_report_interval_ms": 0,
+            },
+        )
 
 
 def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | ElasticPool, RayServices | None]:
@@ -113,14 +116,12 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
     light = {"num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": beside_driver()}
     loop = spec.config.loop
     reward = {**light, **_reward_place(loop)}
-    scores_pictures = is_stack(spec.task.observation_shape) and _has_gpu(loop)
-    labeling = {**light, "num_gpus": 0.1 if scores_pictures else 0}
     shares = loop.reward_share, loop.reward_steady_share
     services = RayServices(
         {
             # first: to be built takes it longest, since an optimiser imports the compiler of torch
             "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, *shares),
-            "labeling": lambda: service.options(**labeling).remote(spec, build_labeling),
+            "labeling": lambda: service.options(**light).remote(spec, build_labeling),
         },
         {"labeling": life("labeling"), "reward_service": life("reward service")},
         pool.gathered,
@@ -133,15 +134,11 @@ def beside_driver() -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
-def _has_gpu(loop: LoopConfig) -> bool:
-    """Whether the driver's node has a GPU that the run may use."""
-    return torch.cuda.is_available() and loop.device != "cpu" and _here()["Resources"].get("GPU", 0) > 0
-
-
 def _reward_place(loop: LoopConfig) -> dict[str, Any]:
     """Options of the reward service's actor. Raises ClusterError where no node offers what is asked for."""
     if not loop.reward_node:
-        return {"num_gpus": 0.25 if _has_gpu(loop) else 0}
+        gpus = torch.cuda.is_available() and loop.device != "cpu" and _here()["Resources"].get("GPU", 0) > 0
+        return {"num_gpus": 0.25 if gpus else 0}
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"] and loop.reward_node in node["Resources"]]
     if not offers:
         raise ClusterError(

@@ -42,6 +42,7 @@ class RewardSource:
 
     def observe(self, collected: Collected, agent_steps: int) -> None:
         """Show the services what the agent does."""
+        self._acted_s = time.monotonic()
         if self._services:
             self._services.observe(collected, agent_steps)
 
@@ -52,7 +53,7 @@ class RewardSource:
 
     def hurry(self, hurried: bool) -> None:
         """Whether the agent waits for the services."""
-        self._idle_turns, self._acted_s = 0, time.monotonic()
+        self._idle_turns = 0
         if self._services:
             self._services.hurry(hurried)
 
@@ -93,15 +94,21 @@ class RewardSource:
         """Not ready: let the services work, and give them time. Returns whether the agent should act on meanwhile: it
         does while nobody labels, and leaves the machine to the reward model. In process the services have worked when
         this returns, and only people and a Redis that is away need time: a run that answers itself is to be the same
-        whatever the clock says, and acts on where what it has seen leaves nothing to ask about."""
+        whatever the clock says, and acts on where what it has seen leaves nothing to ask about. Raises LearnerFailure
+        where more of it would not help."""
         if self._answers_itself:
-            return self._idle_turn() and self.metrics().get("labels", 0) < label_schedule(self._config).initial_labels
+            wanted, is_idle, told = label_schedule(self._config).initial_labels, self._idle_turn(), self.metrics()
+            if not is_idle or told.get("labels", 0) >= wanted:
+                return False
+            if told.get("clips_refused"):
+                raise LearnerFailure(
+                    f"the clips of the first {wanted} labels do not fit into Redis; start a new run with a larger "
+                    f"--set loop.clip_budget_mib=... (it is {self._config.loop.clip_budget_mib})"
+                )
+            return True
         time.sleep(0.05)
         self.advance()
-        if time.monotonic() - self._acted_s < _ACT_ON_S:
-            return False
-        self._acted_s = time.monotonic()
-        return True
+        return time.monotonic() - self._acted_s >= _ACT_ON_S
 
     @property
     def _answers_itself(self) -> bool:

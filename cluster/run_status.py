@@ -45,8 +45,8 @@ _ROWS = (
     ("services restarted", "services_restarted", ".0f"),
 )
 
-_AMISS = ("queries_refused", "clips_dropped", "clips_refused")
-"""Of these none is as it should be, and not worth a line."""
+_ONLY_IF_ANY = ("queries_refused", "clips_dropped", "clips_refused")
+"""Zero of these is not worth a line."""
 
 
 def read_status(folder: RunFolder) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("phase", str(metrics["phase"])))
     for title, name, form in _ROWS:
         value = metrics.get(name)
-        if isinstance(value, int | float) and value == value and (value or name not in _AMISS):
+        if isinstance(value, int | float) and value == value and (value or name not in _ONLY_IF_ANY):
             text = format(value, form)
             rows.append((title, f"{text} of {status['steps']:,}" if name == "agent_steps" else text))
     rows.append(("checkpoints", f"{len(status['checkpoints'])}, the newest {status['checkpoints'][-1]}"

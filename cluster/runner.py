@@ -40,7 +40,7 @@ Show = Callable[[dict[str, Any]], None]
 
 
 class Interrupted(Failure, RuntimeError):
-    """The run was stopped by Ctrl-C, after a checkpoint."""
+    """The run was stopped by Ctrl-C or SIGTERM, after a checkpoint."""
 
 
 def run_training(
@@ -54,7 +54,7 @@ def run_training(
     """Train to the end and return the summary that `train --json` prints. `comparisons`: a file to start on. `saved` is
     called after every checkpoint.
 
-    Raises Interrupted after Ctrl-C."""
+    Raises Interrupted after Ctrl-C, or SIGTERM where that is heard as such (`cluster.interrupts`)."""
     keep_freed_memory()
     config = folder.config
     with ExitStack() as stack:

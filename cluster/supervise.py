@@ -121,7 +121,7 @@ class Life:
     @property
     def pause_s(self) -> float:
         """How long to wait before the next start: not at all the first time, then ever longer."""
-        return 0.0 if self._in_a_row < 2 else min(self.MAX_PAUSE_S, 0.25 * 2.0**self._in_a_row)
+        return 0.0 if self._in_a_row < 2 else min(self.MAX_PAUSE_S, 0.25 * 2.0 ** min(self._in_a_row, 10))
 
     def told(self) -> dict[str, Any]:
         """What status.json says of it. `why`: what ended it last."""

@@ -75,20 +75,16 @@ class ComparisonDataset:
     def __init__(self, spec: DatasetSpec, reliability: float = 0.95, split: Split = "pair") -> None:
         self.spec = spec
         self._split: Split = split
-        observation_shape, action_spec, clip_steps, pool = (
-            spec.observation_shape,
-            spec.action,
-            spec.clip_steps,
-            spec.pool,
-        )
-        self._depth = stack_depth(observation_shape)
+        self._depth = stack_depth(spec.observation_shape)
         self._shapes = (
-            (clip_steps + self._depth - 1, *kept_shape(observation_shape)),
-            (clip_steps, *action_spec.shape),
+            (spec.clip_steps + self._depth - 1, *kept_shape(spec.observation_shape)),
+            (spec.clip_steps, *spec.action.shape),
         )
-        seen_shape = pooled(np.zeros(self._shapes[0], np.uint8), pool).shape if pool > 1 else self._shapes[0]
-        observation_dtype = torch.uint8 if is_stack(observation_shape) else torch.float32
-        action_dtype = torch.int64 if action_spec.discrete else torch.float32
+        seen_shape = self._shapes[0]
+        if spec.pool > 1:
+            seen_shape = pooled(np.zeros(seen_shape, np.uint8), spec.pool).shape
+        observation_dtype = torch.uint8 if is_stack(spec.observation_shape) else torch.float32
+        action_dtype = torch.int64 if spec.action.discrete else torch.float32
         capacity = _FIRST_CAPACITY
         self._columns: dict[str, Tensor] = {
             "observations": torch.empty(capacity, 2, *seen_shape, dtype=observation_dtype),

@@ -126,7 +126,11 @@ class RewardTrainer:
         unknown = 1 - config.error_rate
         self._split: Split = "pair"
         self._data = DatasetSpec(
-            *(config.members, config.seed, clip_steps, observation_shape, action_spec),
+            members=config.members,
+            seed=config.seed,
+            clip_steps=clip_steps,
+            observation_shape=observation_shape,
+            action=action_spec,
             max_labels=config.max_labels,
             pool=self.ensemble.pool,
         )

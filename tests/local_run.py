@@ -55,11 +55,11 @@ class LocalRun:
         rows = self.folder.read_metrics() if (self.path / "config.toml").exists() else []
         return rows[-1].get(name) or 0 if rows else 0
 
-    def end(self) -> None:
-        """As Ctrl-C would, and by force if that does not; whatever became of it."""
+    def end(self, how: signal.Signals = signal.SIGINT) -> None:
+        """As Ctrl-C would, or SIGTERM, and by force if that does not; whatever became of it."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(how)
         try:
             self._process.wait(90)
         except subprocess.TimeoutExpired:

@@ -44,7 +44,7 @@ COUNTERS = {
     "CounterEndsAt3": {"end_at": 3},
     "CounterEndsAt8": {"end_at": 8},
     "CounterRaises": {"break_at": 5, "breaking": "raise"},
-    "CounterRaisesLate": {"break_at": 5, "breaking": "raise", "from_episode": 80},
+    "CounterRaisesLate": {"break_at": 5, "breaking": "raise", "from_episode": 400},
     "CounterNanObservation": {"break_at": 5, "breaking": "nan observation"},
     "CounterNanLast": {"break_at": 8, "breaking": "nan observation"},
     "CounterNanReward": {"break_at": 5, "breaking": "nan reward"},

@@ -87,7 +87,9 @@ def test_an_unknown_task_is_answered_with_the_nearest_names(wrong, right):
         make_task(wrong)
 
 
-@pytest.mark.parametrize("text", ["Preset(horizn=5)", "not python"])
+@pytest.mark.parametrize(
+    "text", ["Preset(horizn=5)", "not python", "from actors.tasks import regster", "import a_simulator_that_is_missing"]
+)
 def test_a_module_that_fails_when_it_is_imported_is_told_apart_from_a_name_that_nobody_knows(
     tmp_path, monkeypatch, text
 ):

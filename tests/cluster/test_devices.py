@@ -68,6 +68,10 @@ def test_a_cpu_does_the_same_twice(name: str) -> None:
     assert np.array_equal(first.change, second.change)
     assert np.array_equal(first.rewards, second.rewards)
     assert first.metrics == second.metrics
+    task, clips = clips_of(task)
+    fit = fitted(task, clips, "cpu")
+    assert np.abs(fit).max() > 0
+    assert np.array_equal(fit, fitted(task, clips, "cpu"))
 
 
 def fitted(task: Task, clips: list[Clip], device: str) -> np.ndarray:
@@ -81,17 +85,23 @@ def fitted(task: Task, clips: list[Clip], device: str) -> np.ndarray:
     return (torch.nn.utils.parameters_to_vector(ensemble.parameters()).detach() - before).cpu().numpy()
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_gradient_step_of_the_reward_model_is_that_of_the_cpu(name: str, device: str) -> None:
-    task = make_task(name)
+def clips_of(task: Task) -> tuple[Task, list[Clip]]:
+    """The task, with clips that fit into its rollouts here."""
     task = replace(task, preset=replace(task.preset, clip_steps=16))
     parts = some_rollouts(config_on(task, "cpu"), task, 2)
-    clips = [clip for part in parts for clip in cut_clips(*part, 16, task.action)]
-    found, expected = fitted(task, clips, device), fitted(task, clips, "cpu")
+    return task, [clip for part in parts for clip in cut_clips(*part, 16, task.action)]
+
+
+@pytest.mark.gpu
+@ON_A_GPU
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_gradient_step_of_the_reward_model_is_that_of_the_cpu(name: str) -> None:
+    task, clips = clips_of(make_task(name))
+    found, expected = fitted(task, clips, GPU), fitted(task, clips, "cpu")
     assert found @ expected > 0.98 * np.linalg.norm(found) * np.linalg.norm(expected) > 0
 
 
+@pytest.mark.redis
 @pytest.mark.parametrize("device", DEVICES)
 def test_what_was_learned_on_one_device_goes_on_on_a_cpu(tmp_path: Path, device: str) -> None:
     devices = {"loop.device": device, "rollout.device": device}
