@@ -55,7 +55,7 @@ def test_a_game_is_learned_from_comparisons_of_pictures(tmp_path: Path, algorith
 
 
 def test_two_threads_learn_the_same_twice(tmp_path: Path) -> None:
-    settings = {**TINY, "rollout.steps": 50, "steps": 150, "loop.learner_threads": 2}
+    settings = {**TINY, "rollout.steps": 30, "ppo.minibatch": 30, "steps": 90, "loop.learner_threads": 2}
     for name in ("one", "other"):
         train(tmp_path / name, make_config(make_task("breakout"), settings))
     assert len(curve(tmp_path / "one")) == 2
