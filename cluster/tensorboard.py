@@ -29,7 +29,7 @@ FIGURES = {
     ),
     "labels": (
         *("labels", "labels_due", "num_labels", "num_incomparable", "queries_open", "query_age_versions"),
-        *("disagreement_asked", "disagreement_unasked"),
+        *("disagreement_asked", "disagreement_unasked", "queries_refused", "clips_dropped", "clips_refused"),
     ),
     "system": (
         *("steps_per_second", "environment_steps", "policy_lag", "policy_version", "workers", "workers_replaced"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.tasks import make_task
-from cluster import bench
+from cluster import bench, bench_writes
 from cluster.bench_answers import Answered
 
 pytestmark = pytest.mark.redis
@@ -33,6 +33,7 @@ def test_every_stage_is_measured_beside_its_limit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     for name, value in {"ROUNDS": 1, "PAIRS": 100, "LABELS": 20, "GRADIENT_STEPS": 2}.items():
         monkeypatch.setattr(bench, name, value)
+    monkeypatch.setattr(bench_writes, "CLIENTS", 2)
     answered = Answered(2000.0, 20_000.0, 70.0, 5.0, 140, 450.0, 60.0)
     monkeypatch.setattr(bench, "measure_answers", lambda: answered)
     found = bench.bench(make_task("half-cheetah"), "cpu", lambda _: None, TINY)["stages"]

@@ -340,13 +340,13 @@ def test_each_ablation_of_the_paper_runs(tmp_path: Path, ablation: dict[str, Any
 
 
 def test_two_runs_at_work_at_once_share_a_given_redis_undisturbed(tmp_path: Path, redis_url: str) -> None:
-    alone = small_config(seed=3, steps=1024)
+    alone = small_config(seed=3, steps=512)
     train(tmp_path / "alone", alone)
     runs = [LocalRun(tmp_path / name / "run") for name in ("first", "second")]
     try:
         for run in runs:
             run.path.parent.mkdir()
-            settings = [f"--set={name}={value}" for name, value in {**SMALL, "steps": 1024}.items()]
+            settings = [f"--set={name}={value}" for name, value in {**SMALL, "steps": 512}.items()]
             run.start("pendulum", "--in-process", "--seed", "3", "--redis", redis_url, *settings)
         codes = [run.process.wait(80) for run in runs]
     finally:
