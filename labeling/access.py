@@ -94,8 +94,9 @@ class SafeByDefault:
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers[name] = value
-                if scope["path"].startswith("/api/"):
-                    headers["cache-control"] = "no-store"
+                # Pages and modules are asked for each time, and mostly not changed: one of before, beside one of after
+                # an upgrade, would send what the server no longer understands.
+                headers["cache-control"] = "no-store" if scope["path"].startswith("/api/") else "no-cache"
             await send(message)
 
         try:

@@ -15,12 +15,12 @@ if known then
   return {same and 'repeated' or 'conflict', known.cursor, known.surplus}
 end
 local held, owner = holder(token)
-if held ~= query or owner ~= labeler then return {'lost', '', '0'} end
+if held ~= query or owner ~= labeler or not field(query, 'state') then return {'lost', '', '0'} end
 end_lease(token, query, labeler)
 forget(token)
 
-local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'left', 'right', 'held', 'by:' .. labeler)
-local state, counted, left, right, by = v[1], tonumber(v[2]), v[3], v[4], v[6]
+local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'left', 'right', 'by:' .. labeler)
+local state, counted, left, right, by = v[1], tonumber(v[2]), v[3], v[4], v[5]
 local answered = by and string.sub(by, 1, 6) == 'label:'
 local surplus = state == 'withdrawn' or counted >= overlap or answered
 if by and not answered then
@@ -30,11 +30,7 @@ end
 if not answered then redis.call('HSET', query_key(query), 'by:' .. labeler, 'label:' .. label) end
 if not surplus then redis.call('HINCRBY', query_key(query), 'counted', 1) end
 redis.call('HINCRBY', query_key(query), 'kept', 1)
-if v[5] == '0' then
-  redis.call('HSET', query_key(query), 'held', 1)
-  hold(left)
-  hold(right)
-end
+hold_again(query, left, right)
 local entry = {id = label, query = query, labeler = labeler, answer = answer, retracts = '',
   surplus = surplus and '1' or '0', left = left, right = right, evidence = ARGV[7]}
 local cursor = append(entry, now())

@@ -26,8 +26,9 @@ MIRRORED = {Answer.LEFT: Answer.RIGHT, Answer.RIGHT: Answer.LEFT}
 """What an answer is called when the clips have changed sides; the others keep their names."""
 GOLD_SHARE = 0.05
 """Share of claims that are for a pair which an admin has marked, as long as the labeler has not seen it."""
-MOST_LEASES = 16
-"""Pairs that one labeler may hold: five tabs of a page that holds three ahead. Else one could hold all that wait."""
+MOST_LEASES = 20
+"""Pairs that one labeler may hold: five tabs of a page that shows one and holds three ahead. Else one could hold all
+that wait."""
 _CLAIM_TRIES = 8  # pairs in a row whose clips are gone; more of them are found at the next claim
 
 
@@ -124,12 +125,13 @@ class Desk:
         return self.queue.set_aside(self._lease(labeler, token))
 
     def withdraw(self, labeler: str, token: str) -> bool:
-        """Stops asking a pair that this labeler holds and nobody can be shown; False where the lease is over."""
+        """Stops asking a pair that this labeler holds and nobody can be shown; False where the lease is over. Nor is it
+        asked of them again: a marked pair has a query of theirs alone, which would be made anew at their next claim."""
         query_id = self.queue.held(labeler, token)
         if query_id is None:
             return False
         self.queue.withdraw(query_id)
-        self.queue.give_back(self._lease(labeler, token, query_id))
+        self.queue.set_aside(self._lease(labeler, token, query_id))
         return True
 
     def _lease(self, labeler: str, token: str, query_id: str = "") -> Lease:

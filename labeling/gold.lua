@@ -31,11 +31,7 @@ local function gold_query(labeler, at)
         count('queries', 1)
       end
       redis.call('HSET', key, 'gold', side, 'state', 'open')
-      if redis.call('HGET', key, 'held') == '0' then
-        redis.call('HSET', key, 'held', 1)
-        hold(v[1])
-        hold(v[2])
-      end
+      hold_again(id, v[1], v[2])
       return id
     end
   end

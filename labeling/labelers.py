@@ -107,13 +107,15 @@ class LabelerPool:
 
     def whois(self, token: str) -> Person | None:
         """Whose a session is, which is seen by this; None where it has ended: idle, too old, or revoked."""
-        return self.whois_all([token])[0]
+        return self.whois_all([(token, True)])[0]
 
-    def whois_all(self, tokens: Sequence[str]) -> list[Person | None]:
-        """`whois` of each, in one round trip."""
+    def whois_all(self, asked: Sequence[tuple[str, bool]]) -> list[Person | None]:
+        """`whois` of each token, together. A session is seen where the person has acted, and not where an open page
+        asks by itself: it would never be idle."""
         with self._redis.pipeline(transaction=False) as pipe:
-            for token in tokens:
-                self._whois([self.prefix], [_digest(token), repr(IDLE_S), repr(ABSOLUTE_S)], pipe)
+            for token, has_acted in asked:
+                arguments = [_digest(token), repr(IDLE_S), repr(ABSOLUTE_S), int(has_acted)]
+                self._whois([self.prefix], arguments, pipe)
             return [None if found is None else Person(text(found[0]), Role(text(found[1]))) for found in pipe.execute()]
 
     def has_session(self, token: str) -> bool:

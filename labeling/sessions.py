@@ -28,6 +28,11 @@ SCOPE = "x-twoclips-scope"
 """`<run> <labeler>`: for whom a page was loaded."""
 _LOCAL = Person(LOCAL_LABELER, Role.ADMIN)
 _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+_ASKED_BY_PAGES = {
+    *("/api/claims", "/api/withdrawals", "/api/events"),
+    *("/api/history", "/api/gallery", "/api/belief", "/api/admin/overview"),
+}
+"""What an open page asks again and again, whether or not somebody sits before it: a session is idle all the same."""
 
 
 class NotInvitedError(RuntimeError):
@@ -60,7 +65,8 @@ class Sessions:
     async def person(self, request: Request) -> Person:
         """Raises NotInvitedError. A request that a proxy passed on is not the local person's."""
         token = request.cookies.get(self._cookie)
-        found = await self._known(token) if token else None
+        has_acted = request.url.path not in _ASKED_BY_PAGES
+        found = await self._known((token, has_acted)) if token else None
         if found is not None:
             return found
         is_ours = not self._invited_only and not any(name in request.headers for name in _PASSED_ON)

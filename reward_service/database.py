@@ -18,6 +18,7 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
                                              "undrawn" where it could not be shown (labeling/set_aside.lua)
                                only     the one labeler whom it asks about a marked pair again (labeling/gold.lua);
                                         its `gold` is that of when it was asked: what stands is in golds.py
+                               gone two weeks after it was withdrawn, where no label names it
     gold               hash    query whose pair an admin has marked -> the label that says which side is better
     queries:open       zset    queries that a labeler may be given -> priority
     queries:pending    set     queries that still lack an answer: open, or in somebody's hands

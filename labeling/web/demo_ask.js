@@ -77,7 +77,13 @@ export class Ask {
     this.#offer();
     if (!isMine) return;
     if (this.#pairs) return this.#pairs.wake();
-    const session = await get("/api/session");
+    let session;
+    try {
+      session = await get("/api/session");
+    } catch {
+      if (run === this.#run) this.#run = ""; // the next state begins this turn again
+      return;
+    }
     if (run !== this.#run || !this.#isMine) return; // begun anew meanwhile
     const outbox = new Outbox(this.#storage, scopeOf(session));
     this.#outbox = outbox;

@@ -25,7 +25,10 @@ export const ACTIONS = [
 ];
 
 const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", " ": "Space", "-": "−" };
-const UNUSABLE = new Set(["Tab", "Escape", "Enter", "Shift", "Control", "Alt", "Meta", "CapsLock", "Dead"]);
+const UNUSABLE = new Set([
+  ...["Tab", "Escape", "Enter", "Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "NumLock", "ScrollLock"],
+  ...["ContextMenu", "Dead", "Process", "Unidentified", "F5", "F11", "F12"],
+]);
 
 export const keyName = (key) => NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key);
 

@@ -176,8 +176,10 @@ export class Outbox extends EventTarget {
   }
 
   #next() {
-    const old = Date.now() - ADOPT_AFTER_MS;
-    return this.#entries().find((entry) => entry.owner === this.#owner || entry.at < old);
+    const now = Date.now();
+    // one from the future was left behind, too: the clock was ahead, and has been set right since
+    const isOld = (entry) => entry.at < now - ADOPT_AFTER_MS || entry.at > now;
+    return this.#entries().find((entry) => entry.owner === this.#owner || isOld(entry));
   }
 
   #remember(line) {

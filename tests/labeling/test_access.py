@@ -102,6 +102,7 @@ def test_every_reply_forbids_what_our_pages_do_not_need(client: TestClient) -> N
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in reply.headers
     assert client.get("/api/echo").headers["cache-control"] == "no-store"
+    assert client.get("/nothing").headers["cache-control"] == "no-cache", "a page of before an upgrade would not do"
 
 
 def test_a_flood_is_slowed_down_and_told_when_to_come_back() -> None:

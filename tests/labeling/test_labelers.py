@@ -84,6 +84,20 @@ def test_a_session_ends_idle_or_old(pool: LabelerPool, monkeypatch: pytest.Monke
     assert pool.whois(token) is None  # over is over
 
 
+@pytest.mark.parametrize("has_acted", [True, False])
+def test_a_page_that_asks_by_itself_does_not_keep_its_session(
+    pool: LabelerPool, database: ComparisonDatabase, has_acted: bool
+) -> None:
+    token = pool.join(pool.invite("anna"))
+    [(digest, value)] = database.client.hgetall(f"{pool.prefix}sessions").items()  # type: ignore[union-attr]
+    begun, seen, *rest = value.decode().split(" ")
+    an_hour_ago = " ".join([begun, f"{float(seen) - 3600:.6f}", *rest])
+    database.client.hset(f"{pool.prefix}sessions", digest, an_hour_ago)
+    assert pool.whois_all([(token, has_acted)]) == [anna()]
+    kept = database.client.hget(f"{pool.prefix}sessions", digest)
+    assert (kept.decode() == an_hour_ago) != has_acted  # type: ignore[union-attr]
+
+
 def test_redis_holds_digests_only(pool: LabelerPool, database: ComparisonDatabase) -> None:
     invite = pool.invite("anna")
     token = pool.join(pool.invite("ben"))

@@ -45,6 +45,26 @@ def test_an_answer_that_a_server_set_wrongly_turns_away_waits_until_it_is_set_ri
     assert current_answers(database) == expected
 
 
+def test_an_answer_that_was_given_while_the_clock_was_ahead_is_sent_once_it_is_right(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
+    offer_pairs(database, 4)
+    page = visit().open()
+    page.context.route("**/api/answers", lambda route: route.abort())
+    page.answer("left")
+    page.reach(saved="1")
+    page.tab.evaluate("""() => {
+      const key = Object.keys(localStorage).find((key) => key.startsWith("twoclips.outbox."));
+      const entry = JSON.parse(localStorage.getItem(key));
+      const ahead = { ...entry, owner: "a tab that was closed", at: Date.now() + 86400000 };
+      localStorage.setItem(key, JSON.stringify(ahead));
+    }""")
+    page.tab.reload()
+    page.context.unroute("**/api/answers")
+    page.reach(state="labeling", saved="0")
+    assert database.num_labels() == 1
+
+
 REFUSED = """() => Object.keys(localStorage).filter((key) => key.startsWith("twoclips.refused.")).sort()"""
 
 

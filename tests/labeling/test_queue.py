@@ -240,6 +240,25 @@ def test_a_repeated_answer_after_its_undo_does_not_count_again(database: Compari
     assert database.num_labels() == 0
 
 
+def test_a_withdrawn_query_is_forgotten_in_a_while_unless_somebody_answers_it_late(
+    database: ComparisonDatabase,
+) -> None:
+    """A queue that nobody looks at is ranked anew night and day: what is withdrawn from it must not pile up."""
+    fill(database, 2)
+    queue = queue_of(database)
+    lease = claimed(queue, "ann")
+    for query in ("q0", "q1"):
+        queue.withdraw(query)
+    keys = [f"{database.prefix}query:{query}" for query in ("q0", "q1")]
+    assert database.client.ttl(keys[0]) == -1, "ann holds it"
+    assert 7 * 86400 < database.client.ttl(keys[1]) <= 14 * 86400  # type: ignore[operator]
+    queue.give_back(lease)
+    assert database.client.ttl(keys[0]) > 0  # type: ignore[operator]
+    assert queue.complete(lease, Answer.LEFT, "l1").surplus
+    assert database.client.ttl(keys[0]) == -1, "a label names it"
+    assert len(database.get_clips(["clip0", "clip1"])) == 2
+
+
 def test_a_withdrawn_query_is_not_asked_and_late_answers_are_kept(database: ComparisonDatabase) -> None:
     fill(database, 2)
     queue = queue_of(database)

@@ -129,6 +129,28 @@ def test_a_pair_that_a_browser_cannot_draw_is_left_for_others_until_a_second_one
     assert database.num_open_queries() == 3
 
 
+def test_a_marked_pair_that_nobody_can_be_shown_is_not_claimed_again_and_again(
+    client: TestClient, database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each labeler has a query of their own about it, which would be made anew for the same token."""
+    monkeypatch.setattr("labeling.desk.GOLD_SHARE", 1.0)
+    query = database.get_query(claimed_pair(client)["query"])
+    assert query is not None
+    clip = database.get_clip(query.left)
+    assert clip is not None
+    database.put_clips([dataclasses.replace(clip, clip_id="stateless", states=clip.states[:, :0])])
+    database.offer([dataclasses.replace(query, query_id="undrawable", left="stateless", disagreement=9.0)])
+    queue = QueryQueue(database.client, database.run_id)
+    lease = queue.claim("boss")
+    assert lease is not None
+    assert lease.query_id == "undrawable"
+    queue.complete(lease, Answer.LEFT, "l1")
+    queue.mark_gold("boss", "undrawable")
+    shown = {database.get_query(claimed_pair(client)["query"]).left for _ in range(2)}  # type: ignore[union-attr]
+    assert "stateless" not in shown
+    assert len(shown) == 2
+
+
 def test_a_clip_without_states_is_withdrawn_and_the_next_pair_shown(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
