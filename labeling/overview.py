@@ -36,7 +36,7 @@ class Overview:
         leases = self._leases(now_s)
         held: Any = database.client.hgetall(f"{database.prefix}leases:held")
         holding = {text(labeler): int(count) for labeler, count in held.items()}
-        told = database.statuses().get(STATUS, {})
+        told = database.status_of(STATUS)
         _, paused, _ = names = self._pool.names()
         return {
             "queue": {

@@ -47,7 +47,7 @@ _FIGURES = {
 def read_progress(database: ComparisonDatabase) -> Progress:
     """The present state of a run's labeling; zeros for a run that has not begun."""
     counts = database.counts()
-    told = database.statuses().get(RUN_STATUS, {})
+    told = database.status_of(RUN_STATUS)
     age_s = max(0.0, database.now_s() - told["updated_at_s"]) if told else None
     figures: dict[str, Any] = {}
     for name, kind in _FIGURES.items():

@@ -268,12 +268,13 @@ class ComparisonDatabase:
         """Says what a component is doing; `statuses` adds the server's time as `updated_at_s`."""
         self._set_status([self.prefix], [checked_id("component", component), json.dumps(status)])
 
-    def statuses(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for component, value in self._redis.hgetall(f"{self.prefix}status").items():
-            at, _, body = text(value).partition(" ")
-            found[text(component)] = {**json.loads(body), "updated_at_s": float(at)}
-        return found
+    def status_of(self, component: str) -> dict[str, Any]:
+        """What it has told last, and `updated_at_s`; {} of one that has told nothing."""
+        value = self._redis.hget(f"{self.prefix}status", component)
+        if value is None:
+            return {}
+        at, _, body = text(value).partition(" ")
+        return {**json.loads(body), "updated_at_s": float(at)}
 
 
 def _label(cursor: str, fields: dict[bytes, bytes]) -> Label:

@@ -94,7 +94,7 @@ def test_the_pages_are_told_of_a_run_and_of_how_it_came_there(finished_run: RunF
     board({"phase": "warm-up", "environment_steps": 64})
     board({"agent_steps": 400, "true_return": None, "labels": 7.0})
     board({"agent_steps": 800, "true_return": 12.0, "labels": 9.0})
-    assert database.statuses()[RUN_STATUS]["agent_steps"] == 800
+    assert database.status_of(RUN_STATUS)["agent_steps"] == 800
     columns = History(database.client, database.run_id).columns()
     assert (columns["agent_steps"], columns["true_return"], columns["labels"]) == ([400, 800], [None, 12.0], [7.0, 9.0])
 
@@ -110,9 +110,9 @@ def test_the_pages_are_told_of_the_end_though_something_was_told_a_moment_ago(
     show = status.watch(lambda _: None)
     for steps in (400, 800):
         show({"agent_steps": steps, "labels": 7.0})
-    assert database.statuses()[RUN_STATUS]["agent_steps"] == 400
+    assert database.status_of(RUN_STATUS)["agent_steps"] == 400
     status.close({"agent_steps": 1600, "labels": 9.0})
-    assert database.statuses()[RUN_STATUS]["agent_steps"] == 1600
+    assert database.status_of(RUN_STATUS)["agent_steps"] == 1600
     columns = History(database.client, database.run_id).columns()
     assert (columns["agent_steps"], columns["labels"]) == ([400, 1600], [7.0, 9.0])
 
@@ -124,7 +124,7 @@ def test_a_run_that_ends_before_it_has_figures_takes_none_from_the_pages(
     board = StatusBoard(database, finished_run.config, RedisCare("", None, lambda *_: None))
     board({"agent_steps": 400})
     StatusFile(told(finished_run, tmp_path / "run"), board).close({})
-    assert database.statuses()[RUN_STATUS]["agent_steps"] == 400
+    assert database.status_of(RUN_STATUS)["agent_steps"] == 400
 
 
 @pytest.mark.redis
@@ -133,7 +133,7 @@ def test_a_redis_that_does_not_answer_is_left_alone(finished_run: RunFolder, dat
         is_well = False
 
     StatusBoard(database, finished_run.config, cast(RedisCare, Away()))({"agent_steps": 400})
-    assert RUN_STATUS not in database.statuses()
+    assert database.status_of(RUN_STATUS) == {}
 
 
 def test_a_folder_without_a_run(tmp_path: Path):

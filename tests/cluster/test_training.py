@@ -110,7 +110,7 @@ def test_a_run_with_a_pool_says_what_each_labeler_is_worth(tmp_path: Path) -> No
     summary = train(tmp_path / "run", small_config(seed=3, **POOL))
     assert summary["labels"] == 60
     with open_database(tmp_path / "run") as database:
-        told = database.statuses()["reliability"]
+        told = database.status_of("reliability")
         labels = database.labels_since(START)[0]
     assert Counter(label.labeler for label in labels) == {
         "perfect-0": 15, "perfect-1": 15, "spammer-2": 15, "adversary-3": 15
@@ -128,7 +128,7 @@ def test_the_one_oracle_is_not_asked_what_is_known(tmp_path: Path) -> None:
     train(tmp_path / "run", small_config(steps=512, reward__reliability_every_steps=10))
     with open_database(tmp_path / "run") as database:
         assert {row.gold for row in rows_of(database)} == {""}
-        assert database.statuses()["reliability"]["labelers"]["oracle"]["reliability"] == 0.95
+        assert database.status_of("reliability")["labelers"]["oracle"]["reliability"] == 0.95
 
 
 def test_the_last_row_has_the_last_labels_and_the_reward_version_that_it_was_paid_by(

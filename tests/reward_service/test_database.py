@@ -233,13 +233,13 @@ def test_the_first_snapshot_that_saw_a_label_can_be_found(database: ComparisonDa
     assert len(database.snapshots.publications()) == 256
 
 
-def test_statuses_carry_the_servers_time(database: ComparisonDatabase) -> None:
+def test_a_status_carries_the_servers_time(database: ComparisonDatabase) -> None:
     database.set_status("learner", {"steps": 1})
     database.set_status("learner", {"steps": 2, "note": "a b"})
-    status = database.statuses()
-    assert list(status) == ["learner"]
-    assert status["learner"].pop("updated_at_s") > 1.6e9
-    assert status["learner"] == {"steps": 2, "note": "a b"}
+    status = database.status_of("learner")
+    assert status.pop("updated_at_s") > 1.6e9
+    assert status == {"steps": 2, "note": "a b"}
+    assert database.status_of("nobody") == {}
 
 
 def test_two_runs_on_one_server_do_not_meet(database: ComparisonDatabase) -> None:
@@ -252,7 +252,7 @@ def test_two_runs_on_one_server_do_not_meet(database: ComparisonDatabase) -> Non
     assert other.offer([query("q", 0, 1)]) == [False]
     assert QueryQueue(database.client, other.run_id).claim("ann") is None
     assert other.snapshots.version() == other.counts()["queries"] == 0
-    assert other.statuses() == {}
+    assert other.status_of("learner") == {}
 
 
 @pytest.mark.parametrize("bad", ["", "a b", "a/b", "x" * 129, "ä", "a\n", "*"])
