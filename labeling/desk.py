@@ -70,7 +70,7 @@ class Desk:
         return self.claim_all([(labeler, token)])[0]
 
     def claim_all(self, several: Sequence[tuple[str, str]]) -> list[Pair | None]:
-        """Arguments of `claim`, together in two round trips; what it would return for each, in order."""
+        """Arguments of `claim`, asked together; what it would return for each, in order."""
         pairs: list[Pair | None] = [None] * len(several)
         wanted = list(range(len(several)))
         for _ in range(_CLAIM_TRIES):
@@ -102,7 +102,7 @@ class Desk:
         return raised(self.answer_all([(given, evidence)])[0])
 
     def answer_all(self, several: Sequence[tuple[Given, Mapping[str, Any]]]) -> list[Completion | Exception]:
-        """Arguments of `answer`, in one round trip; what it would return or raise for each, in order."""
+        """Arguments of `answer`, stored together; what it would return or raise for each, in order."""
         calls: list[tuple[Lease, Answer, str, str]] = []
         for given, evidence in several:
             mirrored = is_mirrored(given.token)

@@ -124,7 +124,7 @@ class QueryQueue:
         return self.claim_all([(labeler, token, gold)])[0]
 
     def claim_all(self, wishes: Sequence[tuple[str, str, bool]], most_leases: int = 0) -> list[Lease | None]:
-        """Arguments of `claim`, in one round trip; what it would return for each, in order. Who holds `most_leases` is
+        """Arguments of `claim`, asked together; what it would return for each, in order. Who holds `most_leases` is
         given none (0: any number)."""
         with self._redis.pipeline(transaction=False) as pipe:
             for labeler, token, gold in wishes:
@@ -174,7 +174,7 @@ class QueryQueue:
         return raised(self.complete_all([(lease, answer, label_id, evidence)])[0])
 
     def complete_all(self, given: Sequence[tuple[Lease, Answer, str, str]]) -> list[Completion | Exception]:
-        """Arguments of `complete`, in one round trip; what it would return or raise for each, in order. Each is a call
+        """Arguments of `complete`, stored together; what it would return or raise for each, in order. Each is a call
         of its own: one that fails leaves the others stored."""
         with self._redis.pipeline(transaction=False) as pipe:
             for lease, answer, label_id, evidence in given:
