@@ -7,6 +7,8 @@ SOURCES := actors cluster labeling learners reward_service tests
 # meanwhile, as in a run.
 export OPENBLAS_NUM_THREADS := 1
 export OMP_WAIT_POLICY := passive
+# Tests start hundreds of processes: each would compile all packages anew where their bytecode may not be kept.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test check slow chaos soak format clean
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium.envs.mujoco as gymnasium_mujoco
+import gymnasium
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
@@ -176,7 +176,7 @@ def _print_warning(message: str) -> None:
 
 def load_model(name: str) -> Any:
     """Compile the model that gymnasium ships for this task: a mujoco.MjModel."""
-    path = Path(gymnasium_mujoco.__file__).parent / "assets" / MODELS[name].xml
+    path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / MODELS[name].xml
     with without_deprecation():
         return mujoco.MjModel.from_xml_path(str(path))  # pyright: ignore[reportAttributeAccessIssue] - no stubs
 

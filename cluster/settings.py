@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
 import tomllib
 import types
@@ -13,6 +14,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
 from actors.failures import UsageError
+
+
+# Evaluates every annotation of a record, which takes a while; a run's config is read again at each look at the run.
+types_of_fields = functools.cache(typing.get_type_hints)
 
 
 class ConfigError(UsageError, ValueError):
@@ -47,7 +52,7 @@ def replaced(config: Any, settings: Mapping[str, Any], path: str = "") -> Any:
         if rest:
             below.setdefault(head, {})[rest] = value
         else:
-            here[head] = _convert(value, typing.get_type_hints(type(config))[head], path + head)
+            here[head] = _convert(value, types_of_fields(type(config))[head], path + head)
     nested = {head: replaced(getattr(config, head), inner, f"{path}{head}.") for head, inner in below.items()}
     try:
         return dataclasses.replace(config, **here, **nested)

@@ -12,6 +12,9 @@ import psutil
 from cluster.child import Process, spawn
 from cluster.run_folder import RunFolder
 
+UNHURRIED = "tests.actors.counters:TwoclipsCounterUnhurried-v0"
+"""A task for runs that a test waits for: they leave the cores to the other tests."""
+
 
 class LocalRun:
     """A run in `path`, and what it says of itself. It ends with the process of the test, however that ends."""

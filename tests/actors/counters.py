@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import gymnasium
 import numpy as np
 
@@ -10,15 +12,16 @@ class Counter(gymnasium.Env):
     """Observes how often it was stepped, and in which episode; pays the step's number; ends when told to.
 
     end_at: terminates itself at that step. break_at: does `breaking` there: "raise", "nan observation", "nan reward";
-    from its episode `from_episode` on.
+    from its episode `from_episode` on. step_s: how long each of its steps takes at least, asleep.
     """
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
     action_space = gymnasium.spaces.Box(-2, 6, (1,))
     instances: list[Counter]
 
-    def __init__(self, end_at=0, break_at=0, breaking="", from_episode=0):
+    def __init__(self, end_at=0, break_at=0, breaking="", from_episode=0, step_s=0.0):
         self.end_at, self.break_at, self.breaking, self.from_episode = end_at, break_at, breaking, from_episode
+        self.step_s = step_s
         self.count, self.episode, self.actions = 0, 0, []
         Counter.instances.append(self)
 
@@ -28,6 +31,7 @@ class Counter(gymnasium.Env):
         return np.array([0, self.episode], np.float32), {}
 
     def step(self, action):
+        time.sleep(self.step_s)
         self.count += 1
         self.actions.append(action)
         broken = self.count == self.break_at and self.episode >= self.from_episode
@@ -47,6 +51,7 @@ COUNTERS = {
     "CounterRaisesLate": {"break_at": 5, "breaking": "raise", "from_episode": 400},
     "CounterNanObservation": {"break_at": 5, "breaking": "nan observation"},
     "CounterNanLast": {"break_at": 8, "breaking": "nan observation"},
+    "CounterUnhurried": {"step_s": 0.0003},
     "CounterNanReward": {"break_at": 5, "breaking": "nan reward"},
 }
 for name, kwargs in COUNTERS.items():

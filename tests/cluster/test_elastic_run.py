@@ -17,7 +17,7 @@ from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from tests.cluster.fake_hosts import Somewhere, several_nodes
 from tests.cluster.runs import SMALL, small_config
-from tests.local_run import LocalRun
+from tests.local_run import UNHURRIED, LocalRun
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -55,7 +55,7 @@ def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
     settings = (f"--set={name}={value}" for name, value in SMALL.items() if name in QUICK)
     where = ("--address", cluster.address, "--redis", redis_url, "--workers", "auto")
     try:
-        run.start("pendulum", "--labels", "24", "--steps", "10000000", *where, *settings)
+        run.start(UNHURRIED, "--labels", "24", "--steps", "10000000", *where, *settings)
         wait_until(lambda: run.said("workers") == 1)  # one core of the head is the learner's
         node = cluster.add_node(num_cpus=1)
         assert wait_until(lambda: run.said("workers") == 2) < 60  # alone on a machine half of that would do
@@ -70,7 +70,7 @@ def test_a_run_uses_a_node_that_joins_and_goes_on_when_it_leaves(
     said = run.printed()
     assert "2 rollout workers are at work" in said
     assert "has left, and is replaced where there is room" in said
-    assert "go on with `twoclips train pendulum" in said
+    assert f"go on with `twoclips train {UNHURRIED}" in said
 
 
 def workers_shown(folder: RunFolder) -> list[str]:

@@ -20,7 +20,7 @@ from cluster.exchange import open_database
 from cluster.run_status import read_status
 from reward_service.database import START
 from tests.cluster.runs import SMALL, train
-from tests.local_run import LocalRun
+from tests.local_run import UNHURRIED, LocalRun
 from tests.machine import lives, process_of
 from tests.waiting import wait_until
 
@@ -48,7 +48,7 @@ class EndlessRun(LocalRun):
     def begin(self) -> None:
         settings = (f"--set={name}={value}" for name, value in ENDLESS.items())
         # A run without an address must not look for a cluster that this machine is said to be part of.
-        self.start("pendulum", "--workers", "1", *settings, RAY_ADDRESS="127.0.0.1:1")
+        self.start(UNHURRIED, "--workers", "1", *settings, RAY_ADDRESS="127.0.0.1:1")
         wait_until(lambda: self.said("agent_steps") >= 2048 or not self.is_alive(), 200)
         self.expect_alive()
 
@@ -145,7 +145,9 @@ def test_a_signal_to_stop_checkpoints_and_the_run_resumes_and_nothing_is_left_be
     processes = [run.driver(), *run.driver().children(recursive=True)]
     run.end(signal.SIGTERM)
     assert run.process.returncode == 1
-    assert re.search(r"stopped at [\d,]+ agent steps; go on with `twoclips train pendulum .*--resume`", run.printed())
+    assert re.search(
+        rf"stopped at [\d,]+ agent steps; go on with `twoclips train {UNHURRIED} .*--resume`", run.printed()
+    )
     stopped_at = run.said("agent_steps")
     wait_until(lambda: not any(lives(process.pid) for process in processes), 20, "all its processes to end")
     rows = run.folder.read_metrics()

@@ -27,6 +27,7 @@ from reward_service.database import START
 from reward_service.snapshot import RewardSnapshot
 from tests.cluster.runs import SMALL, small_config, train
 from tests.local_run import LocalRun
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 
@@ -348,6 +349,19 @@ def test_two_runs_at_work_at_once_share_a_given_redis_undisturbed(tmp_path: Path
             run.path.parent.mkdir()
             settings = [f"--set={name}={value}" for name, value in {**SMALL, "steps": 512}.items()]
             run.start("pendulum", "--in-process", "--seed", "3", "--redis", redis_url, *settings)
+        stopped: list[LocalRun] = []
+
+        def all_begun() -> bool:  # the one that is first is stopped until the other has begun
+            for run in runs:
+                events = run.path / "events.jsonl"
+                if run not in stopped and events.exists() and "started" in events.read_text():
+                    run.driver().suspend()
+                    stopped.append(run)
+            return len(stopped) == len(runs)
+
+        wait_until(all_begun, 80, "both to begin", every_s=0.02)
+        for run in runs:
+            run.driver().resume()
         codes = [run.process.wait(80) for run in runs]
     finally:
         for run in runs:

@@ -8,7 +8,7 @@ import pytest
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
-from schemathesis import Case
+from schemathesis import BaseSchema, Case
 from schemathesis.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -18,7 +18,6 @@ from schemathesis.checks import (
 )
 
 from labeling.server import PoolConfig, make_app
-from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
 from tests.labeling.pool import TASK, offer_pairs
 
@@ -40,11 +39,15 @@ def app(database: ComparisonDatabase) -> FastAPI:
     return make_app(PoolConfig(database.run_id, TASK, HOSTS), database.client)
 
 
-# What is described does not depend on the run; nobody is asked through this one.
-schema = schemathesis.openapi.from_asgi(
-    "/openapi.json", make_app(PoolConfig("any", TASK, HOSTS), connect("unix:///nowhere"))
-)
-schema.config.max_stream_events = 1  # /api/events never ends
+@pytest.fixture
+def described(app: FastAPI) -> BaseSchema:
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    schema.config.max_stream_events = 1  # /api/events never ends
+    return schema
+
+
+# Made when the test is run: that takes longer than to collect all other tests.
+schema = schemathesis.pytest.from_fixture("described")
 
 
 @schema.parametrize()
