@@ -12,6 +12,7 @@ To give an environment presets of its own, register it:
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -174,14 +175,18 @@ def _inspect(
 
 
 def _inspect_atari(name: str, environment_id: str, preset: Preset, rom: str) -> Task:
-    console = Console(rom_path(rom))
     return Task(
         name=name,
         environment_id=environment_id,
         preset=preset,
         observation_shape=(STACK, SIZE, SIZE),
-        action=ActionSpec(size=0, num_choices=console.num_actions),
+        action=ActionSpec(size=0, num_choices=_num_actions(rom)),
         step_s=FRAME_SKIP / 60,
         has_pictures=True,
         atari_rom=rom,
     )
+
+
+@functools.cache  # an emulator takes a tenth of a second to start
+def _num_actions(rom: str) -> int:
+    return Console(rom_path(rom)).num_actions

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from actors.failures import UsageError
 
-
 # Evaluates every annotation of a record, which takes a while; a run's config is read again at each look at the run.
 types_of_fields = functools.cache(typing.get_type_hints)
 
