@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incomparable": "ArrowDown"}
 FRAME_MS = 16
 """Between two frames, where a test lets time pass."""
+WHILE_MS = 200
+"""That passes between two looks, where a test is in a hurry."""
 
 # A browser without a graphics card spends a whole core on frames, however few of them a test looks at. The page takes
 # it for slow then, as it does such a browser anyway, and draws fewer pixels.
@@ -76,6 +78,7 @@ class Visit:
         self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
         self._address = address
         self._is_time_stopped = False
+        self._is_hurried = False
 
     def open(self, state: str = "labeling") -> Visit:
         if state != "practice":  # who has practised once goes on to labeling
@@ -93,6 +96,19 @@ class Visit:
         self._is_time_stopped = True
         return self
 
+    def hurried(self) -> Visit:
+        """From here on time passes a dozen times as fast for all tabs of this person whenever the test waits for this
+        one: what a page does every five seconds need not take five. The server's time goes on as ever."""
+        self.context.clock.install()
+        self._is_hurried = True
+        return self
+
+    def beside(self, address: str) -> Visit:
+        """Another tab of this person."""
+        other = Visit(self.context, address)
+        other._is_hurried = self._is_hurried
+        return other
+
     def let_pass(self, frames: int = 1) -> None:
         self.tab.clock.run_for(frames * FRAME_MS)
 
@@ -104,7 +120,11 @@ class Visit:
     def reach(self, **data: str) -> Visit:
         """Wait until the document's data are these, and a pair that is to be shown then is on screen."""
         wanted = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
-        self.tab.wait_for_selector(f"html{wanted}", state="attached", timeout=20_000)
+        there = self.tab.locator(f"html{wanted}")
+        if self._is_hurried:
+            until(lambda: self._after_a_while(lambda: there.count() > 0), f"a page that is {wanted}")
+        else:
+            there.wait_for(state="attached", timeout=20_000)
         if data.get("state") in ("labeling", "practice"):
             self.drawn()
         return self
@@ -121,7 +141,10 @@ class Visit:
         return self.tab.inner_text(f"#{element}")
 
     def has_said(self, element: str, text: str) -> None:
-        until(lambda: text in self.text(element), f"{element} to say {text!r}, not {self.text(element)!r}")
+        until(
+            lambda: self._after_a_while(lambda: text in self.text(element)),
+            f"{element} to say {text!r}, not {self.text(element)!r}",
+        )
 
     def answer(self, answer: str) -> str:
         """Answer by keyboard and see the next pair, or the thank-you; the query that was answered."""
@@ -130,6 +153,16 @@ class Visit:
         self.tab.keyboard.press(KEYS[answer])
         until(lambda: self._shows_another_than(query), "the next pair")
         return query
+
+    def _after_a_while(self, is_so: Callable[[], bool]) -> bool:
+        from playwright.sync_api import Error
+
+        with suppress(Error):  # the page is just being loaded anew
+            if is_so():
+                return True
+            if self._is_hurried:
+                self.context.clock.fast_forward(WHILE_MS)
+        return False
 
     def _shows_another_than(self, query: str) -> bool:
         if self._is_time_stopped:

@@ -86,7 +86,7 @@ def test_the_numbers_are_live(people: People, visit: Callable[..., Visit]) -> No
 def test_a_labeler_is_paused_sees_it_calmly_and_goes_on_without_a_reload(
     database: ComparisonDatabase, people: People, visit: Callable[..., Visit], address: str
 ) -> None:
-    dora = visit()
+    dora = visit().hurried()
     dora.tab.goto(f"{address}#invite={people.pool.invite('dora')}")
     dora.tab.evaluate("localStorage.setItem('twoclips.practised.half-cheetah', 'true')")
     dora.tab.reload()
@@ -173,7 +173,7 @@ def test_a_labeler_is_told_that_the_page_is_not_theirs(
 
 
 def test_a_server_that_is_away_is_said_and_the_page_goes_on(people: People, visit: Callable[..., Visit]) -> None:
-    page = visit().look_at("admin")
+    page = visit().hurried().look_at("admin")
     page.context.route("**/api/admin/overview", lambda route: route.abort())
     page.reach(state="lost")
     page.has_said("live-text", "no connection")

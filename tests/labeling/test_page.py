@@ -89,7 +89,7 @@ def test_answers_outlive_the_page_while_the_server_is_away(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 6)
-    page = visit().open()
+    page = visit().hurried().open()
     page.context.route("**/api/answers", lambda route: route.abort())
     expected = {page.answer("left"): "left", page.answer("tie"): "tie"}
     page.reach(saved="2")
@@ -107,7 +107,7 @@ def test_after_an_outage_longer_than_a_lease_nobody_is_shown_what_they_have_answ
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 12)
-    page = visit().open()
+    page = visit().hurried().open()
     page.context.route("**/api/answers", lambda route: route.abort())
     expected = {}
     while page.data("state") == "labeling":
@@ -250,7 +250,7 @@ def test_an_invite_whose_reply_was_lost_lets_its_labeler_in_all_the_same(
     database: ComparisonDatabase, visit: Callable[..., Visit], address: str, reloads: bool
 ) -> None:
     offer_pairs(database, 1)
-    page, lost = visit(), []
+    page, lost = visit().hurried(), []
 
     def lose_reply(route: Any) -> None:
         if lost and not reloads:
@@ -667,7 +667,7 @@ def test_a_picture_that_does_not_open_is_asked_for_again(browser: Any, database:
         "window.createImageBitmap = (blob) => times++ ? open(blob) : new Promise(() => {});"
     )
     with served(database, PICTURES) as address:
-        page = Visit(context, address).open()
+        page = Visit(context, address).hurried().open()
         page.answer("left")
         page.reach(state="waiting", saved="0")
     context.close()

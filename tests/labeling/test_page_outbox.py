@@ -34,7 +34,7 @@ def test_an_answer_that_a_server_set_wrongly_turns_away_waits_until_it_is_set_ri
     database: ComparisonDatabase, visit: Callable[..., Visit], status: int
 ) -> None:
     offer_pairs(database, 4)
-    page = visit().open()
+    page = visit().hurried().open()
     body = json.dumps({"error": "the pages do not answer to this name"})
     page.context.route("**/api/answers", lambda route: route.fulfill(status=status, body=body))
     expected = {page.answer("left"): "left"}

@@ -52,7 +52,7 @@ def test_a_page_left_open_takes_nothing_from_the_next_run_and_its_answers_wait_f
     following, theirs = _two_runs(database)
     port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
     with listening(port) as address:
-        page = Visit(context, address).open()
+        page = Visit(context, address).hurried().open()
         context.route("**/api/answers", lambda route: route.abort())
         query = page.answer("left")
         page.reach(saved="1")
@@ -81,7 +81,7 @@ def test_a_page_left_open_that_nobody_touches_finds_out_by_its_heartbeat(
     app = make_app(PoolConfig(database.run_id, TASK, lease_s=4.0), database.client)
     port, context = Port(app), browser.new_context(viewport={"width": 1280, "height": 800})
     with listening(port) as address:
-        page = Visit(context, address).open()
+        page = Visit(context, address).hurried().open()
         page.tab.evaluate("window.isOld = true")
         port.app = _pages(following)
         until(lambda: page.data("query") in theirs, "a pair of the run that is served now")
@@ -95,12 +95,12 @@ def test_an_answer_never_goes_out_under_the_name_of_who_signed_in_later(
 ) -> None:
     offer_pairs(database, 12)
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = Visit(context, address).open()
+    page = Visit(context, address).hurried().open()
     context.route("**/api/answers", lambda route: route.abort())
     page.answer("left")
     page.reach(saved="1")
     invite = LabelerPool(database.client, database.run_id).invite("anna")
-    other = Visit(context, f"{address}#invite={invite}").open()
+    other = page.beside(f"{address}#invite={invite}").open()
     context.unroute("**/api/answers")
     page.reach(saved="0", state="labeling")
     assert page.tab.evaluate(WAITING) == [f"{database.run_id} local"]
@@ -148,7 +148,7 @@ def test_what_could_not_be_stored_is_not_lost_to_a_reload(browser: Any, database
     offer_pairs(database, 12)  # more than one page holds: what it does is forgotten with it
     port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
     with listening(port) as address:
-        page = Visit(context, address)
+        page = Visit(context, address).hurried()
         page.tab.add_init_script("""
             const store = Storage.prototype.setItem;
             Storage.prototype.setItem = function (key, value) {
@@ -181,7 +181,7 @@ def test_who_comes_back_under_another_name_is_told_whose_answers_wait(
     offer_pairs(database, 12)
     pool, context = LabelerPool(database.client, database.run_id), browser.new_context()
     with listening(_invited(database)) as address:
-        page = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
+        page = Visit(context, f"{address}#invite={pool.invite('anna')}").hurried().open()
         context.route("**/api/answers", lambda route: route.abort())
         for _ in range(2):
             page.answer("left")
@@ -201,7 +201,7 @@ def test_an_invite_opened_in_the_tab_of_who_is_signed_out_lets_them_in(
     offer_pairs(database, 12)
     pool, context = LabelerPool(database.client, database.run_id), browser.new_context()
     with listening(_invited(database)) as address:
-        page = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
+        page = Visit(context, f"{address}#invite={pool.invite('anna')}").hurried().open()
         context.route("**/api/answers", lambda route: route.abort())
         page.answer("left")
         page.reach(saved="1")
@@ -212,7 +212,7 @@ def test_an_invite_opened_in_the_tab_of_who_is_signed_out_lets_them_in(
         page.tab.goto(f"{address}#invite={pool.invite('anna')}")  # the fragment changes, and nothing else
         page.reach(state="labeling", saved="0")
         assert [label.labeler for label in database.labels_since("0-0")[0]] == ["anna"]
-        board = Visit(context, address).look_at("run")
+        board = page.beside(address).look_at("run")
         context.clear_cookies()
         board.reach(state="shut")
         board.tab.goto(f"{address}run#invite={pool.invite('anna')}")
@@ -225,14 +225,14 @@ def test_who_signs_in_in_another_tab_goes_on_in_this_one(browser: Any, database:
     offer_pairs(database, 12)
     pool, context = LabelerPool(database.client, database.run_id), browser.new_context()
     with listening(_invited(database)) as address:
-        page = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
-        board = Visit(context, address).look_at("run")
+        page = Visit(context, f"{address}#invite={pool.invite('anna')}").hurried().open()
+        board = page.beside(address).look_at("run")
         context.clear_cookies()
         page.tab.bring_to_front()
         page.answer("left")
         page.reach(state="error", saved="1")
         board.reach(state="shut")
-        other = Visit(context, f"{address}#invite={pool.invite('anna')}").open()
+        other = page.beside(f"{address}#invite={pool.invite('anna')}").open()
         page.tab.bring_to_front()
         page.reach(state="labeling", saved="0")
         board.reach(state="live")

@@ -168,7 +168,7 @@ def painted(page: Visit, index: int) -> int:
 @browser_test
 def test_the_curve_is_drawn_from_the_start_and_grows(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
     learn(database, 1_000_000)
-    page = visit().look_at("run")
+    page = visit().hurried().look_at("run")
     chart = page.tab.locator("#chart-true .plot svg")
     chart.wait_for()
     assert "at 1,000,000 agent steps" in (chart.get_attribute("aria-label") or "")
@@ -176,6 +176,7 @@ def test_the_curve_is_drawn_from_the_start_and_grows(database: ComparisonDatabas
     assert before > 300
     page.has_said("labels", "0")  # of the log, in which nobody has answered
     learn(database)
+    page.context.clock.fast_forward(5000)
     until(lambda: "at 2,000,000" in (chart.get_attribute("aria-label") or ""), "the rest of the curve")
     page.tab.locator("#chart-labels summary").click()
     assert "2,000,000" in page.tab.inner_text("#chart-labels table")
