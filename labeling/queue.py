@@ -73,7 +73,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A query that nobody holds and nobody has answered, and that is not gold.
+    """A query that nobody holds and nobody has answered.
 
     reward_version  that scored it last; asked_version: that first did (0: none)
     """
@@ -83,11 +83,13 @@ class Waiting:
     right: str
     reward_version: int
     asked_version: int
+    is_gold: bool = False
 
 
 @dataclass(frozen=True)
 class Rank:
-    """What a newer reward model makes of a query: its disagreement, and whether it is worth asking no longer."""
+    """What a newer reward model makes of a query: its disagreement, and whether it is worth asking no longer. Of a gold
+    one: that of a pair which might be asked in its place."""
 
     query_id: str
     disagreement: float
@@ -222,7 +224,7 @@ class QueryQueue:
         return [text(query_id) for query_id in self._redis.zrevrange(f"{self.prefix}queries:open", 0, limit - 1)]
 
     def waiting(self, limit: int = 4096) -> list[Waiting]:
-        """What may be ranked anew, the most wanted first: queries without lease and answer; gold ones are left out."""
+        """What may be ranked anew, the most wanted first: queries without lease and answer."""
         ids = self.most_wanted(limit)
         names = ["left", "right", "reward_version", "asked_version", "leased", "kept", "gold"]
         with self._redis.pipeline(transaction=False) as pipe:
@@ -230,14 +232,16 @@ class QueryQueue:
                 pipe.hmget(f"{self.prefix}query:{query_id}", names)
             replies = pipe.execute()
         return [
-            Waiting(query_id, text(left), text(right), int(version), int(version if asked is None else asked))
+            Waiting(
+                query_id, text(left), text(right), int(version), int(version if asked is None else asked), bool(gold)
+            )
             for query_id, (left, right, version, asked, leased, kept, gold) in zip(ids, replies, strict=True)
-            if left is not None and not int(leased) and not int(kept) and not gold
+            if left is not None and not int(leased) and not int(kept)
         ]
 
     def rerank(self, version: int, ranks: Sequence[Rank]) -> list[str]:
         """Writes what this reward version makes of queries, and withdraws the stale; for each "ranked", "withdrawn" or
-        "left": claimed or answered meanwhile, unknown, or gold. Repeated it changes nothing."""
+        "left": claimed or answered meanwhile, or unknown. Repeated it changes nothing."""
         args: list[str | int] = [version, self.overlap]
         for rank in ranks:
             args += [checked_id("query id", rank.query_id), repr(rank.disagreement), str(int(rank.stale))]

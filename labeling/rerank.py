@@ -3,8 +3,11 @@
 A query is asked because the members disagreed about it. While it waits they learn from other answers, and may come to
 agree: then a labeler's time is better spent on a pair drawn anew.
 
+A gold query's worth is not its disagreement: it is to be asked as often as it was drawn. So it is ranked as a pair
+drawn anew that would be asked, and not withdrawn; with its first rank it would wait behind all that have a new one.
+
 It cannot proceed without a reward model or with nothing waiting; then `step` changes nothing. Left out on purpose:
-queries in somebody's hands or answered, and gold ones, whose worth is not their disagreement.
+queries in somebody's hands or answered.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ BATCH_QUERIES = 256
 """Scored in one step; the rest follow in the next steps. Bounds memory, and clips fetched, with a long queue."""
 
 FRESH_PAIRS = 512
+ASKED_OF_FRESH = 0.1
+"""Of as many pairs drawn anew, those about which the members disagree most are asked (paper, section 2.2.4)."""
 
 
 class Reranker:
@@ -48,9 +53,10 @@ class Reranker:
         ages = [version - query.asked_version for query in waiting]
         self._age_versions = float(np.mean(ages)) if ages else math.nan
         older = [query for query in waiting if query.reward_version < version][:BATCH_QUERIES]
+        gold = [query for query in older if query.is_gold]
         self._remember(waiting, older, recent)
-        older = [query for query in older if {query.left, query.right} <= self._clips.keys()]
-        if not older:
+        older = [q for q in older if not q.is_gold and {q.left, q.right} <= self._clips.keys()]
+        if not older and not (gold and len(recent) > 1):
             self._done_version = version
             return
         scores, fresh = self._score(older, recent, version, scorer)
@@ -58,6 +64,10 @@ class Reranker:
         ranks = [
             Rank(query.query_id, float(score), index in stale)
             for index, (query, score) in enumerate(zip(older, scores, strict=True))
+        ]
+        ranks += [
+            Rank(query.query_id, rank, False)
+            for query, rank in zip(gold, _asked(fresh, len(gold), version), strict=False)
         ]
         results = self._queue.rerank(version, ranks)
         self._withdrawn += results.count("withdrawn")
@@ -81,24 +91,32 @@ class Reranker:
 
     def _score(
         self, queries: list[Waiting], recent: Sequence[Clip], version: int, scorer: Scorer
-    ) -> tuple[Array, float]:
-        """Disagreements [N] of the queries, and the mean over random pairs of recent clips; NaN without a pair."""
+    ) -> tuple[Array, Array]:
+        """Disagreements [N] of the queries, and [M] of random pairs of recent clips; M = 0 without a pair."""
         place: dict[str, int] = {}
         for query in queries:
             for clip_id in (query.left, query.right):
                 place.setdefault(clip_id, len(place))
-        pairs = np.array([(place[query.left], place[query.right]) for query in queries])
+        pairs = np.array([(place[query.left], place[query.right]) for query in queries], np.int64).reshape(-1, 2)
         drawn = np.empty((0, 2), np.int64)
         if len(recent) > 1:
             # Drawn by the version: the actor's own generator must not depend on what happens to wait.
             drawn = candidate_pairs(np.random.default_rng(version), len(recent), FRESH_PAIRS) + len(place)
         scores = scorer([*(self._clips[clip_id] for clip_id in place), *recent])(np.concatenate((pairs, drawn)))
-        fresh = scores[len(pairs) :]
-        return scores[: len(pairs)], float(fresh.mean()) if len(fresh) else math.nan
+        return scores[: len(pairs)], scores[len(pairs) :]
 
 
-def _stale(scores: Array, fresh: float) -> set[int]:
+def _stale(scores: Array, fresh: Array) -> set[int]:
     """Which queries are worth less than a random new pair; at most half of them, so that a labeler never finds the
-    queue emptied by one snapshot. NaN for `fresh`: none, since nothing could replace them."""
-    below = [int(index) for index in np.argsort(scores, kind="stable") if scores[index] < fresh]
+    queue emptied by one snapshot. None where there is no new pair: nothing could replace them."""
+    worth = float(fresh.mean()) if len(fresh) else -math.inf
+    below = [int(index) for index in np.argsort(scores, kind="stable") if scores[index] < worth]
     return set(below[: len(scores) // 2])
+
+
+def _asked(fresh: Array, count: int, version: int) -> list[float]:
+    """Disagreements of so many new pairs that would be asked, drawn by the version; none where there is no new pair."""
+    if not len(fresh):
+        return []
+    asked = np.sort(fresh)[-max(1, round(ASKED_OF_FRESH * len(fresh))) :]
+    return [float(value) for value in np.random.default_rng((version, count)).choice(asked, count)]

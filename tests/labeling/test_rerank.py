@@ -143,12 +143,31 @@ def test_a_query_answered_between_scoring_and_writing_is_left(database: Comparis
     assert database.num_open_queries() == 2
 
 
-def test_a_gold_query_keeps_its_place(database: ComparisonDatabase, queue: QueryQueue) -> None:
-    offer(database, [0.1, 0.9, 0.8])
+def test_a_gold_query_is_ranked_as_a_new_pair_that_would_be_asked_and_never_withdrawn(
+    database: ComparisonDatabase, queue: QueryQueue
+) -> None:
+    offer(database, [0.1, 0.9, 0.45, 0.4])
     database.client.hset(f"{database.prefix}query:q0", "gold", "left")
-    Reranker(queue, database).step(2, RECENT, by_worth)
-    assert queue.rerank(3, [Rank("q0", 0.0, True)]) == ["left"]
-    assert claim_all(queue)[0] == "q0"
+    reranker = Reranker(queue, database)
+    reranker.step(2, RECENT, by_worth)
+    assert reranker.metrics()["queries_withdrawn"] == 1
+    assert query_of(database, "q0").disagreement == 1.0, "its own, as it was asked"
+    assert queue.rerank(3, [Rank("q0", 0.5, True)]) == ["ranked"]
+    assert claim_all(queue) == ["q1", "q0", "q2"], "new pairs disagree by 0.5"
+
+
+@pytest.mark.parametrize("recent", [0, 1, 4])
+def test_where_only_gold_waits_it_is_ranked_once_there_are_new_pairs(
+    database: ComparisonDatabase, queue: QueryQueue, recent: int
+) -> None:
+    offer(database, [0.1, 0.1])
+    for query in ("q0", "q1"):
+        database.client.hset(f"{database.prefix}query:{query}", "gold", "left")
+    reranker = Reranker(queue, database)
+    for _ in range(2):
+        reranker.step(2, RECENT[:recent], by_worth)
+    assert reranker.metrics()["queries_reranked"] == (2 if recent == 4 else 0)
+    assert sorted(claim_all(queue)) == ["q0", "q1"]
 
 
 def test_after_a_restart_clips_come_from_the_database_so_many_a_step(
