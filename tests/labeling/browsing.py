@@ -21,6 +21,8 @@ from tests.waiting import wait_until
 
 AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "tie": "ArrowUp", "incomparable": "ArrowDown"}
+WINDOW = {"width": 1100, "height": 740}
+"""As small as a page is given whole: a browser without a graphics card pays for each pixel."""
 FRAME_MS = 16
 """Between two frames, where a test lets time pass."""
 WHILE_MS = 200

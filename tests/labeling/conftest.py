@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
-from tests.labeling.browsing import FEWER_FRAMES, Visit, served
+from tests.labeling.browsing import FEWER_FRAMES, WINDOW, Visit, served
 from tests.labeling.pool import HEADERS, TASK, offer_pairs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -51,7 +51,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
     visits: list[Visit] = []
 
     def begin(every_frame: bool = False, **options: Any) -> Visit:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        context = browser.new_context(**{"viewport": WINDOW, **options})
         if not every_frame:
             context.add_init_script(FEWER_FRAMES)
         visits.append(Visit(context, address))

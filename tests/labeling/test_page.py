@@ -22,7 +22,7 @@ from labeling.show import Show
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling import paintings
-from tests.labeling.browsing import KEYS, Visit, answer_too_late, served, until
+from tests.labeling.browsing import KEYS, WINDOW, Visit, answer_too_late, served, until
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import dot_clips, offer_dots
 from tests.labeling.pool import TASK, clips_of, current_answers, keep_practice, offer_pairs, run_out
@@ -636,7 +636,7 @@ def test_a_task_that_draws_itself_is_labeled_by_keyboard(
     """The person looks where the dot stands at the end, and answers; the log agrees with the truth."""
     folder = Path(os.environ.get("ARTEFACTS", tmp_path))
     offer_dots(database, 3)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport=WINDOW)
     with served(database, PICTURES) as address:
         page = Visit(context, address).open()
         assert page.data("shows") == "pictures"
@@ -661,7 +661,7 @@ def test_a_task_that_draws_itself_is_labeled_by_keyboard(
 
 def test_a_picture_that_does_not_open_is_asked_for_again(browser: Any, database: ComparisonDatabase) -> None:
     offer_dots(database, 1)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport=WINDOW)
     context.add_init_script(
         "const open = window.createImageBitmap; let times = 0;"
         "window.createImageBitmap = (blob) => times++ ? open(blob) : new Promise(() => {});"
@@ -679,7 +679,7 @@ def test_a_pair_whose_picture_is_on_its_way_while_the_next_one_is_wanted_is_show
     browser: Any, database: ComparisonDatabase
 ) -> None:
     offer_dots(database, 2)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport=WINDOW)
     context.add_init_script(
         "const open = window.createImageBitmap;"
         "window.createImageBitmap = (blob) => new Promise((done) => setTimeout(() => done(open(blob)), 800));"
@@ -725,7 +725,7 @@ def test_a_frame_shows_nothing_of_its_neighbour_in_the_strip(
 def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, database: ComparisonDatabase) -> None:
     offer_dots(database, 4)
     keep_practice(database, dot_clips(rollouts=5, seed=3))
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context = browser.new_context(viewport=WINDOW, reduced_motion="reduce")
     with served(database, PICTURES) as address:
         page = Visit(context, address).open("practice")
         assert page.tab.locator("#left .times span").count() == 6, "a film strip where motion is unwelcome"

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from labeling.labelers import LabelerPool
 from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
-from tests.labeling.browsing import Visit, listening, until
+from tests.labeling.browsing import WINDOW, Visit, listening, until
 from tests.labeling.pool import TASK, offer_pairs
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
@@ -50,7 +50,7 @@ def test_a_page_left_open_takes_nothing_from_the_next_run_and_its_answers_wait_f
     browser: Any, database: ComparisonDatabase
 ) -> None:
     following, theirs = _two_runs(database)
-    port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
+    port, context = Port(_pages(database)), browser.new_context(viewport=WINDOW)
     with listening(port) as address:
         page = Visit(context, address).hurried().open()
         context.route("**/api/answers", lambda route: route.abort())
@@ -79,7 +79,7 @@ def test_a_page_left_open_that_nobody_touches_finds_out_by_its_heartbeat(
 ) -> None:
     following, theirs = _two_runs(database)
     app = make_app(PoolConfig(database.run_id, TASK, lease_s=4.0), database.client)
-    port, context = Port(app), browser.new_context(viewport={"width": 1280, "height": 800})
+    port, context = Port(app), browser.new_context(viewport=WINDOW)
     with listening(port) as address:
         page = Visit(context, address).hurried().open()
         page.tab.evaluate("window.isOld = true")
@@ -94,7 +94,7 @@ def test_an_answer_never_goes_out_under_the_name_of_who_signed_in_later(
     browser: Any, database: ComparisonDatabase, address: str
 ) -> None:
     offer_pairs(database, 12)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport=WINDOW)
     page = Visit(context, address).hurried().open()
     context.route("**/api/answers", lambda route: route.abort())
     page.answer("left")
@@ -146,7 +146,7 @@ def test_who_tries_an_invite_on_their_own_machine_signs_out_and_finds_their_own_
 def test_what_could_not_be_stored_is_not_lost_to_a_reload(browser: Any, database: ComparisonDatabase) -> None:
     following = ComparisonDatabase(database.client, f"{database.run_id}-next")
     offer_pairs(database, 12)  # more than one page holds: what it does is forgotten with it
-    port, context = Port(_pages(database)), browser.new_context(viewport={"width": 1280, "height": 800})
+    port, context = Port(_pages(database)), browser.new_context(viewport=WINDOW)
     with listening(port) as address:
         page = Visit(context, address).hurried()
         page.tab.add_init_script("""
