@@ -91,7 +91,7 @@ def build_labeling(spec: RunSpec) -> Labeling:
     if config.labeler == "human":
         practice = Practice(database.client, spec.run_id)
         if query.selection == "disagreement":
-            reranker = Reranker(queue, database)
+            reranker = Reranker(queue, database, query.candidates)
     cutter, chooser = ClipCutter(task.preset.clip_steps, task.action), PairChooser(query, reader, config.seed)
     query_actor = QueryActor(query, cutter, schedule, database, chooser, reranker, practice)
     if config.labeler == "human":

@@ -76,6 +76,7 @@ class Waiting:
     """A query that nobody holds and nobody has answered.
 
     reward_version  that scored it last; asked_version: that first did (0: none)
+    is_gold         its better side is known
     """
 
     query_id: str

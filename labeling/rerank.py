@@ -30,15 +30,14 @@ BATCH_QUERIES = 256
 """Scored in one step; the rest follow in the next steps. Bounds memory, and clips fetched, with a long queue."""
 
 FRESH_PAIRS = 512
-ASKED_OF_FRESH = 0.1
-"""Of as many pairs drawn anew, those about which the members disagree most are asked (paper, section 2.2.4)."""
 
 
 class Reranker:
-    """Re-scores a queue whenever the reward model is newer. Its figures count since it was built."""
+    """Re-scores a queue whenever the reward model is newer. Its figures count since it was built. candidates: pairs
+    looked at per query asked, as whoever chooses new pairs does."""
 
-    def __init__(self, queue: QueryQueue, database: ComparisonDatabase) -> None:
-        self._queue, self._database = queue, database
+    def __init__(self, queue: QueryQueue, database: ComparisonDatabase, candidates: int) -> None:
+        self._queue, self._database, self._candidates = queue, database, candidates
         self._clips: dict[str, Clip] = {}  # of queries that wait
         self._done_version = 0
         self._reranked = self._withdrawn = 0
@@ -53,22 +52,21 @@ class Reranker:
         ages = [version - query.asked_version for query in waiting]
         self._age_versions = float(np.mean(ages)) if ages else math.nan
         older = [query for query in waiting if query.reward_version < version][:BATCH_QUERIES]
-        gold = [query for query in older if query.is_gold]
-        self._remember(waiting, older, recent)
-        older = [q for q in older if not q.is_gold and {q.left, q.right} <= self._clips.keys()]
-        if not older and not (gold and len(recent) > 1):
+        gold, asked = [query for query in older if query.is_gold], [query for query in older if not query.is_gold]
+        self._remember([query for query in waiting if not query.is_gold], asked, recent)
+        asked = [query for query in asked if {query.left, query.right} <= self._clips.keys()]
+        if not asked and not (gold and len(recent) > 1):
             self._done_version = version
             return
-        scores, fresh = self._score(older, recent, version, scorer)
+        scores, fresh = self._score(asked, recent, version, scorer)
         stale = _stale(scores, fresh)
         ranks = [
             Rank(query.query_id, float(score), index in stale)
-            for index, (query, score) in enumerate(zip(older, scores, strict=True))
+            for index, (query, score) in enumerate(zip(asked, scores, strict=True))
         ]
-        ranks += [
-            Rank(query.query_id, rank, False)
-            for query, rank in zip(gold, _asked(fresh, len(gold), version), strict=False)
-        ]
+        if len(fresh):
+            new = self._of_new_pairs(fresh, len(gold), version)
+            ranks += [Rank(query.query_id, float(rank), False) for query, rank in zip(gold, new, strict=True)]
         results = self._queue.rerank(version, ranks)
         self._withdrawn += results.count("withdrawn")
         self._reranked += results.count("ranked")
@@ -105,6 +103,11 @@ class Reranker:
         scores = scorer([*(self._clips[clip_id] for clip_id in place), *recent])(np.concatenate((pairs, drawn)))
         return scores[: len(pairs)], scores[len(pairs) :]
 
+    def _of_new_pairs(self, fresh: Array, count: int, version: int) -> Array:
+        """Disagreements [count] of new pairs that would be asked, drawn by the version."""
+        asked = np.sort(fresh)[-max(1, len(fresh) // self._candidates) :]
+        return np.random.default_rng((version, count)).choice(asked, count)
+
 
 def _stale(scores: Array, fresh: Array) -> set[int]:
     """Which queries are worth less than a random new pair; at most half of them, so that a labeler never finds the
@@ -112,11 +115,3 @@ def _stale(scores: Array, fresh: Array) -> set[int]:
     worth = float(fresh.mean()) if len(fresh) else -math.inf
     below = [int(index) for index in np.argsort(scores, kind="stable") if scores[index] < worth]
     return set(below[: len(scores) // 2])
-
-
-def _asked(fresh: Array, count: int, version: int) -> list[float]:
-    """Disagreements of so many new pairs that would be asked, drawn by the version; none where there is no new pair."""
-    if not len(fresh):
-        return []
-    asked = np.sort(fresh)[-max(1, round(ASKED_OF_FRESH * len(fresh))) :]
-    return [float(value) for value in np.random.default_rng((version, count)).choice(asked, count)]

@@ -51,8 +51,8 @@ COUNTERS = {
     "CounterRaisesLate": {"break_at": 5, "breaking": "raise", "from_episode": 400},
     "CounterNanObservation": {"break_at": 5, "breaking": "nan observation"},
     "CounterNanLast": {"break_at": 8, "breaking": "nan observation"},
-    "CounterUnhurried": {"step_s": 0.0003},
     "CounterNanReward": {"break_at": 5, "breaking": "nan reward"},
+    "CounterUnhurried": {"step_s": 0.0003},
 }
 for name, kwargs in COUNTERS.items():
     gymnasium.register(f"Twoclips{name}-v0", f"{__name__}:Counter", max_episode_steps=8, kwargs=kwargs)

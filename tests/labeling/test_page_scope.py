@@ -81,7 +81,7 @@ def test_a_page_left_open_that_nobody_touches_finds_out_by_its_heartbeat(
     app = make_app(PoolConfig(database.run_id, TASK, lease_s=4.0), database.client)
     port, context = Port(app), browser.new_context(viewport=WINDOW)
     with listening(port) as address:
-        page = Visit(context, address).hurried().open()
+        page = Visit(context, address).open()
         page.tab.evaluate("window.isOld = true")
         port.app = _pages(following)
         until(lambda: page.data("query") in theirs, "a pair of the run that is served now")

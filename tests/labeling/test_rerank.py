@@ -47,6 +47,7 @@ def offer(database: ComparisonDatabase, worths: Sequence[float], version: int = 
     assert all(database.offer(queries))
 
 
+CANDIDATES = 10
 RECENT = [clip(f"recent-{n}", 0.5) for n in range(4)]
 
 
@@ -70,7 +71,7 @@ def claim_all(queue: QueryQueue, labeler: str = "ann") -> list[str]:
 
 def test_what_waits_is_asked_in_the_order_of_the_newest_model(database: ComparisonDatabase, queue: QueryQueue) -> None:
     offer(database, [0.6, 0.8, 0.7])
-    reranker = Reranker(queue, database)
+    reranker = Reranker(queue, database, CANDIDATES)
     reranker.step(3, RECENT, by_worth)
     assert reranker.metrics() == {"queries_reranked": 3.0, "queries_withdrawn": 0.0, "query_age_versions": 2.0}
     query = query_of(database, "q1")
@@ -83,7 +84,7 @@ def test_what_is_worth_less_than_a_new_pair_is_withdrawn_but_half_stay(
     database: ComparisonDatabase, queue: QueryQueue
 ) -> None:
     offer(database, [0.4, 0.3, 0.2, 0.1, 0.6])
-    reranker = Reranker(queue, database)
+    reranker = Reranker(queue, database, CANDIDATES)
     reranker.step(2, RECENT, by_worth)
     assert claim_all(queue) == ["q4", "q0", "q1"]
     assert reranker.metrics()["queries_withdrawn"] == 2
@@ -93,7 +94,7 @@ def test_what_is_worth_less_than_a_new_pair_is_withdrawn_but_half_stay(
 
 def test_without_a_pair_to_replace_it_nothing_is_withdrawn(database: ComparisonDatabase, queue: QueryQueue) -> None:
     offer(database, [0.2, 0.1])
-    Reranker(queue, database).step(2, RECENT[:1], by_worth)
+    Reranker(queue, database, CANDIDATES).step(2, RECENT[:1], by_worth)
     assert claim_all(queue) == ["q0", "q1"]
 
 
@@ -121,7 +122,7 @@ class ClaimedMeanwhile(QueryQueue):
 def test_a_query_claimed_between_scoring_and_writing_is_not_withdrawn(database: ComparisonDatabase) -> None:
     offer(database, [0.1, 0.9, 0.8, 0.7])
     queue = ClaimedMeanwhile(database.client, database.run_id)
-    reranker = Reranker(queue, database)
+    reranker = Reranker(queue, database, CANDIDATES)
     reranker.step(2, RECENT, by_worth)
     assert reranker.metrics()["queries_withdrawn"] == 0
     assert queue.lease is not None
@@ -146,14 +147,23 @@ def test_a_query_answered_between_scoring_and_writing_is_left(database: Comparis
 def test_a_gold_query_is_ranked_as_a_new_pair_that_would_be_asked_and_never_withdrawn(
     database: ComparisonDatabase, queue: QueryQueue
 ) -> None:
-    offer(database, [0.1, 0.9, 0.45, 0.4])
+    offer(database, [0.1, 0.9, 0.7, 0.4])
     database.client.hset(f"{database.prefix}query:q0", "gold", "left")
-    reranker = Reranker(queue, database)
-    reranker.step(2, RECENT, by_worth)
-    assert reranker.metrics()["queries_withdrawn"] == 1
+    recent = [clip(f"recent-{n}", worth) for n, worth in enumerate([0.2] * 5 + [0.8] * 5)]
+    reranker = Reranker(queue, database, CANDIDATES)
+    reranker.step(2, recent, by_worth)
+    assert reranker.metrics()["queries_withdrawn"] == 1, "half of those that are not gold, and fewer"
     assert query_of(database, "q0").disagreement == 1.0, "its own, as it was asked"
-    assert queue.rerank(3, [Rank("q0", 0.5, True)]) == ["ranked"]
-    assert claim_all(queue) == ["q1", "q0", "q2"], "new pairs disagree by 0.5"
+    assert claim_all(queue) == ["q1", "q0", "q2"], "new pairs disagree by 0.2, 0.5 or 0.8, those that are asked by 0.8"
+
+
+def test_a_gold_query_that_is_worth_nothing_is_asked_all_the_same(
+    database: ComparisonDatabase, queue: QueryQueue
+) -> None:
+    offer(database, [0.9, 0.1])
+    database.client.hset(f"{database.prefix}query:q1", "gold", "left")
+    assert queue.rerank(3, [Rank("q1", 0.0, True)]) == ["ranked"]
+    assert claim_all(queue) == ["q0", "q1"]
 
 
 @pytest.mark.parametrize("recent", [0, 1, 4])
@@ -163,7 +173,7 @@ def test_where_only_gold_waits_it_is_ranked_once_there_are_new_pairs(
     offer(database, [0.1, 0.1])
     for query in ("q0", "q1"):
         database.client.hset(f"{database.prefix}query:{query}", "gold", "left")
-    reranker = Reranker(queue, database)
+    reranker = Reranker(queue, database, CANDIDATES)
     for _ in range(2):
         reranker.step(2, RECENT[:recent], by_worth)
     assert reranker.metrics()["queries_reranked"] == (2 if recent == 4 else 0)
@@ -174,7 +184,7 @@ def test_after_a_restart_clips_come_from_the_database_so_many_a_step(
     database: ComparisonDatabase, queue: QueryQueue
 ) -> None:
     offer(database, list(np.linspace(0.6, 0.9, BATCH_QUERIES + 5)))
-    reranker = Reranker(queue, database)
+    reranker = Reranker(queue, database, CANDIDATES)
     for ranked in (BATCH_QUERIES, BATCH_QUERIES + 5, BATCH_QUERIES + 5):
         reranker.step(2, RECENT, by_worth)
         assert reranker.metrics()["queries_reranked"] == ranked
@@ -184,7 +194,7 @@ def test_after_a_restart_clips_come_from_the_database_so_many_a_step(
 def test_a_query_whose_clips_are_gone_holds_nothing_up(database: ComparisonDatabase, queue: QueryQueue) -> None:
     offer(database, [0.7, 0.9])
     database.client.delete(f"{database.prefix}clip:q0-l")
-    reranker = Reranker(queue, database)
+    reranker = Reranker(queue, database, CANDIDATES)
     reranker.step(2, RECENT, by_worth)
     reranker.step(2, RECENT, by_worth)
     assert reranker.metrics()["queries_reranked"] == 1
@@ -205,7 +215,7 @@ def test_the_query_actor_replaces_what_went_stale_in_the_same_step(
     schedule = LabelSchedule(total_labels=40, total_steps=10_000)
     chooser = PairChooser(QueryConfig(), SnapshotReader(database.snapshots, ensemble(0)), seed=0)
     cutter = ClipCutter(task.preset.clip_steps, task.action)
-    actor = QueryActor(QueryConfig(), cutter, schedule, database, chooser, Reranker(queue, database))
+    actor = QueryActor(QueryConfig(), cutter, schedule, database, chooser, Reranker(queue, database, CANDIDATES))
     actor.observe(*block, agent_steps=0)
     database.snapshots.put(1, RewardSnapshot.capture(ensemble(1), 4).to_bytes())
     assert actor.step()["queries_withdrawn"] == 0
