@@ -19,6 +19,7 @@ import numpy as np
 from ale_py import roms
 
 from actors.atari_games import Box, ScriptedJudge
+from actors.failures import UsageError
 from actors.origins import Keyframe
 from actors.sights import Sights
 
@@ -221,13 +222,17 @@ class AtariSimulator:
         """Nothing to release."""
 
 
+class UnknownROMError(UsageError, ValueError):
+    """A game of which ale-py has no ROM."""
+
+
 def rom_path(name: str) -> Path:
-    """The ROM of that name that ale-py ships. Raises ValueError where there is none."""
+    """The ROM of that name that ale-py ships. Raises UnknownROMError where there is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ours says more
         path = roms.get_rom_path(name)
     if path is None:
-        raise ValueError(f"ale-py has no ROM called {name}; `ale_py.roms.get_all_rom_ids()` lists those it has")
+        raise UnknownROMError(f"ale-py has no ROM called {name}; `ale_py.roms.get_all_rom_ids()` lists those it has")
     return Path(path)
 
 

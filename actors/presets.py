@@ -22,6 +22,7 @@ class Preset:
                  negative where an end is the goal
     overrides    run settings by dotted name, e.g. {"learner.gamma": 0.99}; the command line overrides them
     by_algorithm more of them, by the name of the algorithm with which they go
+    usual_steps  of an episode of its own where the horizon is far beyond it; 0: the horizon
     """
 
     horizon: int = 1000
@@ -30,6 +31,7 @@ class Preset:
     instruction: str = "Choose the clip in which the agent does better."
     overrides: Mapping[str, Any] = field(default_factory=dict)
     by_algorithm: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    usual_steps: int = 0
 
 
 # Found by measurement (EXPERIMENTS.md, "presets"): small updates often, a moderate first spread, a little entropy.
@@ -190,11 +192,12 @@ _ATARI_BY_ALGORITHM: dict[str, dict[str, Any]] = {
     },
 }
 _ATARI_HORIZON = 27_000  # an agent's life has no ends: the longest that the emulator itself allows a game, half an hour
+_GAME_STEPS = 4_000  # that few games are longer than: Pong's to 21 points between two who play well
 
 
 def atari_preset(end_penalty: float, instruction: str = Preset.instruction) -> Preset:
     """What is good for a game, whichever it is."""
-    return Preset(_ATARI_HORIZON, 25, end_penalty, instruction, _ATARI_SETTINGS, _ATARI_BY_ALGORITHM)
+    return Preset(_ATARI_HORIZON, 25, end_penalty, instruction, _ATARI_SETTINGS, _ATARI_BY_ALGORITHM, _GAME_STEPS)
 
 
 for _name, _game in GAMES.items():

@@ -9,6 +9,10 @@ from actors.atari_games import Box
 Array = np.ndarray
 
 SIZE = 84
+_HALF = 0.5001
+"""What is added before the rest is cut off. A mean may lie just between two bytes, and how a product of matrices rounds
+is a matter of the processor: with a little more than a half it is the upper one anywhere. The next mean is 0.0002
+away, so a replay on another machine shows the same bytes."""
 
 
 class Sights:
@@ -36,7 +40,7 @@ class Sights:
         np.maximum(screens[0], screens[1], out=self._screen)
         for top, left, bottom, right in self._boxes:
             self._screen[top:bottom, left:right] = 0
-        self._rows.fill(0.5)  # rounded, not cut off: the columns' weights add up to 1
+        self._rows.fill(_HALF)  # rounded, not cut off: the columns' weights add up to 1
         for places, weights in self._taps:
             self._screen.take(places, axis=0, out=self._taken, mode="clip")
             self._rows += np.multiply(self._taken, weights, out=self._term)

@@ -7,8 +7,7 @@ Why not threads: ale_py's `act` and gymnasium's Python hold the interpreter's lo
 memory that all processes see; over a pipe to each goes who is to do what, and what is rare: kept moments, games that
 ended.
 
-The same as one simulator of all B worlds, bit for bit: a world's random numbers follow from its own number. (A game's
-pictures are products of matrices, whose last bits depend on NumPy's number of threads: the processes inherit it.)
+The same as one simulator of all B worlds, bit for bit: a world's random numbers follow from its own number.
 
 A process ends when its pipe does, in whatever way its parent came to an end; Ctrl-C is the parent's to hear. One that
 dies or raises becomes an EnvironmentFailure in the parent; its answer is waited for as long as its parent would step

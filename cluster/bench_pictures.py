@@ -36,7 +36,7 @@ from cluster.bench_parts import (
     timed_gradient_step_ms,
     timed_update,
 )
-from cluster.components import build_learner, build_worker, num_workers, pick_device
+from cluster.components import build_learner, build_worker, num_workers, pick_device, rollout_steps
 from cluster.config import RunConfig
 from learners.relabel import Relabeler
 from reward_service.ensemble import RewardEnsemble
@@ -135,7 +135,7 @@ def keeping(config: RunConfig, task: Task) -> Stage:
     rollout keeps more of them. In processor time, of steps that keep one and steps that do not, in turns: on a busy
     machine the difference is small beside what others' work does to the clock."""
     assert task.atari_rom is not None
-    steps, envs = config.rollout.steps, config.rollout.num_envs
+    steps, envs = rollout_steps(config, task, num_workers(config)), config.rollout.num_envs
     simulator = AtariSimulator(rom_path(task.atari_rom), (), 0.0, envs, seed=0)
     simulator.reset(np.arange(envs))
     actions = np.zeros(envs, np.int64)
@@ -154,6 +154,7 @@ def keeping(config: RunConfig, task: Task) -> Stage:
     worker.step(weights)
     rollouts = math.ceil(KEPT_ROUNDS / steps)
     rollout_s = processor_seconds(lambda: [worker.step(weights) for _ in range(rollouts)]) / rollouts
+    worker.close()
     moments = math.ceil(steps / KEYFRAME_STEPS)
     unit = f"us per moment kept, {moments} in {steps} steps: {moments * kept_s / rollout_s:.2%} of a rollout's time"
     return Stage("keyframes", 1e6 * kept_s / envs, unit)

@@ -65,7 +65,8 @@ class Seat:
 
 class ServiceHost:
     """Runs one service's `step` on a thread of its own, from `begin` on for ever, using at most `share` of one core;
-    or, if that is less, `steady_share` after a step that says it is not `behind`, until it has news.
+    or, if that is less, `steady_share` after a step that says it is not `behind`, until it has news. Where the service
+    has a GPU at work it is a share of the time.
 
     What it is shown meanwhile is taken in beside that. A lost connection to Redis is waited out; any other error ends
     the loop and is reported by `status`. A step that had nothing to do (`waiting`) is followed by a short sleep.
@@ -98,8 +99,10 @@ class ServiceHost:
             self._done += 1
         if hasattr(time, "pthread_getcpuclockid"):
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        # A GPU that it has at work is taken from others, though nothing is done here meanwhile.
+        now_s = time.monotonic if torch.cuda.is_initialized() else time.thread_time
         while not self._stop.is_set():
-            begin = time.thread_time()
+            begin = now_s()
             try:
                 with self._lock:
                     self._metrics = self._service.step()
@@ -112,7 +115,7 @@ class ServiceHost:
                 self._failure = f"{type(error).__name__}: {error}; continue with --resume when that is mended"
                 return
             self._done += 1
-            used_s = time.thread_time() - begin
+            used_s = now_s() - begin
             idle_s = self.IDLE_S if self._metrics.get("waiting") else 0.0
             share = self._share if self._metrics.get("behind", 1.0) else self._steady_share
             self._rest(idle_s, used_s * (1 / self._share - 1), used_s * (1 / share - 1))

@@ -163,7 +163,8 @@ class Training:
         """Agent steps at which the next is due. Episodes start anew at one, so that between two there must be time for
         whole ones, however many workers there are by now."""
         config = self._spec.config
-        whole_episodes = 2 * self._spec.task.horizon * config.rollout.num_envs * max(1, self._pool.size)
+        preset = self._spec.task.preset
+        whole_episodes = 2 * (preset.usual_steps or preset.horizon) * config.rollout.num_envs * max(1, self._pool.size)
         every = config.loop.checkpoint_steps or max(config.steps // 10, whole_episodes)
         return (self.agent_steps // every + 1) * every
 

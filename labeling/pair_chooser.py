@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from actors.devices import to_device
 from actors.limits import within
 from actors.trajectory import Clip
 from labeling.selection import candidate_pairs, select_pairs, widest_pairs
@@ -101,11 +102,12 @@ class PairChooser:
         """A function from pairs [N, 2] of their indices to disagreements [N]."""
         ensemble = self._reader.ensemble
         device = next(ensemble.parameters()).device
+        observations = to_device(np.stack([clip.segment.observations for clip in clips]), device)
+        actions = to_device(np.stack([clip.segment.actions for clip in clips]), device)
         with torch.inference_mode():
-            returns = ensemble.clip_returns(
-                torch.from_numpy(np.stack([clip.segment.stacks for clip in clips])).to(device),
-                torch.from_numpy(np.stack([clip.segment.actions for clip in clips])).to(device),
-            )  # [E, M]
+            if (depth := clips[0].segment.depth) > 1:
+                observations = ensemble.stacked(observations, depth, dim=1)
+            returns = ensemble.clip_returns(observations, actions)  # [E, M]
 
         def score(pairs: Array) -> Array:
             return disagreement(returns[:, torch.from_numpy(pairs)]).cpu().numpy()

@@ -1,6 +1,6 @@
 """A2C: synchronous advantage actor-critic (Mnih et al. 2016, section 4), the paper's learner on Atari.
 
-Its settings there, "Adam with alpha 0.99 and epsilon 1e-5", are RMSProp's, so RMSProp it is. One
+Its settings there, "Adam with alpha 0.99 and epsilon 1e-5", are RMSProp's, so RMSProp it is (`learners.rmsprop`). One
 gradient step per Batch: it wants small ones (16 environments, n = 5 steps), which whoever composes the run gives it.
 
 Advantages are taken in the units of the value scale (`targets - values`), not standardised per batch as PPO's are:
@@ -18,6 +18,7 @@ import torch
 from actors.limits import within
 from actors.policy import ActorCritic
 from learners.algorithm import Batch, LossGradient, as_floats, report
+from learners.rmsprop import RMSProp
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,15 @@ class A2C:
         """`seed` as every algorithm takes it: nothing here is drawn at random."""
         self._config, self._policy = config, policy
         self._gradient = LossGradient(policy, config.entropy, config.value_coefficient)
-        self._optimiser = torch.optim.RMSprop(
-            [self._gradient.parameters.vector], config.learning_rate, alpha=config.alpha, eps=config.epsilon
-        )
+        self._optimiser = RMSProp(self._gradient.parameters.vector, config.alpha, config.epsilon)
 
     @torch.no_grad()
     def update(self, batch: Batch, progress: float) -> dict[str, float]:
         learning_rate = self._config.learning_rate * (1.0 - (1.0 - self._config.final_learning_rate) * progress)
-        self._optimiser.param_groups[0]["lr"] = learning_rate
         advantages = batch.targets - batch.values
         self._gradient.compute(batch, lambda _: -advantages)
         self._gradient.parameters.clip_gradient(self._config.max_gradient_norm)
-        self._optimiser.step()
+        self._optimiser.step(learning_rate)
         return {**as_floats(report(self._policy, batch)), "learning_rate": learning_rate}
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,4 +64,3 @@ class A2C:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimiser.load_state_dict(state["optimiser"])
-        self._optimiser.param_groups[0].update(alpha=self._config.alpha, eps=self._config.epsilon)  # may have changed

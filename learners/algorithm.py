@@ -153,9 +153,7 @@ class AutogradNetwork:
 
     def backward(self, head_gradient: Tensor, value_gradient: Tensor) -> None:
         assert self._outputs is not None
-        for parameter in self._parameters:
-            assert parameter.grad is not None
-            parameter.grad.zero_()  # autograd adds to what is there
+        torch._foreach_zero_([p.grad for p in self._parameters if p.grad is not None])  # autograd adds to what is there
         torch.autograd.backward(self._outputs, (head_gradient, value_gradient))
         self._outputs = None
 

@@ -25,11 +25,9 @@ from actors.trajectory import Rollout
 from actors.weights import PolicyWeights
 from learners.advantages import RunningMoments, ValueScale, gae
 from learners.algorithm import Algorithm, Batch
-from learners.stacks import Stacks
+from learners.judging import judge, judge_pictures
 
 Array = np.ndarray
-
-_AT_ONCE = 512  # pictured observations that the critic judges in one go: bounds memory, not the result
 
 
 @dataclass(frozen=True)
@@ -95,30 +93,28 @@ class Learner:
 
     @torch.no_grad()
     def _batch(self, rollouts: Sequence[Rollout], rewards: Sequence[Tensor]) -> Batch:
-        judge = self._judge_pictures if self.policy.sees_pictures else self._judge
-        parts: list[_Judged] = [judge(rollout) for rollout in rollouts]
-        terms = [self._terms(*each) for each in zip(rollouts, rewards, parts, strict=True)]
+        if self.policy.sees_pictures:
+            judged = judge_pictures(self.policy, rollouts, self._algorithm.looks_once)
+        else:
+            judged = judge(self.policy, rollouts)
+        terms = [self._terms(*each) for each in zip(rollouts, rewards, judged.values, strict=True)]
         values = torch.cat([each.values.flatten() for each in terms])
         advantages = torch.cat([each.float().flatten() for each in self._advantages(terms)])
         targets = advantages + values
         self._rescale(targets)
         scale = self._scale
-        seen: list[Any] = [part.seen[: rollout.num_steps] for rollout, part in zip(rollouts, parts, strict=True)]
-        features = [part.features for part in parts if part.features is not None]
-        with torch.enable_grad():
-            looked = torch.cat(features) if features else None
 
         def rows(column: Array) -> Tensor:
             return to_device(column, self._device)
 
         return Batch(
-            observations=Stacks.cat(seen) if self.policy.sees_pictures else torch.cat(seen),
+            observations=judged.seen,
             actions=rows(np.concatenate([_flat(rollout.actions) for rollout in rollouts])),
             log_probs=rows(np.concatenate([_flat(rollout.log_probs) for rollout in rollouts])),
             advantages=advantages,
             targets=(targets - scale.mean) / scale.std,
             values=(values - scale.mean) / scale.std,
-            features=looked,
+            features=judged.features,
         )
 
     def _advantages(self, terms: Sequence[_Terms]) -> list[Tensor]:
@@ -137,11 +133,11 @@ class Learner:
             found.update(zip(members, wide.split(widths, dim=1), strict=True))
         return [found[index] for index in range(len(terms))]
 
-    def _terms(self, rollout: Rollout, rewards: Tensor, judged: _Judged) -> _Terms:
-        """What the advantages of one rollout are made of, in units of the reward."""
+    def _terms(self, rollout: Rollout, rewards: Tensor, judged: Tensor) -> _Terms:
+        """What the advantages of one rollout are made of, in units of the reward; `judged` as in `Judged.values`."""
         envs = rollout.log_probs.shape[1]
         count = rollout.num_steps + envs
-        predicted = judged.values * self._scale.std + self._scale.mean
+        predicted = judged * self._scale.std + self._scale.mean
         values = predicted[:count].reshape(-1, envs)
         next_values = values[1:].clone()
         steps, of = to_device(rollout.ends.T, self._device)
@@ -153,29 +149,6 @@ class Learner:
             to_device(rollout.terminated, self._device),
             to_device(rollout.terminated | rollout.truncated, self._device),
         )
-
-    def _judge(self, rollout: Rollout) -> _Judged:
-        seen = rollout.observations.reshape(rollout.num_steps + rollout.log_probs.shape[1], -1)
-        everything = np.concatenate((seen, rollout.final_observations.reshape(len(rollout.ends), seen.shape[1])))
-        normalised = self.policy.normalise(to_device(everything, self._device))
-        return _Judged(normalised, self.policy.values(normalised))
-
-    def _judge_pictures(self, rollout: Rollout) -> _Judged:
-        pictures = to_device(rollout.observations, self._device)
-        seen = Stacks.of_block(pictures, rollout.depth, len(rollout.log_probs) + 1)
-        features, values, first = None, [], 0
-        if self._algorithm.looks_once:
-            with torch.enable_grad():  # what is learned from in a moment; what follows is only judged
-                features = self.policy.features(self.policy.normalise(seen[: rollout.num_steps].stacked()))
-            values, first = [self.policy.from_features(features)[1]], rollout.num_steps
-        for begin in range(first, len(seen), _AT_ONCE):
-            values.append(self._value(seen[begin : begin + _AT_ONCE].stacked()))
-        if len(rollout.ends):
-            values.append(self._value(to_device(rollout.final_stacks, self._device)))
-        return _Judged(seen, torch.cat(values), features)
-
-    def _value(self, observations: Tensor) -> Tensor:
-        return self.policy.values(self.policy.normalise(observations))
 
     def _rescale(self, targets: Tensor) -> None:
         """Follow the value targets' scale, and change the critic's last layer so that what it says is preserved."""
@@ -218,21 +191,6 @@ class _Terms(NamedTuple):
     next_values: Tensor
     terminated: Tensor
     ended: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """A rollout before it is learned from.
-
-    seen      normalised observations [(T+1)*B + K, O], those after the K ends last; of pictures the Stacks of the first
-              (T+1)*B
-    values    [(T+1)*B + K] what the critic says to each
-    features  [T*B, F] see Batch
-    """
-
-    seen: Tensor | Stacks
-    values: Tensor
-    features: Tensor | None = None
 
 
 def _flat(block: Array) -> Array:

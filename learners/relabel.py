@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from actors.devices import to_device
-from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Rollout
 from reward_service.snapshot import SnapshotReader
@@ -42,8 +41,8 @@ class Relabeler:
         raw mean, in log-odds of being preferred, for the charts; its scale grows as the model gets surer."""
         device = next(self._reader.ensemble.parameters()).device
         observations = to_device(rollout.observations[:-1], device)
-        if rollout.depth > 1:  # each picture is pooled once, and then is in as many stacks as there are steps to see it
-            observations = stacked_tensor(self._reader.ensemble.torsos.pooled(observations), rollout.depth, dim=0)
+        if rollout.depth > 1:
+            observations = self._reader.ensemble.stacked(observations, rollout.depth, dim=0)
         actions = to_device(self._action.executed(rollout.actions), device)
         members = self._reader.ensemble.member_rewards(observations, actions)
         return self._reader.ensemble.pay(members).float(), members.mean(0).float()

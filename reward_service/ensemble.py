@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actors.frames import is_stack
+from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from reward_service.ensemble_config import OBSERVATION_CLIP, TORSOS, EnsembleConfig
 from reward_service.layers import members_mlp
@@ -118,6 +119,11 @@ class RewardEnsemble(nn.Module):
         else:
             hidden = features if features.dim() == 3 else features.expand(self.config.members, *features.shape)
         return members_mlp(hidden, [*self.weights], [*self.biases], self.config.leaky_slope)
+
+    def stacked(self, pictures: Tensor, depth: int, dim: int) -> Tensor:
+        """Observations of `depth` pictures each, from the pictures of consecutive steps, which are the axis `dim`: each
+        is pooled once, and then is in as many observations as there are steps to see it."""
+        return stacked_tensor(self.torsos.pooled(pictures), depth, dim)
 
     @property
     def pool(self) -> int:

@@ -1,3 +1,6 @@
+from itertools import pairwise
+
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -5,6 +8,7 @@ import torch
 from actors.atari import AtariSimulator, Console, rom_path
 from actors.clips import ClipCutter, cut_clips, joined
 from actors.environments import make_environments
+from actors.failures import UsageError
 from actors.origins import Keyframe
 from actors.policy import ActorCritic, PolicyConfig
 from actors.replay import ReplayError, clip_frames
@@ -76,6 +80,17 @@ def test_a_clip_is_played_again_picture_for_picture_across_hidden_ends(breakout:
         assert len(frames) == 13
         assert frames[0].shape == (210, 160, 3)
         assert np.ptp(frames[0].astype(int), axis=2).max() > 100  # in colour
+
+
+@pytest.mark.parametrize("name", ["beam-rider", "qbert", "seaquest", "space-invaders", "ALE/Alien-v5"])
+def test_a_clip_of_another_game_is_played_again_picture_for_picture(name: str) -> None:
+    task = make_task(name)
+    torch.manual_seed(0)
+    acting, policy = worker(task, envs=1, steps=26)
+    _, clip = cut_clips(*acting.step(policy.export(0)), 13, task.action)
+    frames = clip_frames(task, clip)  # raises where the agent had seen anything else
+    assert len(frames) == 13
+    assert any((one != other).any() for one, other in pairwise(frames))
 
 
 def test_the_score_is_on_a_persons_picture_and_not_on_the_agents(breakout: Blocks) -> None:
@@ -156,8 +171,15 @@ def test_any_other_game_is_a_task_with_a_caution_and_one_that_is_none_is_refused
     assert make_task("ALE/Pong-v5").caution == make_task("pong").caution == ""
     with pytest.raises(UnknownTaskError, match="did you mean"):
         make_task("ALE/NoSuchGame-v5")
-    with pytest.raises(ValueError, match="no ROM called no_such_game"):
-        rom_path("no_such_game")
+
+
+def test_a_game_without_a_rom_is_bad_usage() -> None:
+    gymnasium.register("NoSuchGame-v0", entry_point="ale_py.env:AtariEnv", kwargs={"game": "no_such_game"})
+    try:
+        with pytest.raises(UsageError, match="no ROM called no_such_game"):
+            make_task("NoSuchGame-v0")
+    finally:
+        del gymnasium.registry["NoSuchGame-v0"]
 
 
 def test_after_the_clocks_end_the_agent_sees_a_new_game() -> None:

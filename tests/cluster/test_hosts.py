@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 import redis
+import torch
 
 from cluster.hosts import ServiceHost
 from tests.waiting import wait_until
@@ -72,6 +73,29 @@ def test_it_uses_its_share_of_a_core_and_no_more(share: float) -> None:
     try:
         wait_until(lambda: service.steps > 0)
         assert 0 < used_s(host, 2.0) <= 1.3 * share  # a step is a tenth of what is measured
+    finally:
+        host._stop.set()
+
+
+class OnAGPU(Busy):
+    """Waits for its device, and uses no processor meanwhile."""
+
+    def step(self) -> dict[str, float]:
+        time.sleep(WORK_S)
+        self.steps += 1
+        return {}
+
+
+def test_of_a_gpu_it_uses_its_share_though_nothing_is_done_here_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    service = OnAGPU()
+    host = host_of(service, 0.2)
+    try:
+        wait_until(lambda: service.steps > 0)
+        before, begin = service.steps, time.monotonic()
+        time.sleep(2.0)
+        share = (service.steps - before) * WORK_S / (time.monotonic() - begin)
+        assert 0 < share <= 1.3 * 0.2
     finally:
         host._stop.set()
 

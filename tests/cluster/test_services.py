@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.services import RewardService
+import pytest
+import torch
+
+from cluster.device_memory import DeviceMemoryError
+from cluster.services import Labeling, RewardService
 from tests.cluster.runs import small_config
 
 
@@ -33,3 +37,15 @@ def test_reward_training_is_behind_until_it_has_done_what_new_labels_are_owed() 
     config = small_config(loop__reward_steps_per_label=0)
     service = RewardService(config, trainer, config.make_task().action)
     assert not is_behind(10, 1), "nothing is owed"
+
+
+def test_a_gpu_too_small_for_the_candidates_is_named_with_what_to_lower() -> None:
+    class QueryActor:
+        def step(self) -> dict[str, float]:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    actor: Any = QueryActor()
+    config = small_config(query__recent_clips=64)
+    expected = r"too small for choosing what to ask; lower query.recent_clips \(it is 64\) or query.candidates"
+    with pytest.raises(DeviceMemoryError, match=expected):
+        Labeling(config, actor, labeler=None, overlap=1).step()

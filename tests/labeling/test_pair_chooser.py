@@ -77,6 +77,23 @@ def test_disagreement_asks_the_pairs_that_the_members_disagree_on_most() -> None
     assert chosen.unasked_disagreement == pytest.approx(np.mean(others), rel=1e-4)
 
 
+def test_pictures_of_clips_are_scored_as_the_stacks_that_the_agent_saw() -> None:
+    choices = ActionSpec(0, 3)
+    ensemble = RewardEnsemble(EnsembleConfig(members=3, hidden=(8,), torso="small"), (4, 84, 84), choices)
+    chooser = PairChooser(ChoiceConfig(), SnapshotReader(NothingPublished(), ensemble), 0)
+    random = np.random.default_rng(0)
+    segments = [
+        Segment(random.integers(0, 256, (5 + 3, 84, 84)).astype(np.uint8), np.zeros(5, np.int64)) for _ in range(6)
+    ]
+    pictured = [Clip(f"clip{n}", each, np.zeros((5, 0), np.float32), 0.0, 0) for n, each in enumerate(segments)]
+    with torch.no_grad():
+        returns = [ensemble.clip_returns(torch.tensor(each.stacks)[None], torch.zeros(1, 5)) for each in segments]
+    pairs = np.array([[0, 1], [5, 2], [3, 4]])
+    obvious = [torch.sigmoid(returns[left] - returns[right]).var(correction=0).item() for left, right in pairs.tolist()]
+    assert min(obvious) > 0
+    np.testing.assert_allclose(chooser.scorer(pictured)(pairs), obvious, rtol=1e-3)
+
+
 def test_without_a_reward_model_there_is_no_disagreement() -> None:
     chosen = chooser_of(NothingPublished(), gold_fraction=0.0).choose(clips(30), 3)
     assert len(chosen.pairs) == 3

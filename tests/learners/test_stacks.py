@@ -10,6 +10,7 @@ from actors.spaces import ActionSpec
 from learners.a2c import A2C, A2CConfig
 from learners.algorithm import Batch, LossGradient
 from learners.gradient import FlatParameters
+from learners.judging import judge_pictures
 from learners.learner import Learner, LearnerConfig
 from learners.ppo import PPO, PPOConfig
 from learners.stacks import Stacks
@@ -62,16 +63,28 @@ def test_the_gradient_through_a_torso_is_that_of_the_whole_loss(policy: ActorCri
             torch.testing.assert_close(parameter.grad, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_the_learner_judges_stacks_as_the_policy_would_and_those_after_an_end_too(policy: ActorCritic) -> None:
-    block = rollout(ends=((2, 1),))
-    learner = Learner(LearnerConfig(), policy, A2C(A2CConfig(), policy, 0))
+@pytest.mark.parametrize("looks_once", [False, True])
+def test_all_stacks_are_judged_as_the_policy_would_each_and_those_after_an_end_too(
+    policy: ActorCritic, looks_once: bool
+) -> None:
+    blocks = [rollout(ends=((2, 1),)), rollout(worker=1), rollout(worker=2, ends=((0, 0), (5, 1)))]
     with torch.no_grad():
-        judged = learner._judge_pictures(block)
-        obvious = policy.values(policy.normalise(torch.from_numpy(block.stacks.copy()).flatten(0, 1)))
-        after = np.stack([block.observations[3, 1], block.observations[4, 1], block.final_observations[0]])
-        last = policy.values(policy.normalise(torch.from_numpy(after[None])))
-    torch.testing.assert_close(judged.values, torch.cat((obvious, last)))
-    assert len(judged.seen) == 14
+        judged = judge_pictures(policy, blocks, looks_once)
+    for block, values in zip(blocks, judged.values, strict=True):
+        ended = [
+            np.stack([*block.observations[t + 1 : t + 3, env], last])
+            for (t, env), last in zip(block.ends.tolist(), block.final_observations, strict=True)
+        ]
+        seen = np.concatenate((block.stacks.reshape(14, 3, 36, 36), np.array(ended, np.uint8).reshape(-1, 3, 36, 36)))
+        with torch.no_grad():
+            torch.testing.assert_close(values, policy.values(policy.normalise(torch.from_numpy(seen))))
+    acted = np.concatenate([block.stacks[:-1].reshape(12, 3, 36, 36) for block in blocks])
+    assert isinstance(judged.seen, Stacks)
+    assert np.array_equal(judged.seen.stacked().numpy(), acted)
+    assert (judged.features is not None) == looks_once
+    if judged.features is not None:
+        assert judged.features.requires_grad
+        torch.testing.assert_close(judged.features, policy.features(policy.normalise(torch.from_numpy(acted))))
 
 
 def test_a2c_learns_from_what_it_looked_at_when_it_judged_as_from_another_look(policy: ActorCritic) -> None:

@@ -35,7 +35,9 @@ def stacks(*lead: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, (*lead, *SHAPE), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
 
 
-def slow_member_rewards(ensemble: RewardEnsemble, member: int, seen: torch.Tensor, training: bool) -> torch.Tensor:
+def slow_member_rewards(
+    ensemble: RewardEnsemble, member: int, seen: torch.Tensor, training: bool, dropout: torch.Generator | None = None
+) -> torch.Tensor:
     """One member alone, layer after layer [R]."""
     spec, torsos = TORSOS[ensemble.config.torso], ensemble.torsos
     hidden = torch.from_numpy(pooled(seen.numpy(), spec.pool)).float() / 255
@@ -49,6 +51,9 @@ def slow_member_rewards(ensemble: RewardEnsemble, member: int, seen: torch.Tenso
         hidden = (hidden - mean.view(-1, 1, 1)) / (variance.view(-1, 1, 1) + 1e-5).sqrt()
         hidden = hidden * torsos.scales[layer][rows].view(-1, 1, 1) + torsos.shifts[layer][rows].view(-1, 1, 1)
         hidden = F.leaky_relu(hidden, 0.01)
+        if dropout is not None:
+            drawn = torch.rand(len(hidden), len(torsos.scales[layer]), generator=dropout)[:, rows]
+            hidden = torch.where(drawn[:, :, None, None] < 0.5, 0.0, 2 * hidden)
     hidden = F.leaky_relu(hidden.flatten(1) @ ensemble.weights[0][member] + ensemble.biases[0][member], 0.01)
     return (hidden @ ensemble.weights[1][member] + ensemble.biases[1][member]).squeeze(1)
 
@@ -123,6 +128,34 @@ def test_dropout_leaves_out_whole_channels_and_needs_a_generator() -> None:
     assert not torch.equal(one, other)
     assert 0.35 < (one == 0).all(-1).float().mean() < 0.65
     assert torch.equal(*scored)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("torso", ["small", "paper"])
+def test_dropout_is_in_every_layer_and_doubles_what_it_leaves(torso: str) -> None:
+    config = EnsembleConfig(hidden=(8,), torso=torso, dropout=0.5)  # type: ignore[arg-type]
+    ensemble = RewardEnsemble(config, SHAPE, SPEC, generator=torch.Generator().manual_seed(0))
+    own = torch.stack([stacks(5, seed=member) for member in range(3)])
+    together = ensemble.score(ensemble.features(own, torch.empty(0)), torch.Generator().manual_seed(1))
+    for member in range(3):
+        alone = slow_member_rewards(ensemble, member, own[member], True, torch.Generator().manual_seed(1))
+        torch.testing.assert_close(together[member], alone, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_training_moves_the_statistics_with_which_is_scored(ensemble: RewardEnsemble) -> None:
+    torsos, own = ensemble.torsos, torch.stack([stacks(5, seed=member) for member in range(3)])
+    before = [[torsos.get_buffer(f"{name}{layer}").clone() for name in ("mean", "variance")] for layer in range(2)]
+    ensemble.score(ensemble.features(own, torch.empty(0)), torch.Generator().manual_seed(0))
+    spec, channels = TORSOS[ensemble.config.torso], TORSOS[ensemble.config.torso].channels
+    for member in range(3):
+        rows = slice(member * channels, (member + 1) * channels)
+        seen = torch.from_numpy(pooled(own[member].numpy(), spec.pool)).float() / 255
+        hidden = F.conv2d(seen, torsos.weights[0][rows], stride=spec.convolutions[0][1])
+        for name, now in (("mean", hidden.mean((0, 2, 3))), ("variance", hidden.var((0, 2, 3)))):
+            was = before[0][name == "variance"][rows]
+            torch.testing.assert_close(torsos.get_buffer(f"{name}0")[rows], 0.9 * was + 0.1 * now)
+    assert all(not torch.equal(was, torsos.get_buffer(f"mean{layer}")) for layer, (was, _) in enumerate(before))
 
 
 def comparison(index: int, left: np.ndarray, right: np.ndarray, answer: Answer) -> Comparison:
