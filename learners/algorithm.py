@@ -129,7 +129,7 @@ class HandWrittenNetwork:
         return self._actor.forward(inputs), self._critic.forward(inputs).squeeze(1)
 
     def backward(self, head_gradient: Tensor, value_gradient: Tensor) -> None:
-        """From d loss / d what the last forward returned to every parameter's `.grad`, overwritten."""
+        """From d loss / d what the last forward returned to every parameter's `.grad`."""
         self._critic.backward(value_gradient.unsqueeze(1))
         self._actor.backward(head_gradient)
 
@@ -139,7 +139,6 @@ class AutogradNetwork:
 
     def __init__(self, policy: ActorCritic) -> None:
         self._policy = policy
-        self._parameters = [*policy.torso.parameters(), *policy.actor.parameters(), *policy.critic.parameters()]
         self._outputs: tuple[Tensor, Tensor] | None = None
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -153,7 +152,6 @@ class AutogradNetwork:
 
     def backward(self, head_gradient: Tensor, value_gradient: Tensor) -> None:
         assert self._outputs is not None
-        torch._foreach_zero_([p.grad for p in self._parameters if p.grad is not None])  # autograd adds to what is there
         torch.autograd.backward(self._outputs, (head_gradient, value_gradient))
         self._outputs = None
 
@@ -175,6 +173,7 @@ class LossGradient:
     def compute(self, batch: Batch, derivative: Callable[[Tensor], Tensor]) -> None:
         """`derivative` gives d(policy loss) / d(log density) [N] from the present log densities [N]."""
         head, values = self._network.forward(batch)
+        self.parameters.gradient.zero_()  # autograd adds to what is there
         error = (values - batch.targets) * (self._value_coefficient / batch.size)
         self._network.backward(self._head_gradient(batch, head, derivative), error)
 
