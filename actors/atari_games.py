@@ -3,7 +3,8 @@ the screen is painted black.
 
 Black is what tells the score, so that neither agent nor reward model can read it off (Christiano et al. 2017, appendix
 A.2): of BeamRider the ship count too, of Enduro the speedometer. `tests/actors/test_atari_games.py` changes the score
-in the emulator's memory and finds no trace of it in what the agent sees.
+in the emulator's memory and finds no trace of it in what the agent sees. Of Space Invaders that hides the command ship
+too, which flies across where the score was.
 """
 
 from __future__ import annotations
