@@ -1,4 +1,4 @@
-"""PictureTorsos: what the members of an ensemble see in stacks of pictures, all members in one convolution.
+"""PictureTorsos: what the members of an ensemble see in stacks of pictures.
 
 The paper's predictor (Christiano et al. 2017, appendix A.2): four convolutions of 16 channels, each with batch
 normalisation, leaky ReLU and dropout. Batch statistics are taken over all pictures of a call, so the two sides of a
@@ -8,6 +8,7 @@ pair share them, and so do the steps of a clip. Whoever scores uses the running 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,10 @@ _AT_ONCE = 4096  # pictures that are pooled in one go: bounds memory, not the re
 
 
 class PictureTorsos(nn.Module):
-    """Channels of all members lie side by side: one grouped convolution a layer, E x 16 channels wide."""
+    """Parameters of all members lie side by side, E x 16 channels of them; each member's convolutions are its own.
+
+    Why not one grouped convolution for all? A gradient step takes a quarter longer (EXPERIMENTS.md, "Member by
+    member")."""
 
     def __init__(
         self, name: str, members: int, dropout: float, slope: float, shape: tuple[int, ...], generator: torch.Generator
@@ -61,30 +65,25 @@ class PictureTorsos(nn.Module):
     def forward(self, inputs: Tensor, noise: torch.Generator | None) -> Tensor:
         """Inputs [R, *input_shape], the same for every member, or [E, R, *input_shape], each its own -> features
         [E, R, size]. With a generator as in training: batch statistics, and dropout drawn from it."""
-        shared = inputs.dim() == 4
-        if not shared:
-            inputs = inputs.transpose(0, 1).flatten(1, 2)
-        hidden = inputs.contiguous(memory_format=torch.channels_last)
-        for layer, (weight, stride) in enumerate(zip(self.weights, self._strides, strict=True)):
-            groups = 1 if shared and layer == 0 else self._members
-            hidden = F.conv2d(hidden, weight, None, stride, groups=groups)
-            hidden = F.batch_norm(
-                hidden,
-                self.get_buffer(f"mean{layer}"),
-                self.get_buffer(f"variance{layer}"),
-                self.scales[layer],
-                self.shifts[layer],
-                training=noise is not None,
-                momentum=_MOMENTUM,
-                eps=EPSILON,
-            )
-            hidden = F.leaky_relu_(hidden, self._slope)
-            if noise is not None and self._dropout > 0.0:
-                hidden = hidden * self._kept(hidden, noise)
-        return hidden.unflatten(1, (self._members, -1)).transpose(0, 1).flatten(2)
+        members = self._members
+        seen = [inputs] * members if inputs.dim() == 4 else [*inputs]
+        seen = [each.contiguous(memory_format=torch.channels_last) for each in seen]
+        for layer, stride in enumerate(self._strides):
+            kept = self._kept(seen[0], len(self.scales[layer]), noise)
+            statistics = self.get_buffer(f"mean{layer}"), self.get_buffer(f"variance{layer}")
+            columns = self.weights[layer], *statistics, self.scales[layer], self.shifts[layer]
+            each_own = zip(*(column.chunk(members) for column in columns), strict=True)
+            for member, (weight, mean, variance, scale, shift) in enumerate(each_own):
+                hidden = F.conv2d(seen[member], weight, None, stride)
+                hidden = F.batch_norm(hidden, mean, variance, scale, shift, noise is not None, _MOMENTUM, EPSILON)
+                hidden = F.leaky_relu_(hidden, self._slope)
+                seen[member] = hidden if kept is None else hidden * kept[member]
+        return torch.stack([each.flatten(1) for each in seen])
 
-    def _kept(self, hidden: Tensor, noise: torch.Generator) -> Tensor:
-        """[R, E x 16, 1, 1]: whole channels are dropped. Neighbouring pixels say nearly the same, so dropping single
-        ones would hide little, and drawing them would cost as much as the convolution."""
-        drawn = torch.rand(*hidden.shape[:2], 1, 1, generator=noise)
-        return (drawn >= self._dropout).to(hidden) / (1.0 - self._dropout)
+    def _kept(self, like: Tensor, channels: int, noise: torch.Generator | None) -> Sequence[Tensor] | None:
+        """Of each member [R, 16, 1, 1]: whole channels are dropped. Neighbouring pixels say nearly the same, so
+        dropping single ones would hide little, and drawing them would cost as much as the convolution."""
+        if noise is None or self._dropout == 0.0:
+            return None
+        drawn = torch.rand(len(like), channels, 1, 1, generator=noise)
+        return ((drawn >= self._dropout).to(like) / (1.0 - self._dropout)).chunk(self._members, dim=1)
