@@ -111,7 +111,7 @@ class QueryQueue:
         self._mark_gold = load_script(client, _LUA / "mark_gold.lua", gold)
         self._heartbeat = load_script(client, _LUA / "heartbeat.lua", prelude)
         self._complete = load_script(client, _LUA / "complete.lua", prelude)
-        self._retract = load_script(client, _LUA / "retract.lua", prelude)
+        self._retract = load_script(client, _LUA / "retract.lua", prelude, gold)
         self._set_aside = load_script(client, _LUA / "set_aside.lua", prelude)
         self._withdraw = load_script(client, _LUA / "withdraw.lua", prelude)
         self._rerank = load_script(client, _LUA / "rerank.lua", prelude)

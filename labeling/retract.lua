@@ -1,4 +1,5 @@
--- Takes a label back: appends a retraction, and asks the query again, also of the same labeler.
+-- Takes a label back: appends a retraction, and asks the query again, also of the same labeler. A mark as gold that was
+-- this label's word goes with it.
 -- ARGV: labeler, label id, retraction id, overlap.
 -- Returns {status, cursor, surplus}: 'stored'; 'repeated', with the first result, also when another retraction came
 -- first; 'conflict', the retraction id was used for something else; 'lost', there is no such label of this labeler.
@@ -22,6 +23,7 @@ local entry = {id = retraction, query = target.query, labeler = labeler, answer 
 local cursor = append(entry, now())
 target.retracted_by = retraction
 redis.call('HSET', LABELS, label, cjson.encode(target))
+if redis.call('HGET', GOLD, target.query) == label then redis.call('HDEL', GOLD, target.query) end
 local key = query_key(target.query)
 if redis.call('HGET', key, 'by:' .. labeler) == 'label:' .. label then redis.call('HDEL', key, 'by:' .. labeler) end
 if target.surplus == '0' then redis.call('HINCRBY', key, 'counted', -1) end

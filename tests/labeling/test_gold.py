@@ -118,7 +118,9 @@ def test_what_was_taken_back_or_unmarked_is_gold_no_longer(database: ComparisonD
     for lease in (first, second):
         queue.mark_gold("boss", lease.query_id)
     assert queue.mark_gold("boss", second.query_id, marked=False) == ""
+    assert queue.num_gold() == 1
     queue.retract("boss", "l1", "r1")
+    assert queue.num_gold() == 0
     lease = queue.claim("ann", gold=True)
     assert lease is not None
     assert lease.query_id == first.query_id  # asked again as any other
