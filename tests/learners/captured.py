@@ -3,8 +3,8 @@
     python -m tests.learners.captured [--device cuda] [--size 4096] [--precision bfloat16]
 
 In turns, so that other work on the machine falls on all. Not a test: whether one of them should be is for
-ARCHITECTURE.md to judge, by what a GPU says here. All give the same gradient, or it ends. Adam's step is left out, which
-a graph takes with other settings only.
+ARCHITECTURE.md to judge, by what a GPU says here. All give the same gradient, or it ends. Adam's step is left out:
+a graph takes it with other settings only.
 """
 
 from __future__ import annotations
