@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import psutil
 
+from actors.presets import Preset
 from cluster.components import RunSpec, build_learner
+from cluster.config import RunConfig
 from cluster.device_memory import device_memory
 from cluster.interfaces import Collected, RolloutPool
 from cluster.interrupts import undisturbed
@@ -26,6 +28,13 @@ from cluster.run_folder import RunFolder, as_json
 from learners.checkpoint import CheckpointError, save_checkpoint
 
 _FOREIGN = "put the run's own checkpoints back into its folder, or start a new run"
+
+
+def steps_between_checkpoints(config: RunConfig, preset: Preset, workers: int) -> int:
+    """Agent steps. Episodes start anew at a checkpoint, so that between two there must be time for whole ones, however
+    many workers there are."""
+    whole_episodes = 2 * (preset.usual_steps or preset.horizon) * config.rollout.num_envs * max(1, workers)
+    return config.loop.checkpoint_steps or max(config.steps // 10, whole_episodes)
 
 
 class Training:
@@ -160,12 +169,8 @@ class Training:
         return self._checkpoint_due <= self.agent_steps < self._spec.config.steps
 
     def _next_checkpoint(self) -> int:
-        """Agent steps at which the next is due. Episodes start anew at one, so that between two there must be time for
-        whole ones, however many workers there are by now."""
-        config = self._spec.config
-        preset = self._spec.task.preset
-        whole_episodes = 2 * (preset.usual_steps or preset.horizon) * config.rollout.num_envs * max(1, self._pool.size)
-        every = config.loop.checkpoint_steps or max(config.steps // 10, whole_episodes)
+        """Agent steps at which the next is due, with the workers that there are by now."""
+        every = steps_between_checkpoints(self._spec.config, self._spec.task.preset, self._pool.size)
         return (self.agent_steps // every + 1) * every
 
     def checkpoint(self) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import cluster.training as training_module
+from actors.tasks import make_task
 from cluster.components import RunSpec, build_reward_service
 from cluster.config import load_config, pretraining_steps
+from cluster.configure import make_config
 from cluster.exchange import open_database, rows_of
 from cluster.in_process import LocalPool
 from cluster.redis_server import running_url
@@ -20,7 +22,7 @@ from cluster.reward_source import RewardSource
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
 from cluster.runner import Interrupted, run_training
-from cluster.training import Training
+from cluster.training import Training, steps_between_checkpoints
 from learners.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from learners.learner import Learner, LearnerFailure
 from reward_service.database import START
@@ -56,6 +58,24 @@ def test_a_run_of_few_steps_whose_workers_are_all_gone_still_checkpoints(
     config = small_config(steps=5, **{"loop.checkpoint_steps": 0})
     assert train(tmp_path / "run", config)["steps"] >= 5
     assert list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "workers", "every"),
+    [
+        ("half-cheetah", {"steps": 2_000_000}, 1, 200_000),  # a tenth of the run
+        ("half-cheetah", {"steps": 100_000}, 2, 2 * 1000 * 16 * 2),  # two whole episodes of each environment
+        ("pong", {"steps": 2_500_000}, 1, 250_000),
+        ("pong", {"steps": 2_500_000}, 4, 2 * 4000 * 16 * 4),  # of games two that are long, not two half hours
+        ("pong", {"steps": 2_500_000, "loop.checkpoint_steps": 7}, 4, 7),
+        ("half-cheetah", {"steps": 5}, 0, 2 * 1000 * 16),
+    ],
+)
+def test_between_two_checkpoints_there_is_time_for_whole_episodes(
+    task: str, settings: dict[str, int], workers: int, every: int
+) -> None:
+    made = make_task(task)
+    assert steps_between_checkpoints(make_config(made, settings), made.preset, workers) == every
 
 
 def test_another_seed_gives_other_metrics(tmp_path: Path) -> None:
