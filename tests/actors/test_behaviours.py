@@ -130,6 +130,8 @@ def test_running_on_the_hind_leg_is_worth_more_than_on_both_and_more_than_on_the
     hind = reward_of(name, velocity=3.0, z=0.2, angle=-0.6)
     both = reward_of(name, velocity=3.0, z=-0.1)
     back = reward_of(name, velocity=3.0, z=-0.6, angle=np.pi)
+    leaping = reward_of(name, velocity=3.0, z=0.5, angle=0.3)  # to land on the front leg
+    assert hind > leaping + 4.0, "both legs are off the floor, and that is no proof"
     assert 1.9 < hind <= 2.0
     assert hind > both + 4.0
     assert hind > back + 2.0
