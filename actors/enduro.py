@@ -39,9 +39,9 @@ def in_company(memory: Array) -> Array:
 
 
 def level_reward(before: Array, after: Array) -> float:
-    """The scripted judge of `enduro-level`, for one step. As fast as the traffic or faster is worth 1, at rest 0, and
-    half of that where no other car is to be seen: alone nobody is level with anybody. A car that passes either way
-    costs as much as ten steps of driving bring, some 0.7 s."""
-    driving = np.clip((speed(after) - REST) / (TRAFFIC - REST), 0.0, 1.0)
+    """The scripted judge of `enduro-level`, for one step. As fast as the traffic is worth 1, at rest or as much faster
+    than the traffic 0, and half of that where no other car is to be seen: alone nobody is level with anybody. A car
+    that passes either way costs as much as ten steps of driving bring, some 0.7 s."""
+    driving = np.clip(1.0 - abs(speed(after) - TRAFFIC) / (TRAFFIC - REST), 0.0, 1.0)
     company = 1.0 if in_company(after) else 0.5
     return float(driving * company - PASS_COST * abs(passed(before, after)))
