@@ -121,7 +121,8 @@ def test_it_is_enduro_but_for_what_people_are_told_and_what_it_is_worth() -> Non
     assert task.observation_shape == other.observation_shape
     assert task.action.num_choices == other.action.num_choices
     assert (task.preset.clip_steps, task.horizon) == (other.preset.clip_steps, other.horizon)
-    assert (task.preset.overrides, task.preset.by_algorithm) == (other.preset.overrides, other.preset.by_algorithm)
+    assert task.preset.overrides == {**other.preset.overrides, "reward.normalisation": "anchored"}
+    assert task.preset.by_algorithm == other.preset.by_algorithm
     assert task.caution == ""
     assert make_task("ALE/Enduro-v5").preset == other.preset
 
