@@ -100,7 +100,18 @@ def test_a_car_in_the_memory_is_a_car_on_the_road() -> None:
         (memory(TRAFFIC, 0), memory(TRAFFIC, 255), 1.0 - PASS_COST),
         (memory(REST, 255), memory(REST, 1), -2 * PASS_COST),
     ],
-    ids=["level", "fast", "faster", "rest", "slow", "alone", "was passed", "passed", "passed, over 0", "two passed it at rest"],
+    ids=[
+        "level",
+        "fast",
+        "faster",
+        "rest",
+        "slow",
+        "alone",
+        "was passed",
+        "passed",
+        "passed, over 0",
+        "two passed it at rest",
+    ],
 )
 def test_what_a_step_is_worth(before: np.ndarray, after: np.ndarray, expected: float) -> None:
     assert level_reward(before, after) == pytest.approx(expected)
