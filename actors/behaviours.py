@@ -53,8 +53,8 @@ def backflip_reward(fields: Fields, _: Array) -> Array:
 
 
 def one_leg_reward(fields: Fields, velocity: Array) -> Array:
-    """Forward velocity in m/s, within 2, as far as the front leg is held 0.2 m above the hind one, the trunk clear of the
-    floor and the back up; each of the three costs where it is not, the front leg three times as much.
+    """Forward velocity in m/s, within 2, as far as the front leg is held 0.2 m above the hind one, the trunk clear of
+    the floor and the back up; each of the three costs where it is not, the front leg three times as much.
 
     Why not the front leg's height above the floor? Both legs are in the air for most of a gallop, so that landing on
     either in turn cost little, and was learned. Where speed pays more beside that, the leg is put down for it, too
