@@ -9,7 +9,6 @@ a graph takes it with other settings only.
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable
 from statistics import median
@@ -23,6 +22,7 @@ from actors.spaces import ActionSpec
 from learners.algorithm import Batch
 from learners.ppo import PPO, PPOConfig
 from learners.stacks import Stacks
+from tests.on_device import options, wait_for
 
 TURNS, TIMES = 9, 5
 
@@ -78,11 +78,11 @@ def main(device: torch.device, size: int, precision: torch.dtype) -> None:
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(TURNS + 1):
         for name, (compute, _) in ways.items():
-            _wait(device)
+            wait_for(device)
             begin = perf_counter()
             for _ in range(TIMES):
                 compute()
-            _wait(device)
+            wait_for(device)
             if turn:  # the first sets up what is set up once
                 taken[name].append((perf_counter() - begin) / TIMES)
     expected = ways["as it is"][1]
@@ -92,14 +92,8 @@ def main(device: torch.device, size: int, precision: torch.dtype) -> None:
         print(f"{name}: {size / median(taken[name]):,.0f} samples a second, {1e3 * median(taken[name]):.2f} ms each")
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
+    parser = options(__doc__)
     parser.add_argument("--size", type=int, default=0, help="of the minibatch; by default 64, on a GPU 4,096")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     asked = parser.parse_args()

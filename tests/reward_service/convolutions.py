@@ -8,7 +8,6 @@ which is the fastest on a CPU; a GPU may say otherwise. All give the same, or it
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from reward_service.ensemble_config import TORSOS
 from reward_service.picture_torsos import PictureTorsos
+from tests.on_device import options, wait_for
 
 MEMBERS, SHAPE, TURNS = 3, (4, 84, 84), 9
 Way = Callable[[Tensor], Tensor]
@@ -71,23 +71,17 @@ def main(device: torch.device, frames: int) -> None:
             for name, way in ways_of(torsos).items():
                 found = way(inputs)  # also sets up what is set up once
                 torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-3)
-                _wait(device)
+                wait_for(device)
                 begin = perf_counter()
                 way(inputs)
-                _wait(device)
+                wait_for(device)
                 taken.setdefault((name, format_name), []).append(perf_counter() - begin)
     for (name, format_name), seconds in taken.items():
         print(f"{name}, {format_name}: {frames / median(seconds):,.0f} frames a second")
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
+    parser = options(__doc__)
     parser.add_argument("--frames", type=int, default=0, help="in one go; by default 256, on a GPU 4,096")
     asked = parser.parse_args()
     place = torch.device(asked.device)
