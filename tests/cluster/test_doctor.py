@@ -22,8 +22,8 @@ def test_this_machine_can_run_twoclips(tmp_path: Path):
 
 
 def test_a_missing_library_fails_with_its_remedy():
-    check = doctor.library("no_such_module", "pip install it")
-    assert (check.status, check.remedy) == ("fail", "pip install it")
+    check = doctor.library("no_such_module", "add the library")
+    assert (check.status, check.remedy) == ("fail", "add the library")
 
 
 def test_a_missing_redis_fails_with_its_remedy(monkeypatch: pytest.MonkeyPatch):
