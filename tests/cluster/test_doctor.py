@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster import doctor, redis_server
-from cluster.doctor import examine
+from cluster.doctor import examine, library
 
 
 def test_this_machine_can_run_twoclips(tmp_path: Path):
@@ -22,7 +22,7 @@ def test_this_machine_can_run_twoclips(tmp_path: Path):
 
 
 def test_a_missing_library_fails_with_its_remedy():
-    check = doctor.library("no_such_module", "add the library")
+    check = library("no_such_module", "add the library")
     assert (check.status, check.remedy) == ("fail", "add the library")
 
 
