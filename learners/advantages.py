@@ -10,11 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-
-Array = np.ndarray
 
 
 def gae(
@@ -72,31 +69,3 @@ class ValueScale:
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         self.mean, self.std = (torch.tensor(state[n], dtype=torch.float64, device=device) for n in ("mean", "std"))
         self.rate, self.started = state["rate"], state["started"]
-
-
-@dataclass
-class RunningMoments:
-    """Mean and variance [O] of everything seen so far (Chan et al. 1979, pairwise update)."""
-
-    mean: Array
-    variance: Array
-    count: float = 0.0
-
-    @classmethod
-    def of_width(cls, width: int) -> RunningMoments:
-        return cls(np.zeros(width), np.ones(width))
-
-    def update(self, block: Array) -> None:
-        """Take in `block` [N, O]."""
-        count, mean = len(block), block.mean(0, dtype=np.float64)
-        variance = block.var(0, dtype=np.float64)
-        total = self.count + count
-        delta = mean - self.mean
-        squares = self.variance * self.count + variance * count + delta**2 * self.count * count / total
-        self.mean = self.mean + delta * count / total
-        self.variance, self.count = squares / total, total
-
-    @property
-    def std(self) -> Array:
-        """Standard deviation [O], never below 1e-4: a constant coordinate stays a constant."""
-        return np.sqrt(np.maximum(self.variance, 1e-8))

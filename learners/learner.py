@@ -20,14 +20,16 @@ from torch import Tensor
 from actors.devices import to_device
 from actors.failures import Failure
 from actors.limits import within
+from actors.moments import RunningMoments
 from actors.policy import ActorCritic
 from actors.trajectory import Rollout
 from actors.weights import PolicyWeights
-from learners.advantages import RunningMoments, ValueScale, gae
+from learners.advantages import ValueScale, gae
 from learners.algorithm import Algorithm, Batch
 from learners.judging import judge, judge_pictures
 
 Array = np.ndarray
+_LEAST_STD = 1e-4  # of an observation's coordinate: a constant one stays a constant
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Learner:
         self._config, self.policy, self._algorithm = config, policy, algorithm
         self._device = next(policy.parameters()).device
         policy.precision = getattr(torch, config.precision)
-        self._moments = RunningMoments.of_width(policy.observation_mean.numel())
+        self._moments = RunningMoments.of_shape(policy.observation_mean.numel())
         self._scale = ValueScale()
         self.version = 0
 
@@ -71,7 +73,7 @@ class Learner:
             self._moments.update(rollout.observations[:-1].reshape(rollout.num_steps, -1))
         with torch.no_grad():
             self.policy.observation_mean.copy_(torch.from_numpy(self._moments.mean))
-            self.policy.observation_std.copy_(torch.from_numpy(self._moments.std))
+            self.policy.observation_std.copy_(torch.from_numpy(self._moments.std.clip(min=_LEAST_STD)))
 
     def step(self, rollouts: Sequence[Rollout], rewards: Sequence[Tensor], progress: float) -> dict[str, float]:
         """One update from rollouts and their rewards [T, B] each, wherever these are. A GPU is waited for once, for the
@@ -165,11 +167,7 @@ class Learner:
         return {
             "policy": self.policy.state_dict(),
             "algorithm": self._algorithm.state_dict(),
-            "moments": {
-                "mean": torch.from_numpy(self._moments.mean),
-                "variance": torch.from_numpy(self._moments.variance),
-                "count": self._moments.count,
-            },
+            "moments": self._moments.state_dict(),
             "scale": self._scale.state_dict(),
             "version": self.version,
         }
@@ -177,8 +175,7 @@ class Learner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.policy.load_state_dict(state["policy"])
         self._algorithm.load_state_dict(state["algorithm"])
-        moments = state["moments"]
-        self._moments = RunningMoments(moments["mean"].numpy(), moments["variance"].numpy(), moments["count"])
+        self._moments = RunningMoments.from_state(state["moments"])
         self._scale.load_state_dict(state["scale"], self._device)
         self.version = state["version"]
 

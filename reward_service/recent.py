@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from actors.frames import is_stack
+from actors.moments import RunningMoments
 from actors.spaces import ActionSpec
 from reward_service.dataset import RewardDataError
 
@@ -32,10 +33,7 @@ class RecentSteps:
         self._actions = torch.zeros(capacity, *action_spec.shape, dtype=dtype)
         self._next = 0
         self._filled = 0
-        self.count = 0
-        moments_of = () if self._pictured else observation_shape
-        self._mean = torch.zeros(moments_of, dtype=torch.float64)
-        self._squares = torch.zeros(moments_of, dtype=torch.float64)  # summed squared deviations
+        self._moments = RunningMoments.of_shape(*(() if self._pictured else observation_shape))
 
     def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
         """observations [..., *O] and executed actions [..., *A] of the same steps, oldest first.
@@ -54,9 +52,9 @@ class RecentSteps:
         if len(seen) == 0:
             return
         if self._pictured:
-            self.count += len(seen)
+            self._moments.count += len(seen)
         else:
-            self._take_moments(seen)
+            self._moments.update(seen.numpy())
         capacity = self.capacity
         seen, done = seen[-capacity:], done[-capacity:]
         places = (torch.arange(len(seen)) + self._next) % capacity
@@ -68,10 +66,11 @@ class RecentSteps:
     def go_on_from(self, mean: Tensor, std: Tensor, count: int) -> None:
         """Take `count` steps of this mean and deviation for seen, each of the observation's size; the ring stays empty.
         Of pictures only their number is kept."""
-        self.count = count
+        self._moments.count = count
         if not self._pictured:
-            self._mean = mean.double().reshape(self._mean.shape)
-            self._squares = std.double().reshape(self._mean.shape).square() * count
+            shape = self._moments.mean.shape
+            self._moments.mean = mean.double().reshape(shape).numpy()
+            self._moments.variance = std.double().reshape(shape).square().numpy()
 
     def _thinned(
         self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor
@@ -98,34 +97,31 @@ class RecentSteps:
         return self._actions[: self._filled]
 
     @property
+    def count(self) -> int:
+        """Steps seen so far."""
+        return self._moments.count
+
+    @property
     def mean(self) -> Tensor:
-        return self._mean
+        """[*O], of all steps seen; [] where they are pictures, of which only the number is kept."""
+        return torch.from_numpy(self._moments.mean)
 
     @property
     def std(self) -> Tensor:
-        return (self._squares / max(self.count, 1)).sqrt()
+        return torch.from_numpy(self._moments.std)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "observations": self.observations.clone(),
             "actions": self.actions.clone(),
             "next": self._next,
-            "count": self.count,
-            "mean": self._mean.clone(),
-            "squares": self._squares.clone(),
+            **self._moments.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._filled, self._next, self.count = len(state["observations"]), state["next"], state["count"]
+        self._filled, self._next = len(state["observations"]), state["next"]
         self._observations[: self._filled] = state["observations"]
         self._actions[: self._filled] = state["actions"]
-        self._mean, self._squares = state["mean"].clone(), state["squares"].clone()
-
-    def _take_moments(self, seen: Tensor) -> None:
-        """Pairwise update of mean and summed squares (Chan, Golub & LeVeque 1979): no loss of digits, any block."""
-        block = seen.double()
-        count, mean = len(block), block.mean(0)
-        shift, total = mean - self._mean, self.count + count
-        self._squares = self._squares + (block - mean).square().sum(0) + shift.square() * (self.count * count / total)
-        self._mean = self._mean + shift * (count / total)
-        self.count = total
+        if "squares" in state:  # a checkpoint of before keeps their sum, not the variance
+            state = {**state, "variance": state["squares"] / max(state["count"], 1)}
+        self._moments = RunningMoments.from_state(state)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learners.advantages import RunningMoments, ValueScale, gae
+from learners.advantages import ValueScale, gae
 
 
 def as_tensor(value):
@@ -100,23 +100,3 @@ def test_the_value_scale_does_not_cancel_where_the_mean_is_far_above_the_spread(
     scale = ValueScale()
     scale.update(torch.from_numpy(targets))
     assert float(scale.std) == pytest.approx(targets.astype(np.float64).std(), rel=1e-6)
-
-
-@given(seed=st.integers(0, 2**32 - 1), sizes=st.lists(st.integers(1, 30), min_size=1, max_size=6))
-@settings(max_examples=50, deadline=None)
-def test_running_moments_are_those_of_everything_seen(seed, sizes):
-    random = np.random.default_rng(seed)
-    blocks = [100 * random.standard_normal(2) + random.standard_normal((size, 2)) for size in sizes]
-    moments = RunningMoments.of_width(2)
-    for block in blocks:
-        moments.update(block.astype(np.float32))
-    everything = np.concatenate(blocks).astype(np.float32).astype(np.float64)
-    np.testing.assert_allclose(moments.mean, everything.mean(0), rtol=1e-9)
-    np.testing.assert_allclose(moments.variance, everything.var(0), rtol=1e-6, atol=1e-9)
-    assert moments.count == sum(sizes)
-
-
-def test_a_constant_coordinate_has_a_small_spread_not_none():
-    moments = RunningMoments.of_width(1)
-    moments.update(np.ones((5, 1), np.float32))
-    assert moments.std.tolist() == [1e-4]

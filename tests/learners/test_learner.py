@@ -263,6 +263,15 @@ def test_resumed_from_a_checkpoint_it_continues_bit_for_bit(algorithm, tmp_path)
     assert resumed.weights().version == 6
 
 
+def test_a_coordinate_that_never_changes_has_a_small_spread_not_none():
+    policy = make_policy()
+    rollout = make_rollout(policy)
+    rollout.observations[..., 1] = 7.0
+    Learner(LearnerConfig(), policy, Spy()).observe([rollout])
+    assert policy.observation_mean[1] == 7.0
+    assert policy.observation_std.tolist() == pytest.approx([rollout.observations[:-1, :, 0].std(), 1e-4])
+
+
 def test_a_state_is_not_changed_by_learning_on():
     """What was copied for a checkpoint stays as it was."""
     policy = make_policy()

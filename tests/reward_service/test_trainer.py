@@ -754,6 +754,10 @@ def test_recent_steps_keep_the_latest_and_the_moments_of_all() -> None:
     assert recent.std.numpy() == pytest.approx(every.std(0))
     latest = every[-50:].astype(np.float32)
     assert sorted(map(tuple, recent.observations.tolist())) == sorted(map(tuple, latest.tolist()))
+    state, old = recent.state_dict(), RecentSteps(50, (4,), SPEC)
+    state["squares"] = state.pop("variance") * state["count"]  # as checkpoints had it before
+    old.load_state_dict(state)
+    assert old.std.numpy() == pytest.approx(every.std(0))
 
 
 @pytest.mark.parametrize(
