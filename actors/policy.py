@@ -28,8 +28,10 @@ OBSERVATION_CLIP = 10.0
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """hidden: widths of both MLPs. initial_std: of a Gaussian policy, in policy units. torso: what looks at pictures,
-    if there are any; actor and critic are then one layer each."""
+    """hidden       widths of the hidden layers of actor and critic, two MLPs
+    initial_std  initial standard deviation of a Gaussian policy, in policy units
+    torso        of pictures: the convolutions that actor and critic share; each is then one layer on top
+    """
 
     hidden: tuple[int, ...] = (64, 64)
     initial_std: float = 1.0

@@ -33,9 +33,11 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """num_envs: B, environments per worker. steps: T, steps of each per rollout. cores: on how many one worker's
-    environments are stepped, at most one for each. device: "cpu" or "cuda", where the policy acts; "auto" is for who
-    builds the worker to say."""
+    """num_envs  B, environments of each worker
+    steps     T, steps of each environment in a rollout
+    cores     on so many cores a worker's environments are stepped, at most one for each; above 1 with --in-process only
+    device    "cpu", "cuda" or "auto": where the policy acts; "cuda" with --in-process only
+    """
 
     num_envs: int = 16
     steps: int = 256

@@ -15,7 +15,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, e.g. ppo.entropy=0.01. May be repeated."
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Any other of `twoclips settings`, e.g. ppo.entropy=0.01. May be repeated.",
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]

@@ -38,23 +38,24 @@ from reward_service.trainer import RewardTrainerConfig
 class LoopConfig:
     """How the three loops share a machine.
 
-    warmup_steps        environment steps of the untrained policy before the first update
-    pretrain_steps, pretrain_epochs
-                        gradient steps of the reward model, or passes over the first labels, before the first update:
-                        whichever is more (the paper's games: 200 passes)
-    reward_share        share of one core that reward training may use, with Ray, while it is behind its labels: each
-                        that comes in is owed `reward_steps_per_label` gradient steps
-    reward_steady_share the same while it is not, if that is less
-    reward_steps        reward-training steps between two policy updates, with --in-process
-    service_updates     policy updates between two turns of labeling and reward training, with --in-process; above 1
-                        where updates are small
-    checkpoint_steps    agent steps between checkpoints; 0: a tenth of the run
-    clip_budget_mib     memory for clips in Redis
-    reward_node         resource of Ray's that the nodes offer on one of which the reward service is to be; "": beside
-                        the learner
-    device              "auto" (CUDA where there is one), "cpu" or "cuda", for learner and reward service
-    learner_threads     of the process that learns; above 1 where convolutions are learned on a CPU. In process reward
-                        training has them, too. The number orders sums: another one is another run
+    warmup_steps            environment steps of the untrained policy before the first update
+    pretrain_steps          at least so many gradient steps of the reward model before the first update
+    pretrain_epochs         at least so many passes of it over the first labels before then (paper, games: 200)
+    reward_share            share of one core that reward training may use, with Ray, while it is behind its labels:
+                            each that comes in is owed `reward_steps_per_label` gradient steps
+    reward_steady_share     the same while it is not behind, if that is less
+    reward_steps_per_label  gradient steps that a new label is owed
+    reward_steps            turns of the reward service between two policy updates, with --in-process
+    service_updates         policy updates between two turns of labeling and reward training, with --in-process; above
+                            1 where updates are small
+    checkpoint_steps        agent steps between checkpoints; 0: a tenth of the run, or two episodes of every
+                            environment where that is more
+    clip_budget_mib         memory for clips in Redis
+    reward_node             custom resource of Ray's, offered by the nodes on which the reward service may be; "":
+                            beside the learner
+    device                  of learner and reward service: "auto" (CUDA where there is one), "cpu" or "cuda"
+    learner_threads         CPU threads of the process that learns; above 1 where convolutions are learned on a CPU. In
+                            process reward training has them, too. They order sums: another number is another run
     """
 
     warmup_steps: int = 32_768

@@ -38,9 +38,11 @@ class LabelServerError(Failure, RuntimeError):
 
 @dataclass(frozen=True)
 class LabelServerConfig:
-    """host: address of this machine on which the pages are served; any but a loopback one lets in invited people only.
-    port: where it is taken, any free one.
-    lease_s: how long a pair waits for its answer before others are asked. overlap: answers counted for each query."""
+    """host     address of this machine on which the pages are served; all but loopback ones admit invited people only
+    port     of the pages; where it is taken, any free one
+    lease_s  seconds that a labeler has for a pair before others are given it
+    overlap  answers counted for each query, of as many labelers
+    """
 
     host: str = "127.0.0.1"
     port: int = 8765

@@ -32,8 +32,10 @@ class MetricsError(Failure, RuntimeError):
 
 @dataclass(frozen=True)
 class MetricsConfig:
-    """host, port: where Prometheus finds the run's metrics; port 0: they are not served. They hold no secret and ask
-    for none: any address but a loopback one belongs into a private network."""
+    """host  address of this machine on which Prometheus finds the run's metrics. They hold no secret and ask for no
+          password: all but loopback addresses belong on a private network
+    port  of the metrics; 0: they are not served
+    """
 
     host: str = "127.0.0.1"
     port: int = 0

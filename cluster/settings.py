@@ -47,7 +47,8 @@ def replaced(config: Any, settings: Mapping[str, Any], path: str = "") -> Any:
         head, _, rest = name.partition(".")
         if head not in names or (rest and not is_dataclass(getattr(config, head))):
             near = difflib.get_close_matches(head, names, n=3) or names
-            raise ConfigError(f"there is no setting {path}{name}; did you mean {', '.join(path + n for n in near)}?")
+            likely = ", ".join(path + n for n in near)
+            raise ConfigError(f"there is no setting {path}{name}; did you mean {likely}? `twoclips settings` lists all")
         if rest:
             below.setdefault(head, {})[rest] = value
         else:

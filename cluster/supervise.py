@@ -29,8 +29,8 @@ class ComponentFailure(Failure, RuntimeError):
 
 @dataclass(frozen=True)
 class SupervisionConfig:
-    """stuck_s     seconds without progress after which a component is taken for stuck, ended and started again
-    starting_s     the same for one that has just been started: it has libraries to read
+    """stuck_s        seconds without progress after which a component is taken for stuck, ended and started again
+    starting_s     the same for a component that has just been started: it has libraries to read
     give_up_after  starts in a row, none of which lived for a minute, after which the run ends with the reason
     """
 

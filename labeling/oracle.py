@@ -35,6 +35,7 @@ Judge = Callable[[float, float, Dice], Answer]
 class OracleConfig:
     """How a synthetic labeler answers; as it stands, perfectly.
 
+    name           the labeler's, in the log
     people         several labelers in place of the one, by kind and number: see people.py
     error_rate     probability of giving the opposite answer
     skip_rate      probability of answering INCOMPARABLE

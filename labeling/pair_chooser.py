@@ -27,8 +27,11 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class ChoiceConfig:
-    """candidates: pairs looked at per query asked. gold_fraction: share of the queries whose better side is known, to
-    learn about labelers; a run with the one synthetic labeler has none."""
+    """selection      "disagreement": of the candidates, those on which the ensemble disagrees most; "random": any
+    candidates     pairs looked at for each query
+    gold_fraction  share of the queries whose better side is known, to learn about labelers; a run with the one
+                   synthetic labeler has none
+    """
 
     selection: Literal["disagreement", "random"] = "disagreement"
     candidates: int = 10

@@ -27,8 +27,11 @@ from reward_service.database import ComparisonDatabase
 
 @dataclass(frozen=True)
 class QueryConfig(ChoiceConfig):
-    """recent_clips: how many clips of the current policy to draw from. max_open: queries that may wait for a labeler at
-    once, so that what people see is never old. initial_fraction, offline: see LabelSchedule."""
+    """recent_clips      clips of the current policy from which pairs are drawn
+    max_open          queries that may wait for labelers at once, so that nobody is shown old behaviour
+    initial_fraction  share of all labels that is wanted before the policy first moves
+    offline           all labels are wanted then, and none later (an ablation of the paper)
+    """
 
     recent_clips: int = 512
     max_open: int = 1000

@@ -23,8 +23,14 @@ from learners.rmsprop import RMSProp
 
 @dataclass(frozen=True)
 class A2CConfig:
-    """learning_rate falls linearly to `final_learning_rate` of itself. alpha, epsilon: RMSProp's. entropy: bonus per
-    nat."""
+    """learning_rate        of RMSProp, at the start
+    final_learning_rate  share of it that is left at the end of the run; it falls linearly
+    alpha                decay of RMSProp's mean of squared gradients
+    epsilon              RMSProp's, inside the root
+    entropy              bonus per nat
+    value_coefficient    weight of the critic's loss
+    max_gradient_norm    longer gradients are scaled down to it
+    """
 
     learning_rate: float = 7e-4
     final_learning_rate: float = 0.0

@@ -34,8 +34,11 @@ _LEAST_STD = 1e-4  # of an observation's coordinate: a constant one stays a cons
 
 @dataclass(frozen=True)
 class LearnerConfig:
-    """gamma: discount per agent step. gae_lambda: of the advantage estimate. precision: what the policy's convolutions
-    multiply in while it learns; "bfloat16" is for GPUs, and leaves acting as it is."""
+    """gamma       discount per agent step
+    gae_lambda  lambda of the generalised advantage estimates
+    precision   "float32" or "bfloat16": what the policy's convolutions multiply in while it learns; "bfloat16" is for
+                GPUs. Acting is in float32 either way
+    """
 
     gamma: float = 0.99
     gae_lambda: float = 0.95

@@ -18,12 +18,18 @@ from learners.algorithm import Batch, LossGradient, as_floats, report, standardi
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """learning_rate falls linearly to `final_learning_rate` of itself. entropy: bonus per nat.
-
-    target_kl: passes end beyond this KL from the policy that acted, in nats. In a run that policy is one version old,
-    so what the update before has moved counts too; the clip is around it as well (EXPERIMENTS.md, "Walker's learner").
-    minibatch: about so many transitions. A batch that it does not divide is cut into parts of nearly one size: Adam's
-    step on a remainder of sixteen would be as long as one on 256.
+    """learning_rate        of Adam, at the start
+    final_learning_rate  share of it that is left at the end of the run; it falls linearly
+    epochs               passes over a batch
+    minibatch            about so many transitions. A batch that it does not divide is cut into parts of nearly one
+                         size: Adam's step on a remainder of sixteen would be as long as one on 256
+    clip                 the probability ratio is clipped to 1 +- this
+    entropy              bonus per nat
+    value_coefficient    weight of the critic's loss
+    max_gradient_norm    longer gradients are scaled down to it
+    target_kl            no further pass once the KL from the policy that acted is above this, in nats; none: no limit.
+                         That policy is one version old in a run, so what the previous update has moved counts, too, and
+                         the clip is around it as well (EXPERIMENTS.md, "Walker's learner")
     """
 
     learning_rate: float = 3e-4

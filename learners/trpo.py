@@ -22,8 +22,15 @@ from learners.gradient import FlatParameters, TanhMLP
 
 @dataclass(frozen=True)
 class TRPOConfig:
-    """max_kl: mean KL(before || after) of one update, in nats. entropy: bonus per nat. backtracks: halvings of the
-    step that are tried before the policy is left as it is."""
+    """max_kl               mean KL(before || after) of one update, in nats
+    cg_iterations        of the conjugate gradient
+    cg_damping           added to the Fisher matrix, as a multiple of the identity
+    backtracks           halvings of the step that are tried before the policy is left as it is
+    entropy              bonus per nat
+    value_learning_rate  of Adam, for the critic
+    value_epochs         passes of the critic over a batch
+    value_minibatch      transitions of one of its steps
+    """
 
     max_kl: float = 0.01
     cg_iterations: int = 10

@@ -33,7 +33,7 @@ class RewardTrainingError(Failure, RuntimeError):
 @dataclass(frozen=True)
 class FitConfig:
     """batch_pairs     comparisons a member sees in one gradient step (Ibarz et al. 2018: 16)
-    learning_rate   of Adam (the same: 3e-4)
+    learning_rate   of Adam (Ibarz et al. 2018: 3e-4)
     error_floor     share of answers taken to be random (paper: 0.1), of a labeler of whom nothing else is known
     l2_initial, l2_rate, ratio_low, ratio_high
                     a member's L2 coefficient starts at l2_initial; a step multiplies it by l2_rate while validation

@@ -50,18 +50,23 @@ class RewardDatabase(ComparisonLog, Protocol):
 
 @dataclass(frozen=True)
 class RewardTrainerConfig(FitConfig):
-    """members, hidden, input_noise, torso, dropout  see EnsembleConfig
-    gradient_steps_per_step  work done by one `step()`
+    """members                  networks in the ensemble (paper: 3)
+    hidden                   widths of each one's hidden layers (paper, MuJoCo: 64-64)
+    input_noise              deviation of the Gaussian noise on normalised observations, in training only
+    torso                    of pictures: "paper", or "small" for a quarter of its arithmetic
+    dropout                  share of a convolution's channels that are left out, in training only (paper: 0.5)
+    gradient_steps_per_step  gradient steps in one turn of the reward service
     publish_every_steps      gradient steps between two snapshots while no label arrives (one publishes at once)
     reward_std               deviation of the agent's reward (paper: 1 for MuJoCo, 0.05 for Atari)
-    normalisation            "anchored": that deviation, and zero mean, over what the untrained policy does; then each
-                             snapshot goes on paying for recent steps as the one before. "recent": over the latest
-                             steps at each snapshot (paper). See normalisation.py
-    recent_steps             agent steps over which these hold
-    max_labels               keep the latest only (Atari: 3000); None: all
+    normalisation            "anchored": zero mean and the deviation `reward_std` over what the untrained policy does;
+                             each later snapshot is scaled to give recent steps the same mean and deviation as the one
+                             before. "recent": zero mean and that deviation over the latest steps, at each snapshot
+                             (paper). See normalisation.py
+    recent_steps             the latest agent steps, by which rewards are normalised
+    max_labels               keep the latest so many labels only (paper, Atari: 3000); none: all
     reliability              "learned": each labeler's answers weigh as they have proved right; "fixed": all alike,
                              with `error_floor`
-    reliability_every_steps  gradient steps between two estimates of it
+    reliability_every_steps  gradient steps between two estimates of how far each labeler is right
     majority                 keep one comparison a query, what most said, and tell nobody apart: a baseline
     seed                     of weights, batches and the split
     """

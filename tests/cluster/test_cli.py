@@ -19,7 +19,7 @@ from cluster.run_folder import RunFolder
 Call = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
 
-COMMANDS = ("tasks", "train", "status", "report", "evaluate", "export", "import", "doctor", "bench")
+COMMANDS = ("tasks", "settings", "train", "status", "report", "evaluate", "export", "import", "doctor", "bench")
 COMMANDS += ("label", "demo", "attach", "stop")
 
 
@@ -164,6 +164,7 @@ def test_json_is_the_last_line_of_standard_output(twoclips: Call, finished_run: 
         "import": [tmp_path / "rows.jsonl", tmp_path / "new"],
         "report": [finished_run.path],
         "tasks": [],
+        "settings": [],
     }
     for command, arguments in calls.items():
         done = twoclips(command, *arguments, "--json")
