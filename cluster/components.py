@@ -84,7 +84,7 @@ def build_labeling(spec: RunSpec) -> Labeling:
     is_oracle = config.labeler == "synthetic" and not config.oracle.people
     if is_oracle:  # nobody else to compare it with
         query, overlap = dataclasses.replace(query, gold_fraction=0.0), 1
-    queue = QueryQueue(database.client, spec.run_id, overlap=overlap)
+    queue = QueryQueue(database.client, spec.run_id)
     schedule = label_schedule(config, overlap)
     reader = build_reader(spec, database.snapshots, scoring_device(spec))
     reranker = practice = None

@@ -170,11 +170,6 @@ def load_config(path: Path) -> RunConfig:
     try:
         data = tomllib.loads(path.read_text())
         config = replaced(RunConfig(task=data["task"]), dict(flattened(data)))
-        # A run of before there was a choice goes on as it was begun.
-        if "normalisation" not in data.get("reward", {}):
-            config = replaced(config, {"reward.normalisation": "recent"})
-        if "reward_steady_share" not in data.get("loop", {}):
-            config = replaced(config, {"loop.reward_steady_share": config.loop.reward_share})
         config = dataclasses.replace(config, redis=with_password(config.redis))
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not a run's configuration ({error}); name the folder of a run") from error

@@ -165,4 +165,4 @@ class LocalServices:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._labeling.load_state_dict(state["labeling"])
         self._reward.load_state_dict(state["reward"])
-        self._metrics = dict(state.get("metrics", {}))  # a checkpoint of before has none
+        self._metrics = dict(state["metrics"])

@@ -163,7 +163,7 @@ class LabelServer:
         # -P: a folder called labeling where the command was started must not be taken for ours
         arguments = [sys.executable, "-P", "-m", "labeling.serve", "--fd", str(descriptor)]
         arguments += ["--run-id", served.run_id, "--task", served.task, "--host", config.host]
-        arguments += ["--lease-s", str(config.lease_s), "--overlap", str(config.overlap)]
+        arguments += ["--lease-s", str(config.lease_s)]
         log = os.open(self._folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
         def keep(process: Process) -> None:

@@ -200,7 +200,7 @@ class Training:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state. Raises CheckpointError where it is not this run's."""
-        if state.get("run", self._spec.run_id) != self._spec.run_id:  # one of before this was noted does not say
+        if state["run"] != self._spec.run_id:
             raise CheckpointError(f"the checkpoint is of another run ({state['run']}); {_FOREIGN}")
         try:
             self._learner.load_state_dict(state["learner"])

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Literal
 
 import numpy as np
-
-Split = Literal["pair", "query"]
-"""What one draw is for: all answers about the same two clips; or, in runs begun before that was so, one query."""
 
 _CUMULATIVE_POISSON = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
 
 
-def split_key(split: Split, query_id: str, clip_ids: tuple[str, str]) -> str:
-    """What the draw of a comparison is keyed by, whichever clip is on which side."""
-    return query_id if split == "query" else "/".join(sorted(clip_ids))
+def pair_key(clip_ids: tuple[str, str]) -> str:
+    """What the draw of a comparison is keyed by: its two clips, whichever is on which side."""
+    return "/".join(sorted(clip_ids))
 
 
 def multiplicities(key: str, members: int, seed: int) -> np.ndarray:

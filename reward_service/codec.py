@@ -148,10 +148,9 @@ def _arrays(compressed: memoryview, kinds: list[tuple[np.dtype, tuple[int, ...]]
     inflater = zlib.decompressobj()
     try:
         raw = inflater.decompress(compressed, total + 1)
-        complete = inflater.eof or (not inflater.flush() and inflater.eof)
     except zlib.error as error:
         raise CodecError(f"the clip's arrays are damaged: {error}") from error
-    if len(raw) != total or not complete or inflater.unused_data:
+    if len(raw) != total or not inflater.eof or inflater.unused_data:
         raise CodecError(f"the clip's arrays are truncated or too long: {total} bytes expected")
     buffer = bytearray(raw)  # writable, so that torch.from_numpy takes it without a warning
     arrays, offset = [], 0

@@ -1,4 +1,4 @@
-"""The records of the comparison database: Answer, Query, Label, Comparison.
+"""The records of the comparison database: Answer, Query, Offered, Label, Comparison.
 
 Plain data, no torch, no Redis: the web server, the queue and the trainer all speak in these.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from actors.trajectory import Segment
 
@@ -69,6 +69,19 @@ class Query:
         if self.left == self.right:
             raise ValueError(f"a query needs two different clips, got {self.left} twice")
         check_gold(self.gold)
+
+
+class Offered(IntEnum):
+    """What became of a query that was offered.
+
+    REFUSED  a clip of it is not stored (any more), or its id names another pair; the only one that is false
+    QUEUED   new
+    KNOWN    it was there before, and nothing was queued: it may have its answers, or be withdrawn
+    """
+
+    REFUSED = 0
+    QUEUED = 1
+    KNOWN = 2
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     practice           list    the six clips that every labeler may see without a lease: of each pair the better, then
                                the worse; kept for good, and named by no query (labeling/practice.lua)
     query:<query>      hash    left, right, disagreement, reward_version, priority, asked_at_s,
+                               overlap  answers that are counted; 1 where a run of before did not keep it
                                gold     "left" or "right" where that side is known to be better, else ""
                                asked_version  reward_version when it was asked, once a newer one has scored it
                                state    open | done (has its answers) | withdrawn
@@ -28,7 +29,8 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     leases:ended       zset    such a token -> server time at which its lease ended without an answer
     leases:held        hash    labeler -> leases now
     leases:begun       hash    token -> server time of its claim, while the lease lasts
-    labels             hash    label -> JSON {query, labeler, answer, retracts, surplus, cursor, retracted_by}
+    labels             hash    label -> JSON {id, query, labeler, answer, retracts, surplus, left, right, cursor,
+                               retracted_by}
     log                stream  id, query, labeler, answer, retracts, at, surplus, left, right, evidence (JSON or ""):
                                nothing is ever deleted
     snapshot           hash    version, payload, at_s
@@ -45,8 +47,9 @@ A full store refuses clips, never labels. Leases and answers belong to labeling/
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +57,8 @@ import redis
 
 from actors.trajectory import Clip
 from reward_service.client import DatabaseError, check_writable, connect
-from reward_service.codec import decode_clip, encode_clip
-from reward_service.comparisons import Answer, Comparison, Label, Query, Retraction
+from reward_service.codec import CodecError, decode_clip, encode_clip
+from reward_service.comparisons import Answer, Comparison, Label, Offered, Query, Retraction
 from reward_service.golds import Golds, Marks
 from reward_service.keys import START, checked_id, load_script, run_prefix, text
 from reward_service.snapshot_store import SnapshotStore
@@ -65,6 +68,8 @@ __all__ = ["START", "ComparisonDatabase", "DatabaseError", "check_writable", "co
 _LUA = Path(__file__).parent
 _UNBOUNDED = 1 << 52
 _BATCH = 64
+
+_log = logging.getLogger(__name__)
 
 
 class ComparisonDatabase:
@@ -105,13 +110,24 @@ class ComparisonDatabase:
 
     def get_clips(self, clip_ids: Iterable[str]) -> dict[str, Clip]:
         """Those of the clips that are there, by id. Each is fetched and decoded once."""
+        return {clip_id: decode_clip(blob) for clip_id, blob in self._encoded(clip_ids)}
+
+    def readable_clips(self, clip_ids: Iterable[str]) -> dict[str, Clip]:
+        """`get_clips` without those that are damaged, or of a newer version than this."""
         clips: dict[str, Clip] = {}
+        for clip_id, blob in self._encoded(clip_ids):
+            try:
+                clips[clip_id] = decode_clip(blob)
+            except CodecError as error:
+                _log.warning("clip %s cannot be read: %s", clip_id, error)
+        return clips
+
+    def _encoded(self, clip_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         ids = list(dict.fromkeys(clip_ids))
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
             blobs = self._redis.mget([f"{self.prefix}clip:{checked_id('clip id', clip_id)}" for clip_id in batch])
-            clips.update((clip_id, decode_clip(blob)) for clip_id, blob in zip(batch, blobs, strict=True) if blob)
-        return clips
+            yield from ((clip_id, blob) for clip_id, blob in zip(batch, blobs, strict=True) if blob)
 
     def newest_clips(self, limit: int) -> list[str]:
         """Ids of the clips that were stored last, the newest first."""
@@ -119,20 +135,22 @@ class ComparisonDatabase:
 
     # ---- queries
 
-    def offer(self, queries: Sequence[Query], priorities: Sequence[float] | None = None) -> list[bool]:
+    def offer(
+        self, queries: Sequence[Query], priorities: Sequence[float] | None = None, overlap: int = 1
+    ) -> list[Offered]:
         """Puts queries into the queue, the greatest priority first to be asked: by default that is the disagreement
-        (NaN counts as 0).
+        (NaN counts as 0). `overlap` answers are counted for each.
 
-        False for each one refused because a clip of it is not stored (any more). `asked_at_s` becomes server time."""
+        `asked_at_s` becomes server time. Repeated, after a lost reply, it changes nothing and gives KNOWN."""
         wanted = [query.disagreement for query in queries] if priorities is None else priorities
         with self._redis.pipeline(transaction=False) as pipe:
             for query, value in zip(queries, wanted, strict=True):
                 ids = [checked_id("query id", query.query_id)]
                 ids += [checked_id("clip id", clip_id) for clip_id in (query.left, query.right)]
                 priority = repr(value if math.isfinite(value) else 0.0)
-                args = [*ids, repr(query.disagreement), query.reward_version, priority, query.gold]
+                args = [*ids, repr(query.disagreement), query.reward_version, priority, query.gold, overlap]
                 self._offer([self.prefix], args, pipe)
-            return [reply == 1 for reply in pipe.execute()]
+            return list(map(Offered, pipe.execute()))
 
     def get_query(self, query_id: str) -> Query | None:
         names = ["left", "right", "disagreement", "reward_version", "asked_at_s", "gold"]

@@ -11,8 +11,7 @@ comparisons across the line, and validation loss then measures memory. Here the 
 (seed, pair of clips, member): it depends on nothing else in D, not on the order of arrival, and is the same after a
 resume. It is keyed by the two clips and not by the label or the query, so that an answer given anew after a retraction,
 another labeler's, and those to a marked pair, of which each labeler has a query of their own (labeling/gold.lua), stay
-on their side of the line too. `split` "query" is for runs that were begun when it was keyed by the query: drawn anew,
-their members would be judged by what they were trained on.
+on their side of the line too.
 
 Small data: with few comparisons a member may have none to train on, with probability e^-N. It sits out until one
 arrives (`trainable`); nothing is moved over to it, since that would leak. The same holds for one member.
@@ -32,7 +31,7 @@ from actors.frames import is_stack, kept_shape, stack_depth
 from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
-from reward_service.bootstrap import Split, multiplicities, split_key
+from reward_service.bootstrap import multiplicities, pair_key
 from reward_service.comparisons import Comparison
 from reward_service.ensemble_config import pooled
 from reward_service.row_table import RowTable
@@ -72,9 +71,8 @@ class ComparisonDataset:
     float64, how far its labeler is believed: `reliability` until `believe` knows better.
     """
 
-    def __init__(self, spec: DatasetSpec, reliability: float = 0.95, split: Split = "pair") -> None:
+    def __init__(self, spec: DatasetSpec, reliability: float = 0.95) -> None:
         self.spec = spec
-        self._split: Split = split
         self._depth = stack_depth(spec.observation_shape)
         self._shapes = (
             (spec.clip_steps + self._depth - 1, *kept_shape(spec.observation_shape)),
@@ -138,7 +136,7 @@ class ComparisonDataset:
         columns["true_returns"][row] = torch.tensor(
             (comparison.left_true_return, comparison.right_true_return), dtype=torch.float64
         )
-        key = split_key(self._split, label.query_id, comparison.clip_ids)
+        key = pair_key(comparison.clip_ids)
         columns["counts"][row] = torch.from_numpy(multiplicities(key, self.spec.members, self.spec.seed))
         columns["labelers"][row] = self._labelers.setdefault(label.labeler, len(self._labelers))
         columns["gold"][row] = _SIDES[comparison.gold]

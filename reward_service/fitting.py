@@ -168,9 +168,7 @@ class EnsembleFit:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # How a step is computed is not part of what was learned; an optimiser of before had chosen otherwise.
-        groups = [group | {"foreach": None, "fused": True} for group in state["optimiser"]["param_groups"]]
-        self._optimiser.load_state_dict(state["optimiser"] | {"param_groups": groups})
+        self._optimiser.load_state_dict(state["optimiser"])
         self._optimiser.param_groups[0]["lr"] = self.config.learning_rate  # which may have been changed since
         self.gradient_steps = state["gradient_steps"]
         self.l2.copy_(state["l2"])

@@ -26,7 +26,8 @@ if entry.retracts ~= '' then
 end
 if not sides[1] then
   redis.call('HSET', key, 'left', left, 'right', right, 'disagreement', 'nan', 'reward_version', 0, 'priority', 0,
-    'asked_at_s', ARGV[8], 'gold', ARGV[11], 'state', 'done', 'counted', 0, 'leased', 0, 'kept', 0, 'held', 1)
+    'asked_at_s', ARGV[8], 'gold', ARGV[11], 'overlap', 1, 'state', 'done', 'counted', 0, 'leased', 0, 'kept', 0,
+    'held', 1)
   hold(left)
   hold(right)
   count('queries', 1)

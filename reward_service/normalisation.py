@@ -41,10 +41,9 @@ class Normalisation:
         self.adopted = False
 
     def adopt(self, snapshot: RewardSnapshot) -> None:
-        """Go on from the statistics of a snapshot that was loaded into the ensemble. One that does not say of how many
-        steps they are counts as a full ring of them: next to nothing would let the newest rollouts take over."""
-        count = self._recent.capacity if snapshot.num_observed is None else snapshot.num_observed
-        self._recent.go_on_from(snapshot.tensors["observation_mean"], snapshot.tensors["observation_std"], count)
+        """Go on from the statistics of a snapshot that was loaded into the ensemble."""
+        mean, std = snapshot.tensors["observation_mean"], snapshot.tensors["observation_std"]
+        self._recent.go_on_from(mean, std, snapshot.num_observed)
         self.adopted = True
         self.published()
 

@@ -122,6 +122,4 @@ class RecentSteps:
         self._filled, self._next = len(state["observations"]), state["next"]
         self._observations[: self._filled] = state["observations"]
         self._actions[: self._filled] = state["actions"]
-        if "squares" in state:  # a checkpoint of before keeps their sum, not the variance
-            state = {**state, "variance": state["squares"] / max(state["count"], 1)}
         self._moments = RunningMoments.from_state(state)

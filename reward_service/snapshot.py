@@ -16,7 +16,6 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from reward_service.bootstrap import Split
 from reward_service.ensemble import RewardEnsemble
 from reward_service.snapshot_header import SnapshotError, SnapshotHeader, damaged, read_header
 
@@ -53,7 +52,6 @@ class RewardSnapshot(SnapshotHeader):
         num_labels: int = 0,
         metrics: dict[str, float] | None = None,
         num_observed: int = 0,
-        split: Split = "pair",
     ) -> RewardSnapshot:
         """A copy of the ensemble as it is now: training on does not change it."""
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in ensemble.state_dict().items()}
@@ -65,7 +63,6 @@ class RewardSnapshot(SnapshotHeader):
             ensemble.observation_shape,
             ensemble.action_spec,
             num_observed,
-            split,
             tensors,
         )
 

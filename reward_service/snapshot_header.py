@@ -9,10 +9,9 @@ from typing import Any
 
 from actors.failures import Failure
 from actors.spaces import ActionSpec
-from reward_service.bootstrap import Split
 from reward_service.ensemble_config import EnsembleConfig
 
-FORMAT = "twoclips-reward-1"
+FORMAT = "twoclips-reward-2"
 _ENTRY = "twoclips"
 
 
@@ -27,8 +26,7 @@ class SnapshotHeader:
     metrics            the trainer's figures at that time; NaN where there was nothing to measure
     config, observation_shape, action_spec   what an ensemble must be to hold it
     num_observed       agent steps of which observations have the mean and deviation that inputs are normalised with; 0:
-                       they are the labelled clips'; None: a snapshot of before this was kept
-    split              what the draw of held-out comparisons is for (bootstrap.py); one of before does not say: "query"
+                       they are the labelled clips'
     """
 
     version: int
@@ -37,8 +35,7 @@ class SnapshotHeader:
     config: EnsembleConfig
     observation_shape: tuple[int, ...]
     action_spec: ActionSpec
-    num_observed: int | None
-    split: Split
+    num_observed: int
 
     def metadata(self) -> dict[str, str]:
         """What stands in the safetensors file beside its tensors."""
@@ -51,7 +48,6 @@ class SnapshotHeader:
             "observation_shape": self.observation_shape,
             "action_spec": asdict(self.action_spec),
             "num_observed": self.num_observed,
-            "split": self.split,
         }
         # One entry: safetensors writes several in an order that changes from call to call, and the same model should
         # give the same bytes. Infinite bounds of an action space become Infinity, which Python's JSON reads back.
@@ -77,8 +73,7 @@ def read_header(payload: bytes) -> SnapshotHeader:
             config=EnsembleConfig(**networks),
             observation_shape=tuple(header["observation_shape"]),
             action_spec=ActionSpec(**actions),
-            num_observed=None if header.get("num_observed") is None else int(header["num_observed"]),
-            split="pair" if header.get("split", "query") == "pair" else "query",
+            num_observed=int(header["num_observed"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise damaged(error) from error

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from actors.limits import within
 from actors.spaces import ActionSpec
-from reward_service.bootstrap import Split
 from reward_service.dataset import ComparisonDataset, DatasetSpec, RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.ensemble_config import Torso
@@ -129,7 +128,6 @@ class RewardTrainer:
             config.networks, observation_shape, action_spec, reward_std=config.reward_std, generator=self._generator
         ).to(device)
         unknown = 1 - config.error_rate
-        self._split: Split = "pair"
         self._data = DatasetSpec(
             members=config.members,
             seed=config.seed,
@@ -139,9 +137,7 @@ class RewardTrainer:
             max_labels=config.max_labels,
             pool=self.ensemble.pool,
         )
-        self._feed = ComparisonFeed(
-            database, lambda: ComparisonDataset(self._data, unknown, self._split), config.majority
-        )
+        self._feed = ComparisonFeed(database, lambda: ComparisonDataset(self._data, unknown), config.majority)
         self.recent = RecentSteps(config.recent_steps, observation_shape, action_spec)
         self.normalisation = Normalisation(self.ensemble, self.recent, config.normalisation)
         self.fit = EnsembleFit(config, self.ensemble, self._generator)
@@ -154,11 +150,10 @@ class RewardTrainer:
         return self._feed.dataset
 
     def adopt(self, snapshot: RewardSnapshot) -> None:
-        """Go on from a published snapshot where there is no checkpoint: from its weights, and the statistics and the
-        split with which they were trained. Raises SnapshotError where it belongs to other networks or spaces."""
+        """Go on from a published snapshot where there is no checkpoint: from its weights, and the statistics with
+        which they were trained. Raises SnapshotError where it belongs to other networks or spaces."""
         snapshot.load_into(self.ensemble)
         self.normalisation.adopt(snapshot)
-        self._split = snapshot.split
         self._feed.begin()
 
     def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
@@ -198,7 +193,6 @@ class RewardTrainer:
             "fit": self.fit.state_dict(),
             "recent": self.recent.state_dict(),
             "normalisation": self.normalisation.state_dict(),
-            "split": self._split,
             "generator": self._generator.get_state(),
             "version": self.version,
             **self._feed.state_dict(),
@@ -214,18 +208,14 @@ class RewardTrainer:
                 f"this checkpoint's reward trainer is of another run ({state['identity']}), this one has "
                 f"{self._identity()}; resume with the options that the run was started with"
             )
-        self._split = state.get("split", "query")  # a checkpoint of before it was by pair does not say
         self._feed.load_state_dict(state)
-        # A checkpoint of before it was learned has none; and a run that is to believe all alike from now on takes none.
-        if self.config.learns_reliability and "reliability" in state:
+        if self.config.learns_reliability:  # a run that is to believe all alike from now on takes none
             self.reliability = PoolReliability.from_state(state["reliability"])
             self.dataset.believe(self.reliability.means)
         self.ensemble.load_state_dict(state["ensemble"])
         self.fit.load_state_dict(state["fit"])
         self.recent.load_state_dict(state["recent"])
-        # A checkpoint of before rewards were anchored says less, or nothing.
-        before = {"adopted": state.get("adopted", False), "last": None}
-        self.normalisation.load_state_dict(state.get("normalisation", before))
+        self.normalisation.load_state_dict(state["normalisation"])
         self._generator.set_state(state["generator"])
         self.version = state["version"]
         self._published_at = state["published_at"]
@@ -255,7 +245,7 @@ class RewardTrainer:
         for version in (self.version + 1, self._database.snapshots.version() + 1):
             metrics = self._metrics(waiting=False) | {"reward_version": float(version)}
             snapshot = RewardSnapshot.capture(
-                self.ensemble, version, len(self.dataset), metrics, num_observed=self.recent.count, split=self._split
+                self.ensemble, version, len(self.dataset), metrics, num_observed=self.recent.count
             )
             if self._database.snapshots.put(version, snapshot.to_bytes(), self._feed.cursor):
                 self.version = version

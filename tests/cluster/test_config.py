@@ -23,22 +23,6 @@ def test_a_config_file_holds_what_is_possible_only_together(tmp_path: Path) -> N
     assert load_config(tmp_path / "config.toml") == config
 
 
-def test_a_run_of_before_its_reward_could_be_anchored_goes_on_as_it_was_begun(tmp_path: Path) -> None:
-    config, path = config_of("hopper"), tmp_path / "config.toml"
-    save_config(config, path)
-    path.write_text(path.read_text().replace('normalisation = "anchored"\n', ""))
-    assert config.reward.normalisation == "anchored"
-    assert load_config(path).reward.normalisation == "recent"
-
-
-def test_a_run_of_before_reward_training_had_two_shares_keeps_its_one(tmp_path: Path) -> None:
-    config, path = config_of("hopper"), tmp_path / "config.toml"
-    save_config(config, path)
-    kept = [line for line in path.read_text().splitlines() if "reward_steady_share" not in line]
-    path.write_text("\n".join(kept))
-    assert load_config(path).loop.reward_steady_share == config.loop.reward_share > config.loop.reward_steady_share
-
-
 @pytest.mark.parametrize("text", ["", "not toml [", 'task = "hopper"\nunknown = 1\n'])
 def test_a_damaged_config_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.toml").write_text(text)

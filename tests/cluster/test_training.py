@@ -301,12 +301,12 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     assert RunFolder.open(tmp_path / "own").metrics_path.read_bytes() == before
 
 
-def test_a_checkpoint_of_another_configuration_is_refused_though_it_does_not_say_whose_it_is(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_configuration_is_refused_though_it_says_that_it_is_this_runs(tmp_path: Path) -> None:
     for name, hidden in (("own", [64, 64]), ("wider", [32])):
         train(tmp_path / name, small_config(labeler="none", steps=512, **{"policy.hidden": hidden}))
     step, state = load_checkpoint(tmp_path / "wider" / "checkpoints")
     with_checkpoints_of(tmp_path / "own", tmp_path / "wider")
-    save_checkpoint(tmp_path / "own" / "checkpoints", step, {k: v for k, v in state.items() if k != "run"})
+    save_checkpoint(tmp_path / "own" / "checkpoints", step, state | {"run": RunFolder.open(tmp_path / "own").run_id})
     with pytest.raises(CheckpointError, match="no learner of this run's configuration"):
         train(tmp_path / "own")
 

@@ -120,13 +120,6 @@ def test_all_answers_about_the_same_two_clips_stay_on_one_side_of_the_line() -> 
         assert (dataset.counts == dataset.counts[0]).all()
 
 
-def test_a_run_of_before_goes_on_with_one_draw_for_each_query() -> None:
-    dataset = ComparisonDataset(DatasetSpec(3, 0, CLIP_STEPS, (2,), SPEC), split="query")
-    for n in range(20):
-        dataset.add(comparison(n))
-        assert dataset.counts[n].tolist() == multiplicities(f"query-{n}", 3, 0).tolist()
-
-
 def test_arrays_hold_what_was_added_and_grow() -> None:
     dataset = filled(200)
     assert dataset.observations.shape == (200, 2, CLIP_STEPS, 2)
