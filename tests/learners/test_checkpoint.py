@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from learners.checkpoint import CheckpointError, _digest, load_checkpoint, save_checkpoint
+from learners.checkpoint import VERSION, CheckpointError, _digest, load_checkpoint, save_checkpoint
 
 STATE = {
     "policy": {"weight": torch.arange(6.0).view(2, 3)},
@@ -32,7 +32,7 @@ def test_what_was_saved_comes_back(tmp_path):
 def test_it_can_be_read_without_twoclips(tmp_path):
     path = save_checkpoint(tmp_path, 7, STATE)
     whole = torch.load(path, weights_only=True)
-    assert (whole["format"], whole["version"], whole["step"]) == ("twoclips checkpoint", 1, 7)
+    assert (whole["format"], whole["version"], whole["step"]) == ("twoclips checkpoint", VERSION, 7)
 
 
 def test_a_module_is_saved_as_tensors_without_its_neighbours_storage(tmp_path):
@@ -133,11 +133,12 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "trap").exists()
 
 
-def test_a_later_format_version_is_refused(tmp_path):
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
+def test_another_format_version_is_refused(tmp_path, version):
     path = tmp_path / "raw"
-    torch.save({"format": "twoclips checkpoint", "version": 2}, path)
+    torch.save({"format": "twoclips checkpoint", "version": version}, path)
     foreign(tmp_path, path.read_bytes())
-    with pytest.raises(CheckpointError, match="has format version 2, this twoclips reads 1"):
+    with pytest.raises(CheckpointError, match=f"has format version {version}, this twoclips reads {VERSION}"):
         load_checkpoint(tmp_path)
 
 
