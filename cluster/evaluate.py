@@ -21,9 +21,9 @@ from cluster.config import ConfigError
 from cluster.evaluate_games import play_games
 from cluster.run_folder import RunFolder
 from cluster.strip import SPAN_S, write_strip
+from cluster.trained import in_environment_units, load_policy
 from cluster.video import MAX_VIDEO_S, Recording, write_video
 from cluster.writing import check_place
-from learners.checkpoint import CheckpointError, load_checkpoint
 
 Array = np.ndarray
 
@@ -104,20 +104,6 @@ def evaluation_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def load_policy(folder: RunFolder, task: Task) -> tuple[int, ActorCritic]:
-    """The newest checkpoint's step and policy, on the CPU."""
-    step, state = load_checkpoint(folder.checkpoints)
-    policy = ActorCritic(folder.config.policy, task.observation_shape, task.action)
-    try:
-        policy.load_state_dict(state["learner"]["policy"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the checkpoint in {folder.checkpoints} holds no policy of this run's configuration; "
-            "name the folder of the run that wrote it"
-        ) from error
-    return step, policy.eval()
-
-
 def true_episodes(
     task: Task, policy: ActorCritic, episodes: int, seed: int
 ) -> tuple[Array, Recording, dict[str, Array]]:
@@ -133,7 +119,7 @@ def true_episodes(
             for _ in range(task.horizon):
                 states.append(world.states())
                 action = policy.deterministic(world.observations)
-                actions.append(_to_environment(task, action)[0].copy())
+                actions.append(in_environment_units(task, action)[0].copy())
                 total += world.step(action).true_rewards
         finally:
             world.close()
@@ -162,7 +148,7 @@ def standard_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int)
                 observation, _ = env.reset(seed=seed + episode)
             over, steps = False, 0
             while not over:
-                action = _to_environment(task, policy.deterministic(np.asarray(observation)[None]))[0]
+                action = in_environment_units(task, policy.deterministic(np.asarray(observation)[None]))[0]
                 if episode == 0:
                     first.append(action)
                 with named_failure(task):
@@ -174,10 +160,6 @@ def standard_episodes(task: Task, policy: ActorCritic, episodes: int, seed: int)
         env.close()
     _refuse_nan(task, returns)
     return returns, Recording(seed, np.stack(first), np.empty((len(first), 0), np.float32))
-
-
-def _to_environment(task: Task, actions: Array) -> Array:
-    return task.action.to_environment(task.action.executed(actions))
 
 
 def _refuse_nan(task: Task, returns: Array) -> None:

@@ -15,9 +15,10 @@ from actors.policy import ActorCritic, PolicyConfig
 from actors.tasks import make_task
 from cluster import video
 from cluster.config import ConfigError
-from cluster.evaluate import evaluate, evaluation_lines, load_policy, standard_episodes, true_episodes
+from cluster.evaluate import evaluate, evaluation_lines, standard_episodes, true_episodes
 from cluster.run_folder import RunFolder
 from cluster.strip import write_strip
+from cluster.trained import load_policy
 from cluster.video import Recording, write_video
 from cluster.writing import WritingError
 from learners.checkpoint import CheckpointError
