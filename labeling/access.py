@@ -80,7 +80,7 @@ class SafeByDefault:
     def __init__(
         self, app: ASGIApp, hosts: Iterable[str], rate: Rate | None = None, address_rate: Rate | None = None
     ) -> None:
-        self._app, self._hosts = app, frozenset(host.lower() for host in hosts)
+        self._app, self._hosts = app, frozenset(host.strip("[]").lower() for host in hosts)
         self._rate = rate or Rate(per_second=60.0, burst=240.0)
         self._address_rate = address_rate or Rate(per_second=1200.0, burst=4800.0)
 

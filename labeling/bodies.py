@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from labeling.labelers import EVERYBODY, Role
 from reward_service.comparisons import Answer
-
-_NAME = r"[A-Za-z0-9_.:@+-]{1,128}"
+from reward_service.keys import ID
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 
-
-ClipId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
-"""In an address."""
+ClipId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+QueryId = ClipId
+"""In an address as in a body."""
 
 
 class _Body(BaseModel):
@@ -28,7 +26,7 @@ class JoinBody(_Body):
     """join_id: made by the browser, which sends the same again where it got no reply."""
 
     join_id: Id | None = None
-    invite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
+    invite: Id
 
 
 class EndBody(_Body):
@@ -46,9 +44,6 @@ class Evidence(_Body):
     plays: Annotated[int, Field(ge=0, le=100_000)] = 0
     focus_lost: Annotated[int, Field(ge=0, le=100_000)] = 0
     input: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] = "key"
-
-
-QueryId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
 
 class AnswerBody(_Body):
@@ -76,7 +71,7 @@ class WithdrawBody(_Body):
 class PauseBody(_Body):
     """labeler: one of them, or `*` for everybody."""
 
-    labeler: Annotated[str, Field(pattern=rf"^({re.escape(EVERYBODY)}|{_NAME})$")]
+    labeler: Annotated[str, Field(pattern=rf"^({re.escape(EVERYBODY)}|{ID.pattern})$")]
     paused: bool
 
 
@@ -88,7 +83,7 @@ class GoldBody(_Body):
 
 
 class RevokeBody(_Body):
-    labeler: Annotated[str, Field(pattern=rf"^{_NAME}$")]
+    labeler: Annotated[str, Field(pattern=rf"^{ID.pattern}$")]
 
 
 class InviteBody(_Body):

@@ -1,8 +1,8 @@
--- Gives the most wanted query that this labeler neither holds nor has answered, after sweeping back expired leases.
--- ARGV: labeler, lease in seconds, token made by the caller, overlap, '1' for a marked gold pair first, if there is one,
--- most leases of this labeler at a time (0: any number).
+-- Gives the most wanted query that this labeler has not `seen`, after sweeping back expired leases.
+-- ARGV: labeler, lease in seconds, token made by the caller, '1' for a marked gold pair first, if there is one, most
+-- leases of this labeler at a time (0: any number).
 -- Returns {query, left, right, deadline}, or nil. The same token again gives the same query again.
-local labeler, lease_s, token, overlap = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local labeler, lease_s, token = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local at = now()
 
 local function answer(query, deadline)
@@ -15,8 +15,8 @@ if deadline then
   if owner ~= labeler then return nil end
   return answer(query, tonumber(deadline))
 end
-sweep(at, overlap)
-local most = tonumber(ARGV[6])
+sweep(at)
+local most = tonumber(ARGV[5])
 if most > 0 and tonumber(redis.call('HGET', HELD, labeler) or '0') >= most then return nil end
 local function lease(query)
   redis.call('HSET', query_key(query), 'by:' .. labeler, token)
@@ -26,16 +26,16 @@ local function lease(query)
   redis.call('ZREM', ENDED, token) -- which may have been good for another lease before
   redis.call('HSET', BEGUN, token, seconds(at))
   redis.call('ZADD', LEASES, seconds(at + lease_s), token)
-  settle(query, overlap)
+  settle(query)
   return answer(query, at + lease_s)
 end
-local gold = ARGV[5] == '1' and gold_query(labeler, at)
+local gold = ARGV[4] == '1' and gold_query(labeler, at)
 if gold then return lease(gold) end
 local start, page = 0, 64
 while true do
   local queries = redis.call('ZREVRANGE', OPEN, start, start + page - 1)
   for _, query in ipairs(queries) do
-    if redis.call('HEXISTS', query_key(query), 'by:' .. labeler) == 0 then return lease(query) end
+    if not seen(query, labeler) then return lease(query) end
   end
   if #queries < page then return nil end
   start = start + page

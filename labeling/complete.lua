@@ -1,5 +1,5 @@
 -- Appends an answer to the log and ends its lease.
--- ARGV: token, query, labeler, label id, answer, overlap, evidence.
+-- ARGV: token, query, labeler, label id, answer, evidence.
 -- Returns {status, cursor, surplus}: 'stored'; 'repeated', with the first result; 'conflict', the label id was used for
 -- something else; 'lost', the token was never given for this, or was used up.
 --
@@ -7,7 +7,7 @@
 -- (b) the lease expires, another labeler answers, the first one's answer arrives late: it is kept, as surplus.
 -- (c) the lease expires, the same labeler holds the query again, the first answer arrives: it counts, and ends the
 -- second lease with it, so that the second answer finds its token gone.
-local token, query, labeler, label, answer, overlap = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local token, query, labeler, label, answer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local known = redis.call('HGET', LABELS, label)
 if known then
   known = cjson.decode(known)
@@ -22,7 +22,7 @@ forget(token)
 local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'left', 'right', 'by:' .. labeler)
 local state, counted, left, right, by = v[1], tonumber(v[2]), v[3], v[4], v[5]
 local answered = by and string.sub(by, 1, 6) == 'label:'
-local surplus = state == 'withdrawn' or counted >= overlap or answered
+local surplus = state == 'withdrawn' or counted >= overlap_of(query) or answered
 if by and not answered then
   end_lease(by, query, labeler)
   forget(by)
@@ -32,7 +32,7 @@ if not surplus then redis.call('HINCRBY', query_key(query), 'counted', 1) end
 redis.call('HINCRBY', query_key(query), 'kept', 1)
 hold_again(query, left, right)
 local entry = {id = label, query = query, labeler = labeler, answer = answer, retracts = '',
-  surplus = surplus and '1' or '0', left = left, right = right, evidence = ARGV[7]}
+  surplus = surplus and '1' or '0', left = left, right = right, evidence = ARGV[6]}
 local cursor = append(entry, now())
-settle(query, overlap)
+settle(query)
 return {'stored', cursor, entry.surplus}

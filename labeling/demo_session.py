@@ -72,6 +72,7 @@ class Session:
         self.online = config.preset != "offline"
         self.record = Record()
         self.judged = np.zeros(self.grid.num_cells, np.int64)  # labels about paths that entered each cell
+        self._entered: dict[str, Array] = {}  # by label: [C] bool, which cells its paths entered
         self._is_waiting = False
         self._measure()
 
@@ -200,6 +201,7 @@ class Session:
         for item in items:
             if isinstance(item, Retraction):
                 self.ensemble.remove(item.label.retracts, FIT_STEPS)
+                self.judged -= self._entered.pop(item.label.retracts, 0)  # who could not tell taught nothing
                 self.record.tell(self.num_steps, "An answer was taken back: all is fitted anew without it.")
             else:
                 self._learn(item)
@@ -214,7 +216,8 @@ class Session:
             visits = np.stack([side.observations.sum(axis=0) for side in (comparison.left, comparison.right)])
             self.ensemble.add(comparison.label.label_id, comparison.label.query_id, visits, mu[0])
             self.ensemble.fit(FIT_STEPS)
-            self.judged += (visits > 0).any(axis=0)
+            entered = self._entered[comparison.label.label_id] = visits.max(axis=0) > 0
+            self.judged += entered
         self.record.answered(self.num_steps, len(self.ensemble), comparison.label, comparison.clip_ids)
 
     def _measure(self) -> None:

@@ -1,8 +1,8 @@
 """Desk: what a labeler sees and does, without HTTP: pairs with sides drawn by lot, answers as they were shown.
 
     desk = Desk(queue, database)
-    pair = desk.claim("anna", token)            # None while there is nothing to label
-    desk.answer(Given("anna", token, pair.query_id, label_id, Answer.LEFT), {"response_s": 3.1})
+    [pair] = desk.claim_all([("anna", token)])  # None while there is nothing to label
+    desk.answer_all([(Given("anna", token, pair.lease.query_id, label_id, Answer.LEFT), {"response_s": 3.1})])
 
 It keeps nothing of a run between two calls, so any number of processes may serve one. Which clip is shown on which side
 follows from the token of the lease: whoever answers later, after a restart too, is understood as what was on screen.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.trajectory import Clip
-from labeling.queue import Completion, Lease, QueryQueue, raised
+from labeling.queue import Completion, Lease, QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 
@@ -29,7 +29,7 @@ GOLD_SHARE = 0.05
 MOST_LEASES = 20
 """Pairs that one labeler may hold: five tabs of a page that shows one and holds three ahead. Else one could hold all
 that wait."""
-_CLAIM_TRIES = 8  # pairs in a row whose clips are gone; more of them are found at the next claim
+_CLAIM_TRIES = 8  # pairs in a row that cannot be shown; more of them are found at the next claim
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +64,17 @@ class Desk:
         self.queue, self.database = queue, database
         self._secret = secrets.token_bytes(16)
 
-    def claim(self, labeler: str, token: str) -> Pair | None:
-        """The most wanted pair for this labeler, or None where there is none now, or they hold MOST_LEASES. The same
-        token again gives the same pair. A pair whose clips are gone is withdrawn, and the next one taken."""
-        return self.claim_all([(labeler, token)])[0]
-
     def claim_all(self, several: Sequence[tuple[str, str]]) -> list[Pair | None]:
-        """Arguments of `claim`, asked together; what it would return for each, in order."""
+        """For each labeler and token the most wanted pair, or None where there is none now, or they hold MOST_LEASES.
+        The same token again gives the same pair. A pair with a clip that is gone, or cannot be read, is withdrawn, and
+        the next one taken."""
         pairs: list[Pair | None] = [None] * len(several)
         wanted = list(range(len(several)))
         for _ in range(_CLAIM_TRIES):
             wishes = [(*several[at], self._is_for_gold(several[at][1])) for at in wanted]
             leases = self.queue.claim_all(wishes, MOST_LEASES)
-            clips = self.database.get_clips(side for lease in leases if lease for side in (lease.left, lease.right))
+            named = (clip_id for lease in leases if lease for clip_id in (lease.left, lease.right))
+            clips = self.database.readable_clips(named)
             given = [(at, lease) for at, lease in zip(wanted, leases, strict=True) if lease]
             wanted = []
             for at, lease in given:
@@ -84,12 +82,15 @@ class Desk:
                     sides = clips[lease.left], clips[lease.right]
                     pairs[at] = Pair(lease, *(reversed(sides) if is_mirrored(lease.token) else sides))
                 else:
-                    self.queue.withdraw(lease.query_id)
-                    self.queue.give_back(lease)
+                    self._withdraw(lease)
                     wanted.append(at)
             if not wanted:
                 break
         return pairs
+
+    def holds_most(self, labeler: str) -> bool:
+        """Whether this labeler holds MOST_LEASES, and is given nothing more."""
+        return self.queue.num_held(labeler) >= MOST_LEASES
 
     def _is_for_gold(self, token: str) -> bool:
         """A lot that whoever makes tokens can neither know nor choose. Each process draws its own: a claim that is
@@ -97,12 +98,9 @@ class Desk:
         lot = hashlib.blake2b(token.encode(), digest_size=4, key=self._secret).digest()
         return int.from_bytes(lot, "big") < GOLD_SHARE * 2**32
 
-    def answer(self, given: Given, evidence: Mapping[str, Any]) -> Completion:
-        """Stores what was said about the pair, and how. Raises the queue's ConflictError and LeaseLostError."""
-        return raised(self.answer_all([(given, evidence)])[0])
-
     def answer_all(self, several: Sequence[tuple[Given, Mapping[str, Any]]]) -> list[Completion | Exception]:
-        """Arguments of `answer`, stored together; what it would return or raise for each, in order."""
+        """Stores what was said about each pair, and how; what became of it, or the queue's ConflictError or
+        LeaseLostError, in order."""
         calls: list[tuple[Lease, Answer, str, str]] = []
         for given, evidence in several:
             mirrored = is_mirrored(given.token)
@@ -125,14 +123,18 @@ class Desk:
         return self.queue.set_aside(self._lease(labeler, token))
 
     def withdraw(self, labeler: str, token: str) -> bool:
-        """Stops asking a pair that this labeler holds and nobody can be shown; False where the lease is over. Nor is it
-        asked of them again: a marked pair has a query of theirs alone, which would be made anew at their next claim."""
+        """Stops asking a pair that this labeler holds and nobody can be shown; False where the lease is over."""
         query_id = self.queue.held(labeler, token)
         if query_id is None:
             return False
-        self.queue.withdraw(query_id)
-        self.queue.set_aside(self._lease(labeler, token, query_id))
+        self._withdraw(self._lease(labeler, token, query_id))
         return True
+
+    def _withdraw(self, lease: Lease) -> None:
+        """Nor is it asked of its holder again: a marked pair has a query of theirs alone, which would be made anew at
+        their next claim."""
+        self.queue.withdraw(lease.query_id)
+        self.queue.set_aside(lease)
 
     def _lease(self, labeler: str, token: str, query_id: str = "") -> Lease:
         """A lease as far as a browser can prove one: the queue checks the token, and needs no more."""

@@ -2,7 +2,7 @@
 server can draw the curve. Keys, beside those at the top of reward_service/database.py:
 
     history           list     "<agent steps> <JSON of the figures>", in order
-    history:spacing   string   agent steps between two points, at least; it doubles when there are too many
+    history:spacing   string   agent steps between two points, at least; it grows when there are too many
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ if not value then
   return begun and at - tonumber(begun) <= tonumber(ARGV[3]) and labeler or nil
 end
 redis.call('HDEL', prefix .. 'invites', ARGV[1])
-local expires, labeler, role = string.match(value, '^(%S+) (%S+) ?(%S*)$') -- before there were roles there was none
+local expires, labeler, role = string.match(value, '^(%S+) (%S+) (%S+)$')
 if tonumber(expires) < at then return nil end
 local session = seconds(at) .. ' ' .. seconds(at) .. ' ' .. labeler .. ' ' .. role
 redis.call('HSET', prefix .. 'sessions', ARGV[2], session)

@@ -16,6 +16,7 @@ at the top of reward_service/database.py:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -68,6 +69,17 @@ class Person:
     role: Role
 
 
+@dataclass(frozen=True)
+class Names:
+    """Of labelers: who has a session, whom an unused invite lets in, who is paused (maybe with EVERYBODY), who is
+    revoked."""
+
+    signed_in: set[str]
+    invited: set[str]
+    paused: set[str]
+    revoked: set[str]
+
+
 class LabelerPool:
     """The labelers of one run."""
 
@@ -100,7 +112,8 @@ class LabelerPool:
         A caller that may have lost the reply passes an id of its own (random, at least 128 bit) and repeats it: the
         token follows from invite and id, so the same again within REPEAT_S finds the same session. Redis knows neither.
         """
-        token = _digest(f"{invite} {join_id}") if join_id else secrets.token_urlsafe(32)
+        secret = hashlib.sha256(f"{invite} {join_id}".encode()).digest() if join_id else secrets.token_bytes(32)
+        token = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
         if not self._join([self.prefix], [_digest(invite), _digest(token), repr(REPEAT_S)]):
             raise InviteError("this invite is unknown, used or expired: ask for a new one")
         return token
@@ -148,15 +161,37 @@ class LabelerPool:
         *alone, everybody = self._redis.smismember(f"{self.prefix}labelers:paused", [*labelers, EVERYBODY])
         return {labeler for labeler, paused in zip(labelers, alone, strict=True) if paused or everybody}
 
-    def names(self) -> tuple[set[str], set[str], set[str]]:
-        """Everybody who has, or had, a session; the paused ones, maybe with EVERYBODY; the revoked ones."""
+    def names(self) -> Names:
+        """The names in use by now. Invites and sessions that have expired are removed."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hvals(f"{self.prefix}sessions")
+            pipe.time()
+            pipe.hgetall(f"{self.prefix}sessions")
+            pipe.hgetall(f"{self.prefix}invites")
             pipe.smembers(f"{self.prefix}labelers:paused")
             pipe.smembers(f"{self.prefix}labelers:revoked")
-            sessions, paused, revoked = pipe.execute()
-        known = {text(session).split(" ")[2] for session in sessions}
-        return known, {text(name) for name in paused}, {text(name) for name in revoked}
+            (whole_s, rest_us), sessions, invites, paused, revoked = pipe.execute()
+        now_s = whole_s + rest_us / 1e6
+        return Names(
+            self._lasting("sessions", sessions, (ABSOLUTE_S, IDLE_S), now_s),
+            self._lasting("invites", invites, (0.0,), now_s),
+            {text(name) for name in paused},
+            {text(name) for name in revoked},
+        )
+
+    def _lasting(self, key: str, entries: dict[bytes, bytes], lifetimes_s: Sequence[float], now_s: float) -> set[str]:
+        """The names in `entries`. Each begins with the times from which its lifetimes count; where one of them has
+        passed the entry is removed. No request can have renewed it meanwhile: whois.lua finds the same."""
+        names: set[str] = set()
+        expired: list[bytes] = []
+        for digest, value in entries.items():
+            parts = text(value).split(" ")
+            if any(now_s - float(at) > most_s for at, most_s in zip(parts, lifetimes_s, strict=False)):
+                expired.append(digest)
+            else:
+                names.add(parts[len(lifetimes_s)])
+        if expired:
+            self._redis.hdel(f"{self.prefix}{key}", *expired)
+        return names
 
 
 def _digest(token: str) -> str:

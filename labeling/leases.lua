@@ -6,20 +6,18 @@ local WITHDRAWN_S = 2 * KNOWN_S -- that a query is kept which was withdrawn and 
 local UNDRAWN = prefix .. 'queries:undrawn'
 
 local function field(query, name) return redis.call('HGET', query_key(query), name) end
+local function overlap_of(query) return tonumber(field(query, 'overlap') or '1') end
 
 -- In the queue exactly while more answers are wanted than there are labels and leases; gives back a withdrawn query's
 -- clips, and in a while the query, once nobody holds it and no label names it. What is asked of one labeler only never
 -- waits: see gold.lua.
-local function settle(query, overlap)
+local function settle(query)
   local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'leased', 'kept', 'held', 'priority', 'left',
     'right', 'only')
-  local counted, leased = tonumber(v[2]), tonumber(v[3])
-  if v[9] then
-    overlap = 1
-    if counted + leased == 0 then
-      v[1] = 'withdrawn'
-      redis.call('HSET', query_key(query), 'state', 'withdrawn')
-    end
+  local counted, leased, overlap = tonumber(v[2]), tonumber(v[3]), overlap_of(query)
+  if v[9] and counted + leased == 0 then
+    v[1] = 'withdrawn'
+    redis.call('HSET', query_key(query), 'state', 'withdrawn')
   end
   if v[1] == 'open' and counted >= overlap then
     v[1] = 'done'
@@ -52,10 +50,10 @@ local function hold_again(query, left, right)
 end
 
 -- Stops asking a query; false where it is not asked.
-local function withdraw(query, overlap)
+local function withdraw(query)
   if field(query, 'state') ~= 'open' then return false end
   redis.call('HSET', query_key(query), 'state', 'withdrawn')
-  settle(query, overlap)
+  settle(query)
   return true
 end
 
@@ -83,12 +81,12 @@ end
 
 -- Brings back what lies in nobody's hands any more. What one labeler could not be shown is withdrawn where by its time
 -- its answers are not complete and nobody holds it: with one labeler it would wait, and the run with it, for ever.
-local function sweep(at, overlap)
+local function sweep(at)
   for _, token in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', seconds(at), 'LIMIT', 0, 100)) do
     local query, labeler = holder(token)
     end_lease(token, query, labeler)
     count('leases_expired', 1)
-    settle(query, overlap)
+    settle(query)
   end
   for _, token in ipairs(redis.call('ZRANGEBYSCORE', ENDED, '-inf', seconds(at - KNOWN_S), 'LIMIT', 0, 100)) do
     forget(token)
@@ -96,7 +94,7 @@ local function sweep(at, overlap)
   for _, query in ipairs(redis.call('ZRANGEBYSCORE', UNDRAWN, '-inf', seconds(at), 'LIMIT', 0, 100)) do
     if field(query, 'state') ~= 'open' or field(query, 'leased') == '0' then
       redis.call('ZREM', UNDRAWN, query)
-      withdraw(query, overlap)
+      withdraw(query)
     end
   end
 end

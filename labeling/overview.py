@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labeling.labelers import EVERYBODY, LOCAL_LABELER, LabelerPool
+from labeling.labelers import EVERYBODY, LOCAL_LABELER, LabelerPool, Names
 from labeling.queue import QueryQueue
 from labeling.tally import RATE_WINDOW_S, LabelerFigures, Share, Tally
 from reward_service.database import ComparisonDatabase
@@ -37,7 +37,7 @@ class Overview:
         held: Any = database.client.hgetall(f"{database.prefix}leases:held")
         holding = {text(labeler): int(count) for labeler, count in held.items()}
         told = database.status_of(STATUS)
-        _, paused, _ = names = self._pool.names()
+        names = self._pool.names()
         return {
             "queue": {
                 "waiting": counts["queries_waiting"],
@@ -55,30 +55,27 @@ class Overview:
             "gold_marked": self._queue.num_gold(),
             "use_delay": self._use_delay(),
             "excluded": _excluded(told.get("excluded_share"), told.get("excluded_usual", 0.0)),
-            "is_paused": EVERYBODY in paused,
+            "is_paused": EVERYBODY in names.paused,
             "labelers": self._labelers(names, told.get("labelers", {}), holding, now_s),
             "leases": leases,
         }
 
     def _labelers(
-        self,
-        names: tuple[set[str], set[str], set[str]],
-        reliability: dict[str, Any],
-        holding: dict[str, int],
-        now_s: float,
+        self, names: Names, reliability: dict[str, Any], holding: dict[str, int], now_s: float
     ) -> list[dict[str, Any]]:
-        """Everybody who answered, holds a pair or has a session, who answered most first."""
-        known, paused, revoked = names
+        """Everybody who answered, holds a pair, has a session or is invited, who answered most first."""
         figures = self._tally.labelers()
-        everybody = known | set(figures) | set(holding) | revoked | (paused - {EVERYBODY})
+        known = names.signed_in | names.invited
+        everybody = known | set(figures) | set(holding) | names.revoked | (names.paused - {EVERYBODY})
         rows = [
             {
                 "labeler": name,
                 **_told(figures.get(name), now_s),
                 "reliability": reliability.get(name),
                 "leases": holding.get(name, 0),
-                "is_paused": name in paused,
-                "is_revoked": name in revoked,
+                "is_paused": name in names.paused,
+                "is_revoked": name in names.revoked,
+                "is_invited": name in names.invited - names.signed_in,
                 # others answer inside the run, or did so in another one: there is nothing to pause or to revoke
                 "has_pages": name in known or name == LOCAL_LABELER,
             }

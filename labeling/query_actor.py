@@ -21,7 +21,7 @@ from labeling.pair_chooser import ChoiceConfig, PairChooser
 from labeling.practice import Practice
 from labeling.rerank import Reranker
 from labeling.schedule import LabelSchedule
-from reward_service.comparisons import Query, query_id_of
+from reward_service.comparisons import Offered, Query, query_id_of
 from reward_service.database import ComparisonDatabase
 
 
@@ -132,7 +132,8 @@ class QueryActor:
             for (left, right), value, is_gold in zip(chosen.pairs, chosen.disagreement, chosen.is_gold, strict=True)
         ]
         self._disagreement = {"asked": float(chosen.disagreement.mean()), "unasked": chosen.unasked_disagreement}
-        return sum(self._database.offer(queries, chosen.priority.tolist()))
+        offered = self._database.offer(queries, chosen.priority.tolist(), self._schedule.overlap)
+        return offered.count(Offered.QUEUED)
 
     def _query(self, left: Clip, right: Clip, value: float, is_gold: bool) -> Query:
         gold = ("left" if left.true_return > right.true_return else "right") if is_gold else ""

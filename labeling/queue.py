@@ -4,9 +4,10 @@ A lease is a query in a labeler's hands until a deadline in the server's time. E
 be repeated after a lost reply: a claim by its token, an answer and a retraction by their ids. Nothing here waits: a
 claim that finds nothing returns None, and leases that ran out are swept back by whoever claims next.
 
-A labeler is not given again what it holds or has answered. What it let expire, or took back, it may see again: with one
-labeler in the pool the query would otherwise be lost. What it cannot be shown it is not given again either: its
-`by:<labeler>` then says "undrawn", and `queries:undrawn` (zset) when it is withdrawn, if it still lacks answers.
+A labeler is not given again what it holds or has answered, under another query's id neither (gold.lua). What it let
+expire, or took back, it may see again: with one labeler in the pool the query would otherwise be lost. What it cannot
+be shown it is not given again either: its `by:<labeler>` then says "undrawn", and `queries:undrawn` (zset) when it is
+withdrawn, if it still lacks answers.
 """
 
 from __future__ import annotations
@@ -98,14 +99,13 @@ class Rank:
 
 
 class QueryQueue:
-    """The queue of one run. `overlap` answers are counted for each query; a lease lasts `lease_s` seconds."""
+    """The queue of one run. A lease lasts `lease_s` seconds."""
 
-    def __init__(self, client: redis.Redis, run_id: str, lease_s: float = 60.0, overlap: int = 1) -> None:
-        if lease_s <= 0 or overlap < 1:
-            raise ValueError(f"a queue needs lease_s > 0 and overlap >= 1, got {lease_s} and {overlap}")
+    def __init__(self, client: redis.Redis, run_id: str, lease_s: float = 60.0) -> None:
+        if lease_s <= 0:
+            raise ValueError(f"a queue needs lease_s > 0, got {lease_s}")
         self.prefix = run_prefix(run_id)
         self.lease_s = lease_s
-        self.overlap = overlap
         prelude, gold = _LUA / "leases.lua", _LUA / "gold.lua"
         self._claim = load_script(client, _LUA / "claim.lua", prelude, gold)
         self._mark_gold = load_script(client, _LUA / "mark_gold.lua", gold)
@@ -132,7 +132,7 @@ class QueryQueue:
         with self._redis.pipeline(transaction=False) as pipe:
             for labeler, token, gold in wishes:
                 ids = checked_id("labeler", labeler), checked_id("token", token)
-                args = [ids[0], repr(self.lease_s), ids[1], self.overlap, str(int(gold)), most_leases]
+                args = [ids[0], repr(self.lease_s), ids[1], str(int(gold)), most_leases]
                 self._claim([self.prefix], args, pipe)
             replies = pipe.execute()
         return [_lease(labeler, token, reply) for (labeler, token, _), reply in zip(wishes, replies, strict=True)]
@@ -156,16 +156,20 @@ class QueryQueue:
         token = text(self._redis.hget(f"{self.prefix}query:{checked_id('query id', query_id)}", field))
         return bool(token) and self._redis.zscore(f"{self.prefix}leases", token) is not None
 
+    def num_held(self, labeler: str) -> int:
+        """Leases that this labeler has; those that ran out too, until they are swept."""
+        return int(self._redis.hget(f"{self.prefix}leases:held", checked_id("labeler", labeler)) or 0)
+
     def give_back(self, lease: Lease) -> bool:
         """Ends a lease before its time, for others to be asked; False when it is over. A late answer is still kept."""
-        args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), self.overlap]
+        args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler)]
         return self._give_back([self.prefix], args) == 1
 
     def set_aside(self, lease: Lease) -> bool:
         """Takes a query away from the labeler who holds it and cannot be shown it; False when the lease is over. Others
         are still asked: while its answers are not complete it is withdrawn once a second labeler says so, or when
         UNDRAWN_S have passed and nobody holds it. Repeated it changes nothing."""
-        args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), repr(UNDRAWN_S), self.overlap]
+        args = [checked_id("token", lease.token), checked_id("labeler", lease.labeler), repr(UNDRAWN_S)]
         return self._set_aside([self.prefix], args) == 1
 
     def complete(self, lease: Lease, answer: Answer, label_id: str, evidence: str = "") -> Completion:
@@ -183,7 +187,7 @@ class QueryQueue:
             for lease, answer, label_id, evidence in given:
                 ids = [checked_id("token", lease.token), checked_id("query id", lease.query_id)]
                 ids += [checked_id("labeler", lease.labeler), checked_id("label id", label_id)]
-                self._complete([self.prefix], [*ids, answer.value, self.overlap, evidence], pipe)
+                self._complete([self.prefix], [*ids, answer.value, evidence], pipe)
             replies = pipe.execute(raise_on_error=False)
         lost = "the lease on query {} is over: claim another query"
         return [
@@ -197,14 +201,14 @@ class QueryQueue:
         Repeated, under whatever id, it returns the first result."""
         ids = [checked_id("labeler", labeler), checked_id("label id", label_id)]
         ids.append(checked_id("retraction id", retraction_id))
-        reply: Any = self._retract([self.prefix], [*ids, self.overlap])
+        reply: Any = self._retract([self.prefix], ids)
         return raised(_outcome(retraction_id, reply, f"labeler {labeler} has no label {label_id} to take back"))
 
     def withdraw(self, query_id: str) -> bool:
         """Stops asking a query; False when it has its answers, is withdrawn or unknown.
 
         Answers on the way are kept as surplus. Its clips may be dropped from then on, unless a label names them."""
-        return self._withdraw([self.prefix], [checked_id("query id", query_id), self.overlap]) == 1
+        return self._withdraw([self.prefix], [checked_id("query id", query_id)]) == 1
 
     def mark_gold(self, labeler: str, query_id: str, marked: bool = True) -> str:
         """What this labeler answered about a query is known to be right: the pair is asked again of everybody else, as
@@ -243,7 +247,7 @@ class QueryQueue:
     def rerank(self, version: int, ranks: Sequence[Rank]) -> list[str]:
         """Writes what this reward version makes of queries, and withdraws the stale; for each "ranked", "withdrawn" or
         "left": claimed or answered meanwhile, or unknown. Repeated it changes nothing."""
-        args: list[str | int] = [version, self.overlap]
+        args: list[str | int] = [version]
         for rank in ranks:
             args += [checked_id("query id", rank.query_id), repr(rank.disagreement), str(int(rank.stale))]
         return [text(result) for result in self._rerank([self.prefix], args)]

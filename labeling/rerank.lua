@@ -1,13 +1,13 @@
 -- Gives queries that wait what a newer reward model makes of them, and stops asking the stale ones.
--- ARGV: reward version, overlap, then for each query: its id, its disagreement, '1' to withdraw it or '0'. Of a gold
--- query, whose worth is not its disagreement, only the place is changed, and it is never withdrawn.
+-- ARGV: reward version, then for each query: its id, its disagreement, '1' to withdraw it or '0'. Of a gold query,
+-- whose worth is not its disagreement, only the place is changed, and it is never withdrawn.
 -- Returns for each 'ranked', 'withdrawn' or 'left': left as it is, since it is unknown, in somebody's hands or
 -- answered. What this version, or a newer one, has scored already is not changed: the call may be repeated.
 --
 -- Timeline: the actor reads what waits, a labeler claims one of them, the actor writes: that one is left.
-local version, overlap = tonumber(ARGV[1]), tonumber(ARGV[2])
+local version = tonumber(ARGV[1])
 local results = {}
-for at = 3, #ARGV, 3 do
+for at = 2, #ARGV, 3 do
   local query, key = ARGV[at], query_key(ARGV[at])
   local v = redis.call('HMGET', key, 'state', 'leased', 'kept', 'reward_version', 'gold')
   local result = 'left'
@@ -24,7 +24,7 @@ for at = 3, #ARGV, 3 do
         redis.call('HSET', key, 'state', 'withdrawn')
         result = 'withdrawn'
       end
-      settle(query, overlap)
+      settle(query)
     end
   end
   results[#results + 1] = result

@@ -1,9 +1,9 @@
 -- Takes a label back: appends a retraction, and asks the query again, also of the same labeler. A mark as gold that was
 -- this label's word goes with it.
--- ARGV: labeler, label id, retraction id, overlap.
+-- ARGV: labeler, label id, retraction id.
 -- Returns {status, cursor, surplus}: 'stored'; 'repeated', with the first result, also when another retraction came
 -- first; 'conflict', the retraction id was used for something else; 'lost', there is no such label of this labeler.
-local labeler, label, retraction, overlap = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local labeler, label, retraction = ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HGET', LABELS, retraction)
 if known then
   known = cjson.decode(known)
@@ -27,5 +27,5 @@ if redis.call('HGET', GOLD, target.query) == label then redis.call('HDEL', GOLD,
 local key = query_key(target.query)
 if redis.call('HGET', key, 'by:' .. labeler) == 'label:' .. label then redis.call('HDEL', key, 'by:' .. labeler) end
 if target.surplus == '0' then redis.call('HINCRBY', key, 'counted', -1) end
-settle(target.query, overlap)
+settle(target.query)
 return {'stored', cursor, target.surplus}

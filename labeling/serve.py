@@ -25,7 +25,6 @@ def main() -> None:
     parser.add_argument("--run-id", required=True, help="name of the run in Redis (the file run_id of its folder)")
     parser.add_argument("--task", required=True, help="the run's task")
     parser.add_argument("--lease-s", type=float, default=60.0, help="seconds that a pair waits for its answer")
-    parser.add_argument("--overlap", type=int, default=1, help="answers counted for each query")
     parser.add_argument("--host", default="127.0.0.1", help="address; beyond this machine's own only with invites")
     parser.add_argument("--name", action="append", default=[], help="host name of a proxy before it; may be repeated")
     parser.add_argument("--fd", type=int, help="descriptor of a listening socket to serve on")
@@ -35,7 +34,7 @@ def main() -> None:
     if not address:
         parser.error(f"where is the run's Redis? give --redis, or set {REDIS_VARIABLE}")
     logging.getLogger("uvicorn.access").disabled = True
-    config = PoolConfig(given.run_id, given.task, lease_s=given.lease_s, overlap=given.overlap)
+    config = PoolConfig(given.run_id, given.task, lease_s=given.lease_s)
     for name in (given.host, *given.name):
         config = config.reached_at(name)
     server = uvicorn.Server(

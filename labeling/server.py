@@ -34,7 +34,7 @@ from labeling.progress import Progress, read_progress
 from labeling.queue import Completion, QueryQueue
 from labeling.refusals import ALWAYS, OF_ANSWERS, add_refusals
 from labeling.run_page import add_run_page
-from labeling.sessions import Sessions
+from labeling.sessions import NotInvitedError, Sessions
 from labeling.show import Show
 from labeling.strip_routes import add_strips, drawing_ahead
 from labeling.together import Together
@@ -48,15 +48,14 @@ _PAGES = {"/": "index.html", "/admin": "admin.html", "/run": "run.html"}
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """run_id: the run's name in Redis. hosts: names under which the server may be asked for. lease_s: how long a pair
-    waits for its answer. overlap: answers counted for each query. invited_only: without a session nobody gets in;
+    """run_id: the run's name in Redis. hosts: names under which the server may be asked for, IPv6 addresses with or
+    without brackets. lease_s: how long a pair waits for its answer. invited_only: without a session nobody gets in;
     otherwise who has none is the local labeler, which is for the loopback address alone."""
 
     run_id: str
     task: str
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]", "::1")
     lease_s: float = 60.0
-    overlap: int = 1
     invited_only: bool = False
 
     def reached_at(self, host: str) -> PoolConfig:
@@ -70,7 +69,7 @@ def make_app(config: PoolConfig, client: redis.Redis, task: Task | None = None) 
     name is unknown."""
     task = task or make_task(config.task)
     database = ComparisonDatabase(client, config.run_id)
-    desk = Desk(QueryQueue(client, config.run_id, config.lease_s, config.overlap), database)
+    desk = Desk(QueryQueue(client, config.run_id, config.lease_s), database)
     show = Show(task)
     sessions = Sessions(LabelerPool(client, config.run_id), config.run_id, config.invited_only)
     app = FastAPI(
@@ -121,7 +120,9 @@ def _add_labeling(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> N
         while True:
             pair, now_s = await claimed((labeler, body.token))
             if pair is None:
-                return {"pair": None, "progress": asdict(await run_in_threadpool(read_progress, desk.database))}
+                holds_most = await run_in_threadpool(desk.holds_most, labeler)
+                progress = asdict(await run_in_threadpool(read_progress, desk.database))
+                return {"pair": None, "holds_most": holds_most, "progress": progress}
             if show.strips is None:
                 shown = await drawn((pair, now_s))
             else:  # a picture takes its time: nobody's claim waits for somebody else's
@@ -195,22 +196,24 @@ def _add_reading(
 
     @app.get("/api/events", response_class=StreamingResponse, responses=stream)
     async def events(request: Request, labeler: str = Depends(sessions.labeler)) -> StreamingResponse:
-        return StreamingResponse(_events(database, sessions.pool, labeler, request), media_type="text/event-stream")
+        return StreamingResponse(_events(database, sessions, labeler, request), media_type="text/event-stream")
 
 
 async def _events(
-    database: ComparisonDatabase, pool: LabelerPool, labeler: str, request: Request
+    database: ComparisonDatabase, sessions: Sessions, labeler: str, request: Request
 ) -> AsyncIterator[str]:
-    """Progress, and whether this labeler is paused, about once a second until the page goes or the labeler is revoked.
-    While Redis does not answer it says so and goes on."""
+    """Progress, and whether this labeler is paused, about once a second until the page goes or is this labeler's no
+    longer: the session is over, or its labeler revoked. While Redis does not answer it says so and goes on."""
     while not await request.is_disconnected():
         try:
-            if await run_in_threadpool(pool.is_revoked, labeler):
+            if (await sessions.person(request)).labeler != labeler:
                 return
             progress: Progress = await run_in_threadpool(read_progress, database)
             yield f"event: progress\ndata: {_json(asdict(progress))}\n\n"
-            paused = await run_in_threadpool(pool.is_paused, labeler)
+            paused = await run_in_threadpool(sessions.pool.is_paused, labeler)
             yield f"event: paused\ndata: {str(paused).lower()}\n\n"
+        except NotInvitedError:
+            return
         except redis.RedisError:
             yield "event: trouble\ndata: {}\n\n"
         await asyncio.sleep(EVENTS_EVERY_S)

@@ -29,10 +29,11 @@ SCOPE = "x-twoclips-scope"
 _LOCAL = Person(LOCAL_LABELER, Role.ADMIN)
 _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 _ASKED_BY_PAGES = {
-    *("/api/claims", "/api/withdrawals", "/api/events"),
-    *("/api/history", "/api/gallery", "/api/belief", "/api/admin/overview"),
+    *("/api/claims", "/api/strips/{query}/{digest}", "/api/withdrawals", "/api/events"),
+    *("/api/history", "/api/gallery", "/api/clips/{clip_id}", "/api/belief", "/api/admin/overview"),
 }
-"""What an open page asks again and again, whether or not somebody sits before it: a session is idle all the same."""
+"""Routes that an open page asks again and again, whether or not somebody sits before it: a session is idle all the
+same."""
 
 
 class NotInvitedError(RuntimeError):
@@ -65,7 +66,7 @@ class Sessions:
     async def person(self, request: Request) -> Person:
         """Raises NotInvitedError. A request that a proxy passed on is not the local person's."""
         token = request.cookies.get(self._cookie)
-        has_acted = request.url.path not in _ASKED_BY_PAGES
+        has_acted = request.scope["route"].path not in _ASKED_BY_PAGES
         found = await self._known((token, has_acted)) if token else None
         if found is not None:
             return found

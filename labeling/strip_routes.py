@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from actors.replay import DrawingError
+from labeling.bodies import QueryId
 from labeling.desk import Desk
 from labeling.queue import LeaseLostError
 from labeling.refusals import OF_STRIPS
@@ -18,7 +19,6 @@ from labeling.sessions import Sessions
 from labeling.show import Show
 from labeling.strips import MEDIA_TYPE, StripAhead
 
-QueryId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 
 

@@ -136,7 +136,7 @@ def _scaled(frame: Array) -> Image.Image:
 
 
 class StripAhead:
-    """Draws the most wanted queries' strips on a thread of its own. A pair that cannot be drawn is withdrawn."""
+    """Draws the most wanted queries' strips on a thread of its own. What cannot be read or drawn is withdrawn."""
 
     def __init__(self, queue: QueryQueue, database: ComparisonDatabase, strips: Strips) -> None:
         self._queue, self._database, self._strips = queue, database, strips
@@ -155,13 +155,13 @@ class StripAhead:
         for query_id, (left, right) in self._database.sides_of(self._queue.most_wanted(_AHEAD_PAIRS)).items():
             if self._strips.has(left, right):
                 continue
-            clips = self._database.get_clips([left, right])
-            if len(clips) < 2:
-                continue  # whoever claims it withdraws it
             try:
+                clips = self._database.get_clips([left, right])
+                if len(clips) < 2:
+                    continue  # whoever claims it withdraws it
                 self._strips.of(clips[left], clips[right])
             except ValueError as error:
-                _log.warning("withdrawn, since it cannot be drawn: query %s: %s", query_id, error)
+                _log.warning("withdrawn, since it cannot be shown: query %s: %s", query_id, error)
                 self._queue.withdraw(query_id)
             return True
         return False

@@ -3,7 +3,7 @@
 -- Returns {labeler, role}, or nil when the session is unknown, over or revoked.
 local value = redis.call('HGET', prefix .. 'sessions', ARGV[1])
 if not value then return nil end
-local begun, seen, labeler, role = string.match(value, '^(%S+) (%S+) (%S+) ?(%S*)$')
+local begun, seen, labeler, role = string.match(value, '^(%S+) (%S+) (%S+) (%S+)$')
 local at = now()
 if at - tonumber(seen) > tonumber(ARGV[2]) or at - tonumber(begun) > tonumber(ARGV[3]) then
   redis.call('HDEL', prefix .. 'sessions', ARGV[1])
@@ -15,4 +15,4 @@ if ARGV[4] == '1' and at - tonumber(seen) > 60 then
   local session = begun .. ' ' .. seconds(at) .. ' ' .. labeler .. ' ' .. role
   redis.call('HSET', prefix .. 'sessions', ARGV[1], session)
 end
-return {labeler, role == '' and 'labeler' or role}
+return {labeler, role}

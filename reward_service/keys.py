@@ -17,7 +17,7 @@ from actors.failures import UsageError
 START = "0-0"
 """The cursor in the log before the first label."""
 
-_ID = re.compile(r"[A-Za-z0-9_.:@+-]{1,128}")
+ID = re.compile(r"[A-Za-z0-9_.:@+-]{1,128}")
 _PRELUDE = Path(__file__).with_name("common.lua")
 
 
@@ -27,7 +27,7 @@ class BadIdError(UsageError, ValueError):
 
 def checked_id(kind: str, value: str) -> str:
     """`value`, if it may stand in a key or in a script's argument; else BadIdError."""
-    if not _ID.fullmatch(value):
+    if not ID.fullmatch(value):
         raise BadIdError(f"{kind} {value[:40]!r} must be 1 to 128 letters, digits or any of _ . : @ + -")
     return value
 

@@ -115,8 +115,9 @@ class Admin {
     return this.#do("pauses", { labeler, paused }, `${who} ${verb}`);
   }
 
-  async #revoke({ labeler, answers }) {
-    const text = "Their session ends at once, and nobody can come back under this name. "
+  async #revoke({ labeler, answers, is_invited: isInvited }) {
+    const end = isInvited ? "Their link lets nobody in any more" : "Their session ends at once";
+    const text = `${end}, and nobody can come in under this name. `
       + `What they labelled stays: ${whole.format(answers)} ${answers === 1 ? "label" : "labels"}.`;
     if (await confirmed(`Revoke ${labeler}?`, text, `Revoke ${labeler}`)) {
       await this.#do("revocations", { labeler }, `${labeler} is revoked.`);

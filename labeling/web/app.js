@@ -358,11 +358,13 @@ class App {
     const { isHeld } = this.#pairs;
     const isDry = this.#pairs.isDry && !isHeld;
     const title = isDry
-      ? areIn ? "All labels are in. Thank you!" : "Thank you. Nothing to label just now."
+      ? this.#pairs.holdsMost ? "You hold as many pairs as one may."
+      : areIn ? "All labels are in. Thank you!" : "Thank you. Nothing to label just now."
       : "One moment";
     if (byId("cover-title").textContent !== title) byId("cover-title").textContent = title;
     if (this.#pairs.isTroubled && !isHeld) return;
-    const waits = areIn ? "You can close this page."
+    const waits = this.#pairs.holdsMost ? "Answer those in your other tabs; the ones left alone become free in a while."
+      : areIn ? "You can close this page."
       : rests ? "The run is not at work: nothing new is asked. You can close this page."
       : `waiting for clips: ${seconds} s`;
     const comes = isHeld ? `${this.#outbox.trouble} Your answers go out first.` : "The clips are on their way.";

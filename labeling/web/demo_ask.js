@@ -7,14 +7,13 @@ import { write } from "./board.js";
 import { Evidence } from "./evidence.js";
 import { byId, floorColors, spoken, stacked } from "./face.js";
 import { listenToActions } from "./input.js";
-import { Keys, keyName } from "./keys.js";
+import { ANSWERS, Keys, keyName } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Pairs } from "./pairs.js";
 import { Stage } from "./stage.js";
 import { Storage } from "./storage.js";
 import { listen } from "./touch.js";
 
-const ANSWERS = ["left", "right", "tie", "incomparable"];
 const LOOK_S = 1.8; // a pair that was answered stays so long: nobody can follow two hundred a second
 const STEP_S = 0.25;
 const status = document.documentElement.dataset;
@@ -66,7 +65,7 @@ export class Ask {
   async #turn(run, isMine) {
     this.#pairs?.rest();
     clearTimeout(this.#later);
-    if (run !== this.#run) [this.#pairs, this.#outbox, this.#undoable] = [null, null, []];
+    if (run !== this.#run) this.#leave();
     this.#run = run;
     this.#isMine = isMine;
     this.#shown = null;
@@ -94,6 +93,13 @@ export class Ask {
     pairs.addEventListener("lost", () => pairs === this.#pairs && this.#showNext());
     outbox.drain();
     pairs.fill();
+  }
+
+  /** The run that was asked about is gone, and its answers with it. */
+  #leave() {
+    this.#pairs?.close();
+    this.#outbox?.abandon();
+    [this.#pairs, this.#outbox, this.#undoable] = [null, null, []];
   }
 
   #showNext() {

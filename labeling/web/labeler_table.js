@@ -62,7 +62,7 @@ class Row {
 
   write(told) {
     this.#told = told;
-    const state = told.is_revoked ? "revoked" : told.is_paused ? "paused" : "";
+    const state = told.is_revoked ? "revoked" : told.is_paused ? "paused" : told.is_invited ? "invited" : "";
     this.element.dataset.labeler = told.labeler;
     this.element.dataset.state = state;
     this.#writeName(told, state);

@@ -22,6 +22,8 @@ export class Outbox extends EventTarget {
   #failures = 0;
   #retry = 0;
   #lastAt = 0;
+  #life = new AbortController();
+  #timer;
 
   /** The newest answers first: {id, answer, at, state: waiting | saved | late | refused | undone, note}. */
   history = [];
@@ -37,12 +39,31 @@ export class Outbox extends EventTarget {
     this.#owner = tabId();
     this.isBehind = this.waiting > 0;
     this.history = newestRefused(storage).filter((line) => line.scope === scope);
-    addEventListener("online", () => {
+    const { signal } = this.#life;
+    const comeOnline = () => {
       this.#failures = 0;
       this.drain();
-    });
-    addEventListener("storage", (event) => event.key?.startsWith(PREFIX) && this.#heard());
-    setInterval(() => this.#retry || this.drain(), ADOPT_AFTER_MS);
+    };
+    addEventListener("online", comeOnline, { signal });
+    addEventListener("storage", (event) => event.key?.startsWith(PREFIX) && this.#heard(), { signal });
+    this.#timer = setInterval(() => this.#retry || this.drain(), ADOPT_AFTER_MS);
+  }
+
+  /** Nothing is sent from here on, and nothing that waits is lost: another outbox of this scope takes it over. */
+  close() {
+    this.#life.abort();
+    clearInterval(this.#timer);
+    clearTimeout(this.#retry);
+  }
+
+  /** Closes, and drops what is stored of this scope: for a run that is gone, and can be told nothing any more. */
+  abandon() {
+    this.close();
+    for (const prefix of [PREFIX, REFUSED_PREFIX]) {
+      const mine = this.#storage.keys(prefix).filter((key) => this.#storage.get(key)?.scope === this.scope);
+      for (const key of mine) this.#storage.remove(key);
+    }
+    this.#changed();
   }
 
   /** How many are not known to have arrived, of all tabs. */
@@ -128,6 +149,7 @@ export class Outbox extends EventTarget {
       this.dispatchEvent(new CustomEvent("sent", { detail: reply }));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (this.#life.signal.aborted) return null;
       if (!FINAL.has(error.status)) {
         this.trouble = error.message;
         this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
@@ -176,6 +198,7 @@ export class Outbox extends EventTarget {
   }
 
   #next() {
+    if (this.#life.signal.aborted) return undefined;
     const now = Date.now();
     // one from the future was left behind, too: the clock was ahead, and has been set right since
     const isOld = (entry) => entry.at < now - ADOPT_AFTER_MS || entry.at > now;

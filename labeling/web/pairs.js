@@ -31,10 +31,14 @@ export class Pairs extends EventTarget {
   #timer = 0;
   #activeAt = Date.now();
   #kept;
+  #life = new AbortController();
+  #heart;
 
   shown = null;
   /** The last claim found nothing. */
   isDry = false;
+  /** It found nothing because this labeler holds as many pairs as one may. */
+  holdsMost = false;
   /** The last claim got no reply, or a refusal. */
   isTroubled = false;
   /** Nothing is claimed and no lease is held on to. */
@@ -47,16 +51,26 @@ export class Pairs extends EventTarget {
     this.#leaseMs = leaseS * 1000;
     this.#outbox = outbox;
     this.#kept = takeKept(outbox.scope);
-    outbox.addEventListener("caughtUp", () => this.fill());
-    setInterval(() => this.#heartbeat(), Math.max(1_000, Math.min(20_000, this.#leaseMs / 3)));
-    document.addEventListener("visibilitychange", () => document.hidden || this.noteActivity());
-    addEventListener("online", () => this.fill());
+    const { signal } = this.#life;
+    outbox.addEventListener("caughtUp", () => this.fill(), { signal });
+    this.#heart = setInterval(() => this.#heartbeat(), Math.max(1_000, Math.min(20_000, this.#leaseMs / 3)));
+    document.addEventListener("visibilitychange", () => document.hidden || this.noteActivity(), { signal });
+    addEventListener("online", () => this.fill(), { signal });
     // also what is claimed just now: its reply may come too late for this page
-    addEventListener("pagehide", () => {
+    const keepAll = () => {
       const tokens = this.#held().map((pair) => pair.token);
       keep(outbox.scope, [...tokens, ...(this.#token ? [this.#token] : []), ...this.#kept]);
-    });
-    addEventListener("pageshow", (event) => event.persisted && takeKept(outbox.scope));
+    };
+    addEventListener("pagehide", keepAll, { signal });
+    addEventListener("pageshow", (event) => event.persisted && takeKept(outbox.scope), { signal });
+  }
+
+  /** As `rest`, for good. */
+  close() {
+    this.rest();
+    this.#life.abort();
+    clearInterval(this.#heart);
+    clearTimeout(this.#timer);
   }
 
   /** Nothing is claimed until the outbox has caught up. */
@@ -138,9 +152,9 @@ export class Pairs extends EventTarget {
   async #claim() {
     // Kept until a pair came: repeated after a lost reply, or after a reload, it gives the same pair.
     this.#token ||= this.#kept.shift() ?? newId();
-    let pair;
+    let pair, holdsMost;
     try {
-      ({ pair } = await post("/api/claims", { token: this.#token }, this.#outbox.scope));
+      ({ pair, holds_most: holdsMost } = await post("/api/claims", { token: this.#token }, this.#outbox.scope));
       if (pair) {
         const endsAt = Date.now() + pair.deadline_s * 1000;
         const clips = await decodePair(pair, this.#numGeoms);
@@ -163,6 +177,7 @@ export class Pairs extends EventTarget {
       return Math.max(pauseMs, (error.retryAfterS ?? 0) * 1000);
     }
     this.isDry = !pair;
+    this.holdsMost = Boolean(holdsMost);
     if (!pair) {
       this.dispatchEvent(new Event("dry"));
       return ASK_AGAIN_MS;

@@ -60,8 +60,13 @@ export function describe(progress) {
     trueReturn: or(progress.true_return, (value) => signed.format(value)),
     predictedReturn: or(progress.predicted_return, (value) => signed.format(value)),
     accuracy: or(progress.validation_accuracy, (value) => `${Math.round(value * 100)} %`),
-    phase: progress.updated_s === null ? "not at work now" : (progress.phase ?? "at work"),
+    phase: phaseOf(progress),
   };
+}
+
+/** What the run is doing. */
+export function phaseOf(progress) {
+  return progress.updated_s === null ? "not at work now" : (progress.phase ?? "at work");
 }
 
 function ofSteps(steps) {

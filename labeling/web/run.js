@@ -9,7 +9,7 @@ import { Chart } from "./chart.js";
 import { byId } from "./face.js";
 import { or, percent, short, signed, whole } from "./figures.js";
 import { Gallery } from "./gallery.js";
-import { Progress } from "./progress.js";
+import { Progress, phaseOf } from "./progress.js";
 
 const EVERY_MS = 5_000;
 const GALLERY_EVERY = 3; // of those
@@ -64,7 +64,7 @@ class Run {
   }
 
   #write(told) {
-    write("phase", told.updated_s === null ? "not at work now" : (told.phase ?? "at work"));
+    write("phase", phaseOf(told));
     writeFigure("steps", or(told.agent_steps, short.format));
     write("steps-more", told.steps ? `of ${short.format(told.steps)}` : " ");
     writeFigure("true-return", or(told.true_return, signed.format));

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from starlette.testclient import TestClient
 
 from actors.mujoco import MujocoSimulator
 from actors.trajectory import Clip, Segment
+from labeling.desk import Desk, Given, Pair
 from labeling.practice import Practice
+from labeling.queue import Completion, raised
 from reward_service.comparisons import Query
 from reward_service.database import START, ComparisonDatabase
 
@@ -25,6 +29,23 @@ def run_out(database: ComparisonDatabase, *tokens: str | bytes) -> None:
     """The deadlines of these leases have passed."""
     deadlines: Any = dict.fromkeys(tokens, 1.0)  # redis-py's own type for a name of either kind is narrower
     database.client.zadd(f"{database.prefix}leases", deadlines)
+
+
+def seen_at(database: ComparisonDatabase) -> float:
+    """When the person of the one session there is was last seen."""
+    redis: Any = database.client
+    [session] = redis.hvals(f"{database.prefix}sessions")
+    return float(session.split(b" ")[1])
+
+
+def leave_alone(database: ComparisonDatabase, for_s: float) -> float:
+    """The person of the one session there is was last seen so long ago; when that was."""
+    redis: Any = database.client
+    sessions = f"{database.prefix}sessions"
+    [(digest, session)] = redis.hgetall(sessions).items()
+    begun, _, rest = session.split(b" ", 2)
+    redis.hset(sessions, digest, b" ".join([begun, b"%.6f" % (float(begun) - for_s), rest]))
+    return seen_at(database)
 
 
 def clips_of(count: int, seed: int) -> list[Clip]:
@@ -47,7 +68,7 @@ def clips_of(count: int, seed: int) -> list[Clip]:
     ]  # fmt: skip
 
 
-def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0) -> list[str]:
+def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0, overlap: int = 1) -> list[str]:
     """Stores 2 x count clips and offers `count` queries about them; their ids, the most wanted first."""
     clips = clips_of(2 * count, seed)
     database.put_clips(clips)
@@ -56,8 +77,23 @@ def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0) -> list
         Query(hashlib.sha256(f"{left} {right}".encode()).hexdigest()[:32], left, right, 1.0 - index / count, 1, 0.0)
         for index, (left, right) in enumerate(pairs)
     ]
-    assert all(database.offer(queries))
+    assert all(database.offer(queries, overlap=overlap))
     return [query.query_id for query in queries]
+
+
+def claim(desk: Desk, labeler: str, token: str = "") -> Pair | None:
+    """The pair that the desk gives this labeler."""
+    return desk.claim_all([(labeler, token or new_id())])[0]
+
+
+def answer(desk: Desk, given: Given, evidence: Mapping[str, Any] = MappingProxyType({})) -> Completion:
+    """What becomes of an answer; raises what the desk says it failed by."""
+    return raised(desk.answer_all([(given, evidence)])[0])
+
+
+def damage(database: ComparisonDatabase, clip_id: str, bytes_: bytes = b"2CLP") -> None:
+    """The stored clip can be read no longer."""
+    database.client.set(f"{database.prefix}clip:{clip_id}", bytes_)
 
 
 def keep_practice(database: ComparisonDatabase, clips: list[Clip]) -> frozenset[str]:

@@ -59,6 +59,13 @@ def test_a_request_that_is_not_ours_is_refused_in_one_sentence(
     assert list(reply.json()) == ["error"]
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]", "2001:DB8::1", "[2001:db8::1]"])
+def test_an_ipv6_host_may_be_given_with_brackets_or_without(host: str) -> None:
+    address = f"http://[{host.strip('[]')}]:8765"
+    with TestClient(SafeByDefault(Starlette(routes=[Route("/api/echo", _echo)]), [host]), address) as client:
+        assert client.get("/api/echo").status_code == 200
+
+
 def test_a_post_without_our_header_is_refused(client: TestClient) -> None:
     headers = {name: value for name, value in OURS.items() if name != "x-twoclips"}
     assert client.post("/api/echo", content=b"{}", headers=headers).status_code == 403
@@ -141,10 +148,13 @@ def guarded(rate: Rate, address_rate: Rate | None = None) -> TestClient:
 
 
 @pytest.mark.redis
-def test_the_cookie_that_tells_people_apart_is_the_one_that_a_session_sets(database: ComparisonDatabase) -> None:
+@pytest.mark.parametrize("join_id", ["", "a" * 32])
+def test_the_cookie_that_tells_people_apart_is_the_one_that_a_session_sets(
+    database: ComparisonDatabase, join_id: str
+) -> None:
     pool = LabelerPool(database.client, database.run_id)
     for _ in range(20):
-        cookie = f"{cookie_name(database.run_id)}={pool.join(pool.invite())}"
+        cookie = f"{cookie_name(database.run_id)}={pool.join(pool.invite(), join_id)}"
         for header in (cookie, f"a=b; {cookie}", f"{cookie}; a=b", f"a=b;{cookie} ; c"):
             found = _SESSION.search(header)
             assert found

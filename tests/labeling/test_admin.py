@@ -192,9 +192,9 @@ def test_who_holds_pairs_beyond_those_that_are_listed_is_counted_all_the_same(
 
 
 def test_two_who_answer_the_same_pair_agree_or_not(database: ComparisonDatabase) -> None:
-    offer_pairs(database, 2)
-    app = make_app(PoolConfig(database.run_id, TASK, overlap=2), database.client)
-    queue = QueryQueue(database.client, database.run_id, overlap=2)
+    offer_pairs(database, 2, overlap=2)
+    app = make_app(PoolConfig(database.run_id, TASK), database.client)
+    queue = QueryQueue(database.client, database.run_id)
     for number, answers in enumerate([(Answer.LEFT, Answer.LEFT), (Answer.TIE, Answer.RIGHT)]):
         for name, answer in zip(("anna", "ben"), answers, strict=True):
             lease = queue.claim(name)
@@ -256,6 +256,20 @@ def test_revoking_ends_the_session_and_keeps_the_labels(
     assert ben.get("/api/session").status_code == 401
     assert database.num_labels() == 1
     assert (row(admin, "ben")["is_revoked"], row(admin, "ben")["answers"]) == (True, 1)
+
+
+def test_who_is_invited_has_a_row_and_can_be_revoked_before_they_come(
+    app: FastAPI, admin: TestClient, database: ComparisonDatabase
+) -> None:
+    invite = admin.post("/api/admin/invites", json={"labeler": "cleo"}).json()["invite"]
+    told = row(admin, "cleo")
+    assert (told["is_invited"], told["has_pages"], told["answers"]) == (True, True, 0)
+    signed_in(app, database, "ben", Role.LABELER)
+    admin.post("/api/admin/invites", json={"labeler": "ben"})
+    assert not row(admin, "ben")["is_invited"], "they have come already"
+    assert admin.post("/api/admin/revocations", json={"labeler": "cleo"}).status_code == 200
+    assert row(admin, "cleo")["is_revoked"]
+    assert admin.post("/api/sessions", json={"invite": invite}).status_code == 401
 
 
 def test_nobody_is_locked_out_by_mistake(app: FastAPI, admin: TestClient, database: ComparisonDatabase) -> None:

@@ -52,8 +52,9 @@ class People:
 
 
 @pytest.fixture
-def people(database: ComparisonDatabase, address: str) -> Iterator[People]:
-    offer_pairs(database, 60)
+def people(request: pytest.FixtureRequest, database: ComparisonDatabase, address: str) -> Iterator[People]:
+    """Of a run whose `overlap` is the parameter, or 1."""
+    offer_pairs(database, 60, overlap=getattr(request, "param", 1))
     keep_practice(database, clips_of(16, seed=1))
     people = People(database, address)
     yield people
@@ -163,6 +164,21 @@ def test_an_invite_is_made_copied_and_used(people: People, visit: Callable[..., 
     assert page.tab.is_hidden("#link"), "shown once"
 
 
+def test_who_is_invited_is_seen_and_can_be_revoked_before_they_come(
+    people: People, visit: Callable[..., Visit]
+) -> None:
+    invite = people.pool.invite("dora")
+    page = visit().look_at("admin")
+    page.has_said("labelers", "dora")
+    assert "invited" in cell(page, "dora", 0)
+    assert "invited" not in cell(page, "anna", 0)
+    page.tab.get_by_role("button", name="Revoke: dora").click()
+    page.has_said("confirm-text", "Their link lets nobody in any more")
+    page.tab.get_by_role("button", name="Revoke dora").click()
+    until(lambda: "revoked" in cell(page, "dora", 0), "dora to be revoked")
+    assert people.pool.whois(people.pool.join(invite)) is None
+
+
 def test_a_labeler_is_told_that_the_page_is_not_theirs(
     people: People, visit: Callable[..., Visit], address: str
 ) -> None:
@@ -193,7 +209,7 @@ def test_figures_that_come_in_do_not_take_the_focus(people: People, visit: Calla
 
 def busy(database: ComparisonDatabase, people: People) -> None:
     """A pool that has everything to show."""
-    queue = QueryQueue(database.client, database.run_id, overlap=4)
+    queue = QueryQueue(database.client, database.run_id)
     for number in range(14):
         for name in (*KINDS, "fritz"):
             lease = queue.claim(name)
@@ -209,6 +225,7 @@ def busy(database: ComparisonDatabase, people: People) -> None:
         queue.claim(name)
 
 
+@pytest.mark.parametrize("people", [4], indirect=True)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation_and_nothing_scrolls_sideways(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,21 @@ FRAMES_PER_SECOND = """seconds => new Promise(resolve => {
     };
     requestAnimationFrame(next);
 })"""
+
+COUNT_INTERVALS = """() => {
+    const [begin, end] = [setInterval, clearInterval];
+    window.intervals = new Set();
+    window.setInterval = (...how) => {
+        const id = begin(...how);
+        window.intervals.add(id);
+        return id;
+    };
+    window.clearInterval = (id) => {
+        window.intervals.delete(id);
+        end(id);
+    };
+}"""
+STORED = "() => Object.keys(localStorage).filter((key) => /^twoclips.(outbox|refused)/.test(key))"
 
 
 @pytest.fixture(name="demo")
@@ -178,6 +194,69 @@ def test_offline_stands_still_until_queries_are_switched_on(
     page.tab.click("#play")
     until(lambda: world(player)["labels"] > 70, "new labels")
     assert world(player)["rewards"] != frozen["rewards"]
+    leave(page)
+
+
+def ask_me(page: Visit) -> None:
+    page.tab.select_option("#speed", "0")
+    page.tab.click("[data-preset=person]")
+    until(lambda: page.data("query") != "", "a pair")
+
+
+def begin_anew(page: Visit, player: Player) -> None:
+    """Until the page asks for pairs of the next session."""
+    over = player.run_id
+
+    def is_of_next(request: Any) -> bool:
+        return request.url.endswith("/api/claims") and over not in request.headers["x-twoclips-scope"]
+
+    with page.tab.expect_request(is_of_next):
+        page.tab.keyboard.press("x")
+
+
+def test_a_session_that_is_over_leaves_no_timer_and_no_listener(browser: Any, demo: tuple[str, Player]):
+    address, player = demo
+    page = visit(browser, address)
+    page.tab.evaluate(COUNT_INTERVALS)
+    tools = page.context.new_cdp_session(page.tab)
+
+    def left() -> tuple[int, int]:
+        listened = 0
+        for name in ("window", "document"):
+            found = tools.send("Runtime.evaluate", {"expression": name})["result"]["objectId"]
+            listened += len(tools.send("DOMDebugger.getEventListeners", {"objectId": found})["listeners"])
+        return page.tab.evaluate("window.intervals.size"), listened
+
+    ask_me(page)
+    first = left()
+    for _ in range(3):
+        begin_anew(page, player)
+    assert left() == first
+    assert first[0] > 0
+    leave(page)
+
+
+@pytest.mark.parametrize("status", [421, 410])
+def test_an_answer_that_was_under_way_when_its_session_ended_is_neither_kept_nor_sent_again(
+    browser: Any, demo: tuple[str, Player], status: int
+):
+    address, player = demo
+    page = visit(browser, address).hurried()
+    sent: list[Any] = []
+    page.context.route("**/api/answers", lambda route: sent.append(route))
+    ask_me(page)
+    page.tab.keyboard.press(KEYS["left"])
+    page.reach(saved="1")
+    assert len(page.tab.evaluate(STORED)) == 1
+    begin_anew(page, player)
+    page.reach(saved="0")
+    with page.tab.expect_response("**/api/answers"):
+        sent[0].fulfill(status=status, body=json.dumps({"error": "this page is another run's"}))
+    for _ in range(10):
+        page.context.clock.fast_forward(10_000)
+    page.tab.wait_for_timeout(100)  # time for what is sent to get here
+    assert len(sent) == 1
+    assert page.tab.evaluate(STORED) == []
     leave(page)
 
 

@@ -106,19 +106,29 @@ def test_a_person_is_waited_for_and_learned_from(database: ComparisonDatabase):
 
 def test_an_answer_taken_back_is_unlearned_and_asked_again(database: ComparisonDatabase):
     session = begin(database, preset="person")
+    judged = [np.zeros(session.grid.num_cells, int)]  # after each label
     for _ in range(3):
         while session.step():
             pass
+        asked = session.record.asked
+        assert asked is not None
+        judged.append(judged[-1] + np.isin(np.arange(session.grid.num_cells), asked.left + asked.right))
         label_id = answer_as_person(session)
     while session.step():
         pass
+    np.testing.assert_array_equal(session.judged, judged[3])
     QueryQueue(database.client, session._database.run_id).retract("local", label_id, uuid.uuid4().hex)
     assert not session.step()
     assert len(session.ensemble) == 2
+    np.testing.assert_array_equal(session.judged, judged[2])
     for _ in range(2):
-        answer_as_person(session, Answer.INCOMPARABLE)
+        label_id = answer_as_person(session, Answer.INCOMPARABLE)
     assert session.step()
     assert len(session.ensemble) == 2, "what cannot be told teaches nothing, and the agent goes on"
+    QueryQueue(database.client, session._database.run_id).retract("local", label_id, uuid.uuid4().hex)
+    while session.step():
+        pass
+    np.testing.assert_array_equal(session.judged, judged[2], "what taught nothing leaves nothing when it is taken back")
 
 
 def test_the_labeler_changes_while_a_person_is_asked(database: ComparisonDatabase):

@@ -11,8 +11,10 @@ import pytest
 from actors.trajectory import Clip, Segment
 from labeling.desk import MOST_LEASES, Desk, Given, is_mirrored
 from labeling.queue import LeaseLostError, QueryQueue
+from reward_service.codec import FORMAT_VERSION, encode_clip
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import answer, claim, damage
 
 pytestmark = pytest.mark.redis
 
@@ -57,11 +59,11 @@ def test_an_answer_is_stored_as_it_was_shown(
     desk: Desk, mirrored: bool, shown: str, unmirrored: str, stored_mirrored: str
 ) -> None:
     token = _token(mirrored)
-    pair = desk.claim("anna", token)
+    pair = claim(desk, "anna", token)
     assert pair is not None
     first, second = (pair.right, pair.left) if mirrored else (pair.left, pair.right)
     assert (first.clip_id, second.clip_id) == (pair.lease.left, pair.lease.right)
-    desk.answer(_given("anna", token, pair.lease.query_id, Answer(shown)), {"response_s": 2.5})
+    answer(desk, _given("anna", token, pair.lease.query_id, Answer(shown)), {"response_s": 2.5})
     labels, _ = desk.database.labels_since(START)
     assert labels[0].answer == (stored_mirrored if mirrored else unmirrored)
     assert json.loads(labels[0].evidence) == {"response_s": 2.5, "mirrored": mirrored}
@@ -69,7 +71,7 @@ def test_an_answer_is_stored_as_it_was_shown(
 
 def test_the_same_token_again_gives_the_same_pair_on_the_same_sides(desk: Desk) -> None:
     token = secrets.token_hex(16)
-    first, again = desk.claim("anna", token), desk.claim("anna", token)
+    first, again = claim(desk, "anna", token), claim(desk, "anna", token)
     assert first is not None
     assert again is not None
     assert first.lease.query_id == again.lease.query_id
@@ -82,11 +84,24 @@ def test_a_pair_whose_clip_is_gone_is_withdrawn_and_the_next_one_given(desk: Des
     assert lease is not None
     desk.queue.give_back(lease)
     database.client.delete(f"{database.prefix}clip:{lease.left}")
-    pair = desk.claim("anna", secrets.token_hex(16))
+    pair = claim(desk, "anna")
     assert pair is not None
     assert pair.lease.query_id != lease.query_id
     assert database.counts()["leases"] == 1
     assert database.num_open_queries() == 3
+
+
+def test_a_pair_whose_clip_cannot_be_read_holds_nobody_up(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Damaged bytes, and those of a version that is newer than this server."""
+    database = desk.database
+    newer = bytearray(encode_clip(_clip("clip1")))
+    newer[4] = FORMAT_VERSION + 1
+    damage(database, "clip0")
+    damage(database, "clip1", bytes(newer))
+    pairs = desk.claim_all([(name, secrets.token_hex(16)) for name in ("anna", "ben", "cleo", "dan")])
+    assert {pair.lease.query_id for pair in pairs if pair} == {"query2", "query3"}
+    assert database.num_open_queries() == database.counts()["leases"] == 2
+    assert f"version {FORMAT_VERSION + 1} is unknown" in caplog.text
 
 
 def test_claims_together_are_what_each_would_be_alone(desk: Desk) -> None:
@@ -113,41 +128,43 @@ def test_nobody_holds_more_pairs_than_a_few_tabs_need(desk: Desk) -> None:
     tokens = [secrets.token_hex(16) for _ in range(MOST_LEASES)]
     held = desk.claim_all([("anna", token) for token in tokens])
     assert None not in held
-    assert desk.claim("anna", secrets.token_hex(16)) is None
-    assert desk.claim("ben", secrets.token_hex(16)) is not None
-    again = desk.claim("anna", tokens[0])  # the reply was lost
+    assert claim(desk, "anna") is None
+    assert desk.holds_most("anna")
+    assert claim(desk, "ben") is not None
+    assert not desk.holds_most("ben")
+    again = claim(desk, "anna", tokens[0])  # the reply was lost
     assert again is not None
-    desk.answer(_given("anna", tokens[0], again.lease.query_id, Answer.LEFT), {})
-    assert desk.claim("anna", secrets.token_hex(16)) is not None
-    assert desk.claim("anna", secrets.token_hex(16)) is None
+    answer(desk, _given("anna", tokens[0], again.lease.query_id, Answer.LEFT))
+    assert claim(desk, "anna") is not None
+    assert claim(desk, "anna") is None
     database.client.zadd(f"{database.prefix}leases", dict.fromkeys(tokens[1:], 1.0))  # they ran out
-    assert desk.claim("anna", secrets.token_hex(16)) is not None
+    assert claim(desk, "anna") is not None
 
 
 def test_a_withdrawn_pair_is_asked_of_nobody_and_only_its_holder_may_withdraw(desk: Desk) -> None:
     token = secrets.token_hex(16)
-    pair = desk.claim("anna", token)
+    pair = claim(desk, "anna", token)
     assert pair is not None
     assert not desk.withdraw("ben", token)
     assert desk.withdraw("anna", token)
     assert not desk.withdraw("anna", token)
-    others = {claimed.lease.query_id for _ in range(3) if (claimed := desk.claim("ben", secrets.token_hex(16)))}
+    others = {claimed.lease.query_id for _ in range(3) if (claimed := claim(desk, "ben"))}
     assert len(others) == 3
     assert pair.lease.query_id not in others
 
 
 def test_somebody_elses_lease_takes_no_answer(desk: Desk) -> None:
     token = secrets.token_hex(16)
-    pair = desk.claim("anna", token)
+    pair = claim(desk, "anna", token)
     assert pair is not None
     with pytest.raises(LeaseLostError):
-        desk.answer(_given("ben", token, pair.lease.query_id, Answer.LEFT), {})
+        answer(desk, _given("ben", token, pair.lease.query_id, Answer.LEFT))
     assert desk.database.num_labels() == 0
 
 
 def test_a_heartbeat_extends_a_lease_and_only_its_holders(desk: Desk) -> None:
     token = secrets.token_hex(16)
-    pair = desk.claim("anna", token)
+    pair = claim(desk, "anna", token)
     assert pair is not None
     later = desk.heartbeat("anna", token)
     assert later is not None
@@ -157,10 +174,10 @@ def test_a_heartbeat_extends_a_lease_and_only_its_holders(desk: Desk) -> None:
 
 def test_a_lease_given_back_still_takes_a_late_answer(desk: Desk) -> None:
     token = secrets.token_hex(16)
-    pair = desk.claim("anna", token)
+    pair = claim(desk, "anna", token)
     assert pair is not None
     assert desk.queue.give_back(pair.lease)
     assert not desk.queue.give_back(pair.lease)
-    completion = desk.answer(_given("anna", token, pair.lease.query_id, Answer.TIE), {})
+    completion = answer(desk, _given("anna", token, pair.lease.query_id, Answer.TIE))
     assert not completion.surplus
     assert desk.database.num_labels() == 1

@@ -1,6 +1,5 @@
 """Gold pairs that an admin marks: asked again of everybody else, once, and never waiting in the queue."""
 
-import hashlib
 import re
 import secrets
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from labeling.queue import Lease, QueryQueue, QueueError
 from reward_service.comparison_rows import rows_of
 from reward_service.comparisons import Answer, Comparison
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.pool import offer_pairs, run_out
+from tests.labeling.pool import claim, damage, offer_pairs, run_out
 
 pytestmark = pytest.mark.redis
 
@@ -167,15 +166,45 @@ def test_only_an_own_answer_that_names_a_side_can_be_marked(database: Comparison
         queue.mark_gold("boss", asked.query_id)
 
 
-def test_while_the_marked_query_itself_is_open_nobody_is_asked_it_twice(database: ComparisonDatabase) -> None:
-    offer_pairs(database, 1)
-    queue = QueryQueue(database.client, database.run_id, overlap=2)
+def test_while_the_marked_query_itself_is_open_nobody_is_asked_it_twice(
+    database: ComparisonDatabase, queue: QueryQueue
+) -> None:
+    offer_pairs(database, 1, overlap=2)
     marked = answered(queue, "boss", Answer.LEFT)
     queue.mark_gold("boss", marked.query_id)
     first = answered(queue, "ann", Answer.LEFT, gold=True)
     assert first.query_id == marked.query_id
     assert queue.claim("ann", gold=True) is None
     assert answered(queue, "bob", Answer.LEFT, gold=True).query_id != marked.query_id
+
+
+def test_who_answered_a_pair_as_gold_is_not_given_it_when_its_own_query_is_asked_again(
+    database: ComparisonDatabase, queue: QueryQueue
+) -> None:
+    offer_pairs(database, 1)
+    marked = answered(queue, "boss", Answer.LEFT, "l1")
+    queue.mark_gold("boss", marked.query_id)
+    answered(queue, "ann", Answer.LEFT, gold=True)
+    held = queue.claim("bob", gold=True)
+    assert held is not None
+    queue.retract("boss", "l1", "r1")
+    assert queue.claim("ann") is None
+    assert queue.claim("bob") is None, "holds it"
+    queue.give_back(held)
+    assert answered(queue, "bob", Answer.LEFT).query_id == marked.query_id
+
+
+def test_a_marked_pair_that_cannot_be_read_is_not_claimed_again_and_again(
+    database: ComparisonDatabase, queue: QueryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeling.desk.GOLD_SHARE", 1.0)
+    ids = offer_pairs(database, 2)
+    marked = answered(queue, "boss", Answer.LEFT)
+    queue.mark_gold("boss", marked.query_id)
+    damage(database, marked.left)
+    pair = claim(Desk(queue, database), "ann")
+    assert pair is not None
+    assert pair.lease.query_id == ids[1]
 
 
 class Listening(QueryQueue):
@@ -217,15 +246,3 @@ def test_an_id_does_not_tell_that_a_pair_was_marked(database: ComparisonDatabase
     asked = answered(queue, "ann", Answer.LEFT, gold=True)
     assert re.fullmatch("[0-9a-f]{32}", asked.query_id)
     assert len(asked.query_id) == len(ids[0])
-
-
-def test_who_answered_a_marked_pair_under_an_id_of_before_is_not_asked_again(
-    database: ComparisonDatabase, queue: QueryQueue
-) -> None:
-    offer_pairs(database, 1)
-    marked = answered(queue, "boss", Answer.LEFT)
-    queue.mark_gold("boss", marked.query_id)
-    before = hashlib.sha1(f"{marked.query_id} ann".encode()).hexdigest()
-    database.client.hset(f"{database.prefix}query:{before}", "by:ann", "label:l1")
-    assert queue.claim("ann", gold=True) is None
-    assert queue.claim("bob", gold=True) is not None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from labeling import labelers
-from labeling.labelers import EVERYBODY, InviteError, LabelerPool, NotFreeError, Person, Role
+from labeling.labelers import EVERYBODY, InviteError, LabelerPool, Names, NotFreeError, Person, Role
 from reward_service.database import ComparisonDatabase
+from tests.labeling.pool import leave_alone, seen_at
 
 pytestmark = pytest.mark.redis
 
@@ -89,13 +90,9 @@ def test_a_page_that_asks_by_itself_does_not_keep_its_session(
     pool: LabelerPool, database: ComparisonDatabase, has_acted: bool
 ) -> None:
     token = pool.join(pool.invite("anna"))
-    [(digest, value)] = database.client.hgetall(f"{pool.prefix}sessions").items()  # type: ignore[union-attr]
-    begun, seen, *rest = value.decode().split(" ")
-    an_hour_ago = " ".join([begun, f"{float(seen) - 3600:.6f}", *rest])
-    database.client.hset(f"{pool.prefix}sessions", digest, an_hour_ago)
+    an_hour_ago = leave_alone(database, 3600.0)
     assert pool.whois_all([(token, has_acted)]) == [anna()]
-    kept = database.client.hget(f"{pool.prefix}sessions", digest)
-    assert (kept.decode() == an_hour_ago) != has_acted  # type: ignore[union-attr]
+    assert (seen_at(database) == an_hour_ago) != has_acted
 
 
 def test_redis_holds_digests_only(pool: LabelerPool, database: ComparisonDatabase) -> None:
@@ -115,18 +112,6 @@ def test_an_invite_carries_its_role_into_the_session(pool: LabelerPool) -> None:
     assert named.labeler.startswith("admin-")
 
 
-def test_invites_and_sessions_of_before_there_were_roles_are_labelers(
-    pool: LabelerPool, database: ComparisonDatabase
-) -> None:
-    invite = pool.invite("anna", role=Role.ADMIN)
-    for name in ("invites", "sessions"):
-        key = f"{pool.prefix}{name}"
-        token = pool.join(invite) if name == "sessions" else ""
-        for digest, value in database.client.hgetall(key).items():
-            database.client.hset(key, digest, value.rpartition(b" ")[0])
-    assert pool.whois(token) == anna()
-
-
 def test_one_is_paused_or_everybody(pool: LabelerPool) -> None:
     pool.pause("anna")
     pool.pause("anna")
@@ -141,11 +126,24 @@ def test_one_is_paused_or_everybody(pool: LabelerPool) -> None:
 
 def test_a_session_is_seen_once_a_minute_and_keeps_its_role(pool: LabelerPool, database: ComparisonDatabase) -> None:
     token = pool.join(pool.invite("anna", role=Role.ADMIN))
-    key = f"{pool.prefix}sessions"
-    [(digest, value)] = database.client.hgetall(key).items()
-    begun, _, rest = value.split(b" ", 2)
-    database.client.hset(key, digest, b" ".join([begun, b"%.6f" % (float(begun) - 120.0), rest]))
+    two_minutes_ago = leave_alone(database, 120.0)
     assert pool.whois(token) == anna(Role.ADMIN)
-    seen = float(database.client.hget(key, digest).split(b" ")[1])
-    assert seen >= float(begun)
+    seen = seen_at(database)
+    assert seen > two_minutes_ago + 119.0
     assert pool.whois(token) == anna(Role.ADMIN)
+    assert seen_at(database) == seen
+
+
+def test_who_has_a_session_or_an_invite_has_a_name_until_that_expires(
+    pool: LabelerPool, database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.join(pool.invite("anna"))
+    pool.invite("anna", expires_s=-1.0)
+    pool.invite("ben")
+    pool.invite("cleo", expires_s=-1.0)
+    assert pool.names() == Names({"anna"}, {"ben"}, set(), set())
+    assert (database.client.hlen(f"{pool.prefix}sessions"), database.client.hlen(f"{pool.prefix}invites")) == (1, 1)
+    monkeypatch.setattr(labelers, "IDLE_S", 1.0)
+    leave_alone(database, 2.0)
+    assert pool.names() == Names(set(), {"ben"}, set(), set())
+    assert not database.client.exists(f"{pool.prefix}sessions")

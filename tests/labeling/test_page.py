@@ -307,6 +307,20 @@ def test_nothing_to_label_is_no_error_and_goes_away(database: ComparisonDatabase
     assert page.tab.is_hidden("#cover")
 
 
+def test_who_holds_as_many_pairs_as_one_may_is_told_to_answer_those(
+    database: ComparisonDatabase, visit: Callable[..., Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeling.desk.MOST_LEASES", 1)
+    offer_pairs(database, 3)
+    first = visit().open()
+    second = visit().open(state="waiting")
+    second.has_said("cover-title", "You hold as many pairs as one may.")
+    second.has_said("cover-text", "Answer those in your other tabs")
+    first.tab.close()
+    run_out(database, *database.client.zrange(f"{database.prefix}leases", 0, -1))  # type: ignore[misc]
+    second.reach(state="labeling")
+
+
 def test_when_all_labels_are_in_nobody_is_told_to_wait(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:

@@ -64,14 +64,15 @@ def test_what_is_no_person_is_told_who_there_is(text: str) -> None:
         parse_people(text)
 
 
-def _offer(database: ComparisonDatabase, count: int) -> None:
+def _offer(database: ComparisonDatabase, count: int, overlap: int = 1) -> None:
     steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
     database.put_clips([Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(2 * count)])
-    database.offer([Query(f"q{n}", f"clip{2 * n}", f"clip{2 * n + 1}", 0.0, 0, 0.0) for n in range(count)])
+    queries = [Query(f"q{n}", f"clip{2 * n}", f"clip{2 * n + 1}", 0.0, 0, 0.0) for n in range(count)]
+    database.offer(queries, overlap=overlap)
 
 
-def _pool(database: ComparisonDatabase, kinds: list[str], overlap: int = 1) -> SyntheticPool:
-    return SyntheticPool(kinds, QueryQueue(database.client, database.run_id, overlap=overlap), database, seed=0)
+def _pool(database: ComparisonDatabase, kinds: list[str]) -> SyntheticPool:
+    return SyntheticPool(kinds, QueryQueue(database.client, database.run_id), database, seed=0)
 
 
 @pytest.mark.redis
@@ -93,8 +94,9 @@ def test_the_short_sighted_one_goes_by_how_a_clip_ends(database: ComparisonDatab
     state = np.zeros((1, 0), np.float32)
     better, later = Clip("better", steps, state, 5.0, 0, None, 1.0), Clip("later", steps, state, 4.0, 0, None, 3.0)
     database.put_clips([better, later, Clip("old", steps, state, 2.0, 0)])
-    database.offer([Query("q0", "better", "later", 0.0, 0, 0.0), Query("q1", "old", "better", 0.0, 0, 0.0)])
-    assert _pool(database, ["short-sighted", "perfect"], overlap=2).step() == 4
+    queries = [Query("q0", "better", "later", 0.0, 0, 0.0), Query("q1", "old", "better", 0.0, 0, 0.0)]
+    database.offer(queries, overlap=2)
+    assert _pool(database, ["short-sighted", "perfect"]).step() == 4
     given = {(label.query_id, label.labeler): label.answer for label in database.labels_since(START)[0]}
     assert given["q0", "perfect-1"] is Answer.LEFT
     assert given["q0", "short-sighted-0"] is Answer.RIGHT
@@ -103,8 +105,8 @@ def test_the_short_sighted_one_goes_by_how_a_clip_ends(database: ComparisonDatab
 
 @pytest.mark.redis
 def test_with_overlap_several_of_a_pool_answer_each_query_and_nobody_twice(database: ComparisonDatabase) -> None:
-    _offer(database, 5)
-    assert _pool(database, ["perfect"] * 4, overlap=3).step() == 15
+    _offer(database, 5, overlap=3)
+    assert _pool(database, ["perfect"] * 4).step() == 15
     labels = database.labels_since(START)[0]
     assert len({(label.query_id, label.labeler) for label in labels}) == 15
     assert Counter(label.query_id for label in labels) == {f"q{n}": 3 for n in range(5)}
@@ -114,9 +116,9 @@ def test_with_overlap_several_of_a_pool_answer_each_query_and_nobody_twice(datab
 
 @pytest.mark.redis
 def test_who_is_given_nothing_is_passed_over(database: ComparisonDatabase) -> None:
-    _offer(database, 1)
-    assert _pool(database, ["perfect"], overlap=2).step() == 1  # the second answer must be somebody else's
-    assert _pool(database, ["perfect", "perfect"], overlap=2).step() == 1
+    _offer(database, 1, overlap=2)
+    assert _pool(database, ["perfect"]).step() == 1  # the second answer must be somebody else's
+    assert _pool(database, ["perfect", "perfect"]).step() == 1
     assert [label.labeler for label in database.labels_since(START)[0]] == ["perfect-0", "perfect-1"]
 
 

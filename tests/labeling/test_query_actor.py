@@ -113,7 +113,8 @@ def test_it_asks_as_many_as_are_due_and_not_again(
     actor.reach(10_000)
     metrics = actor.step()
     assert metrics["labels"] == 10
-    assert metrics["queries_asked"] == 30
+    assert metrics["queries_asked"] == metrics["queries_open"] == 29  # one was drawn that has its answer
+    assert actor.step()["queries_open"] == 30
 
 
 def test_no_more_queries_wait_than_max_open(
@@ -167,6 +168,21 @@ def test_the_same_seed_asks_the_same_and_a_state_goes_on(
     asked = database.counts()["queries"]
     second.step()
     assert database.counts()["queries"] == asked  # ids follow from the pairs: offered twice is one query
+
+
+def test_what_was_asked_before_is_not_counted_as_asked_and_others_are_asked_in_its_place(
+    database: ComparisonDatabase, task: Task, block: tuple[Rollout, Hidden]
+) -> None:
+    first, second = actor_on(database, task), actor_on(database, task)
+    queue = QueryQueue(database.client, database.run_id)
+    first.observe(*block, agent_steps=0)
+    first.step()
+    for query in queries_of(database):
+        queue.withdraw(query.query_id)
+    second.observe(*block, agent_steps=0)
+    metrics = second.step()
+    assert (metrics["queries_asked"], metrics["queries_open"]) == (0, 0)
+    assert second.step()["queries_open"] > 0
 
 
 def test_what_is_forgotten_is_not_asked_about(
@@ -224,7 +240,7 @@ def test_queries_that_several_answer_are_asked_less_often(
     actor = made_actor(database, task, QueryConfig(), dataclasses.replace(SCHEDULE, overlap=3))
     actor.observe(*block, agent_steps=0)
     assert actor.step()["queries_asked"] == 4  # ten labels are due
-    queue = QueryQueue(database.client, database.run_id, overlap=3)
+    queue = QueryQueue(database.client, database.run_id)
     assert SyntheticPool(["perfect"] * 4, queue, database, seed=0).step() == 12
     assert actor.step()["queries_asked"] == 0
 

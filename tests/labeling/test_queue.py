@@ -14,14 +14,14 @@ from tests.labeling.pool import run_out
 pytestmark = pytest.mark.redis
 
 
-def fill(database: ComparisonDatabase, num_queries: int) -> None:
+def fill(database: ComparisonDatabase, num_queries: int, overlap: int = 1) -> None:
     """Queries q0, q1, ... ; the later ones are the less wanted."""
     steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
     database.put_clips(
         Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(num_queries + 1)
     )
     queries = [Query(f"q{n}", f"clip{n}", f"clip{n + 1}", 1 / (n + 1), 0, 0.0) for n in range(num_queries)]
-    assert all(database.offer(queries))
+    assert all(database.offer(queries, overlap=overlap))
 
 
 def claimed(queue: QueryQueue, labeler: str = "ann") -> Lease:
@@ -30,8 +30,8 @@ def claimed(queue: QueryQueue, labeler: str = "ann") -> Lease:
     return lease
 
 
-def queue_of(database: ComparisonDatabase, lease_s: float = 60.0, overlap: int = 1) -> QueryQueue:
-    return QueryQueue(database.client, database.run_id, lease_s, overlap)
+def queue_of(database: ComparisonDatabase, lease_s: float = 60.0) -> QueryQueue:
+    return QueryQueue(database.client, database.run_id, lease_s)
 
 
 def test_the_greatest_disagreement_is_asked_first_and_of_one_labeler_only(database: ComparisonDatabase) -> None:
@@ -181,8 +181,8 @@ def test_leases_that_began_before_they_were_counted_end_well(database: Compariso
 
 
 def test_one_labeler_who_holds_a_query_twice_answers_it_once(database: ComparisonDatabase) -> None:
-    fill(database, 1)
-    queue = queue_of(database, overlap=2)
+    fill(database, 1, overlap=2)
+    queue = queue_of(database)
     late = claimed(queue)
     run_out(database, late.token)
     again = claimed(queue)
@@ -194,8 +194,8 @@ def test_one_labeler_who_holds_a_query_twice_answers_it_once(database: Compariso
 
 
 def test_overlap_many_answers_are_counted_each_by_another_labeler(database: ComparisonDatabase) -> None:
-    fill(database, 1)
-    queue = queue_of(database, overlap=2)
+    fill(database, 1, overlap=2)
+    queue = queue_of(database)
     first, second = claimed(queue, "ann"), claimed(queue, "bob")
     assert queue.claim("ann") is None
     assert queue.claim("cy") is None
@@ -205,6 +205,18 @@ def test_overlap_many_answers_are_counted_each_by_another_labeler(database: Comp
     assert not queue.complete(second, Answer.LEFT, "l2").surplus
     assert database.num_open_queries() == 0
     assert queue.claim("cy") is None
+
+
+def test_how_many_answers_count_is_the_querys_whoever_serves_it(database: ComparisonDatabase) -> None:
+    """As kept when it was offered; 1 where a run of before did not keep it."""
+    fill(database, 2, overlap=3)
+    database.client.hdel(f"{database.prefix}query:q1", "overlap")
+    for number, labeler in enumerate(("ann", "bob", "cy")):
+        queue = queue_of(database)
+        assert not queue.complete(claimed(queue, labeler), Answer.LEFT, f"l{number}").surplus
+        assert database.num_open_queries() == (1 if labeler == "cy" else 2)
+    assert claimed(queue_of(database), "dan").query_id == "q1"
+    assert queue_of(database).claim("ann") is None
 
 
 def test_undo_reaches_the_log_once_and_asks_again(database: ComparisonDatabase) -> None:
@@ -284,8 +296,8 @@ def test_what_one_labeler_cannot_be_shown_is_asked_of_others_only(database: Comp
 
 
 def test_what_two_labelers_cannot_be_shown_is_asked_of_nobody(database: ComparisonDatabase) -> None:
-    fill(database, 1)
-    queue = queue_of(database, overlap=2)
+    fill(database, 1, overlap=2)
+    queue = queue_of(database)
     first, second = claimed(queue, "ann"), claimed(queue, "bob")
     assert queue.set_aside(first)
     assert queue.set_aside(second)

@@ -19,7 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from actors.trajectory import Clip, Segment
 from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue, Rank
 from reward_service.codec import encode_clip
-from reward_service.comparisons import Answer, Query
+from reward_service.comparisons import Answer, Offered, Query
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.pool import run_out
 
@@ -183,7 +183,7 @@ class QueueMachine(RuleBasedStateMachine):
         run_id = f"{self.shared.run_id}-{QueueMachine.runs}"
         size = len(encode_clip(_clip("c0")))
         self.data = ComparisonDatabase(self.shared.client, run_id, clip_budget_bytes=5 * size)
-        self.queue = QueryQueue(self.shared.client, run_id, 600.0, overlap)
+        self.queue = QueryQueue(self.shared.client, run_id, 600.0)
         self.model = Model(overlap, most_leases)
         self.ids = 0
         self.seen: list[str] = []
@@ -206,15 +206,19 @@ class QueueMachine(RuleBasedStateMachine):
         left, right = sides
         known = self.model.queries.get(query)
         stored = len(self.data.get_clips(sides)) == 2
-        expected = (known.left, known.right) == sides if known else stored
-        assert self.data.offer([Query(query, left, right, priority, 0, 0.0)]) == [expected]
-        if expected and known is None:
+        if known:
+            expected = Offered.KNOWN if (known.left, known.right) == sides else Offered.REFUSED
+        else:
+            expected = Offered.QUEUED if stored else Offered.REFUSED
+        offered = self.data.offer([Query(query, left, right, priority, 0, 0.0)], overlap=self.model.overlap)
+        assert offered == [expected]
+        if expected is Offered.QUEUED:
             self.model.queries[query] = Asked(left, right, priority)
 
     @rule(query=QUERIES)
     def offer_again(self, query: str) -> None:
         if known := self.model.queries.get(query):
-            assert self.data.offer([Query(query, known.left, known.right, 9.0, 0, 0.0)]) == [True]
+            assert self.data.offer([Query(query, known.left, known.right, 9.0, 0, 0.0)]) == [Offered.KNOWN]
 
     @rule(target=tokens, labeler=LABELERS)
     def claim(self, labeler: str):

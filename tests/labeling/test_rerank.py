@@ -39,12 +39,12 @@ def by_worth(clips: Sequence[Clip]) -> Callable[[Array], Array]:
     return lambda pairs: worth[pairs].mean(1)
 
 
-def offer(database: ComparisonDatabase, worths: Sequence[float], version: int = 1) -> None:
+def offer(database: ComparisonDatabase, worths: Sequence[float], version: int = 1, overlap: int = 1) -> None:
     """Queries q0, q1, ... whose clips are worth what is given now; when they were asked, the first was worth most."""
     clips = [clip(f"q{n}-{side}", worth) for n, worth in enumerate(worths) for side in "lr"]
     assert all(database.put_clips(clips))
     queries = [Query(f"q{n}", f"q{n}-l", f"q{n}-r", 1 - n / len(worths), version, 0.0) for n in range(len(worths))]
-    assert all(database.offer(queries))
+    assert all(database.offer(queries, overlap=overlap))
 
 
 CANDIDATES = 10
@@ -131,16 +131,15 @@ def test_a_query_claimed_between_scoring_and_writing_is_not_withdrawn(database: 
     assert not queue.complete(queue.lease, Answer.LEFT, "l1").surplus
 
 
-def test_a_query_answered_between_scoring_and_writing_is_left(database: ComparisonDatabase) -> None:
-    offer(database, [0.1, 0.9])
-    pair = QueryQueue(database.client, database.run_id, overlap=2)  # it waits for a second answer all the while
-    lease = pair.claim("ann")
+def test_a_query_answered_between_scoring_and_writing_is_left(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    offer(database, [0.1, 0.9], overlap=2)  # it waits for a second answer all the while
+    lease = queue.claim("ann")
     assert lease is not None
-    assert pair.waiting() == [Waiting("q1", "q1-l", "q1-r", 1, 1)]
-    pair.complete(lease, Answer.LEFT, "l1")
-    assert pair.rerank(2, [Rank("q0", 0.0, True)]) == ["left"]
-    pair.retract("ann", "l1", "r1")
-    assert pair.rerank(2, [Rank("q0", 0.0, True)]) == ["left"], "an answer taken back was one"
+    assert queue.waiting() == [Waiting("q1", "q1-l", "q1-r", 1, 1)]
+    queue.complete(lease, Answer.LEFT, "l1")
+    assert queue.rerank(2, [Rank("q0", 0.0, True)]) == ["left"]
+    queue.retract("ann", "l1", "r1")
+    assert queue.rerank(2, [Rank("q0", 0.0, True)]) == ["left"], "an answer taken back was one"
     assert database.num_open_queries() == 2
 
 

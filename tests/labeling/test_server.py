@@ -7,23 +7,25 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from labeling.access import MAX_BODY_BYTES
-from labeling.labelers import LabelerPool
-from labeling.progress import RUN_STATUS
+from labeling.labelers import IDLE_S, LabelerPool
+from labeling.progress import RUN_STATUS, Progress, read_progress
 from labeling.queue import QueryQueue
 from labeling.server import PoolConfig, make_app
 from labeling.sessions import cookie_name
 from reward_service.client import connect
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.pool import EVIDENCE, HEADERS, STEPS, TASK, answer_to, claimed_pair, new_id
+from tests.labeling.pool import EVIDENCE, HEADERS, STEPS, TASK, answer_to, claimed_pair, leave_alone, new_id, seen_at
 
 pytestmark = pytest.mark.redis
 
@@ -99,11 +101,20 @@ def test_when_there_is_nothing_to_label_the_page_is_told_how_things_stand(
     for _ in range(4):
         assert client.post("/api/answers", json=answer_to(claimed_pair(client))).status_code == 200
     reply = client.post("/api/claims", json={"token": new_id()}).json()
-    assert reply["pair"] is None
+    assert (reply["pair"], reply["holds_most"]) == (None, False)
     progress = reply["progress"]
     assert (progress["labels"], progress["due"], progress["wanted"], progress["open"]) == (4, 175, 700, 0)
     assert progress["agent_steps"] == 4096
     assert progress["updated_s"] < 15
+
+
+def test_who_holds_as_many_pairs_as_one_may_is_told_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labeling.desk.MOST_LEASES", 2)
+    pair, _ = claimed_pair(client), claimed_pair(client)
+    reply = client.post("/api/claims", json={"token": new_id()}).json()
+    assert (reply["pair"], reply["holds_most"]) == (None, True)
+    client.post("/api/answers", json=answer_to(pair))
+    assert claimed_pair(client)
 
 
 def test_a_heartbeat_tells_what_is_left_of_each_lease(client: TestClient) -> None:
@@ -410,3 +421,48 @@ def test_a_page_may_be_asked_for_without_its_body(client: TestClient, path: str)
     assert reply.status_code == 200
     assert int(reply.headers["content-length"]) == len(client.get(path).content)
     assert reply.content == b""
+
+
+@pytest.mark.parametrize("invited_only", [True, False])
+@pytest.mark.parametrize("end", ["signed out", "idle", "revoked"])
+def test_a_live_stream_ends_with_its_session_and_does_not_keep_it(
+    database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch, end: str, invited_only: bool
+) -> None:
+    """Where others than invited people get in, who has no session any more is the local person."""
+    pool, turns = LabelerPool(database.client, database.run_id), 0
+    app = make_app(PoolConfig(database.run_id, TASK, invited_only=invited_only), database.client)
+
+    def progress(database: ComparisonDatabase) -> Progress:
+        nonlocal turns
+        turns += 1
+        assert turns <= 2, "the stream has outlived its session"
+        assert seen_at(database) == an_hour_ago
+        if turns == 2:
+            ends[end]()
+        return read_progress(database)
+
+    with TestClient(app, base_url="http://127.0.0.1", headers=HEADERS) as client:
+        client.post("/api/sessions", json={"invite": pool.invite("anna")})
+        token = client.cookies[cookie_name(database.run_id)]
+        ends: dict[str, Callable[[], object]] = {
+            "signed out": lambda: pool.end(token),
+            "idle": lambda: leave_alone(database, IDLE_S + 60.0),
+            "revoked": lambda: pool.revoke("anna"),
+        }
+        an_hour_ago = leave_alone(database, 3600.0)
+        monkeypatch.setattr("labeling.server.read_progress", progress)
+        monkeypatch.setattr("labeling.server.EVENTS_EVERY_S", 0.0)
+        assert client.get("/api/events").text.count("event: progress") == 2
+
+
+def test_the_local_persons_live_stream_goes_on_until_the_page_goes(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = iter([False] * 3 + [True])
+
+    async def has_gone(_: Request) -> bool:
+        return next(turns)
+
+    monkeypatch.setattr(Request, "is_disconnected", has_gone)
+    monkeypatch.setattr("labeling.server.EVENTS_EVERY_S", 0.0)
+    assert client.get("/api/events").text.count("event: progress") == 3

@@ -9,13 +9,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from labeling import labelers
-from labeling.labelers import LabelerPool
+from labeling.labelers import LabelerPool, Role
 from labeling.server import PoolConfig, make_app
-from labeling.sessions import SCOPE, cookie_name
+from labeling.sessions import _ASKED_BY_PAGES, SCOPE, cookie_name
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.faulty_proxy import FaultyProxy
-from tests.labeling.pool import HEADERS, TASK, answer_to, claimed_pair, new_id
+from tests.labeling.pool import HEADERS, TASK, answer_to, claimed_pair, leave_alone, new_id, seen_at
 
 pytestmark = pytest.mark.redis
 
@@ -136,3 +136,27 @@ def test_an_admins_page_of_another_run_steers_nothing(client: TestClient, databa
 def test_whose_page_it_is_is_told_whatever_it_was_loaded_for(client: TestClient) -> None:
     """Otherwise a page that is out of date could not find out for whom to load anew."""
     assert client.get("/api/session", headers={SCOPE: "another-run anna"}).json()["labeler"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("path", "is_seen"),
+    [
+        ("session", True),
+        ("gallery", False),
+        ("clips/clip-0-0", False),
+        ("clips/unknown", False),
+        (f"strips/query/{'0' * 32}", False),
+    ],
+)
+def test_what_an_open_page_asks_by_itself_leaves_its_session_idle(
+    client: TestClient, database: ComparisonDatabase, path: str, is_seen: bool
+) -> None:
+    pool = LabelerPool(database.client, database.run_id)
+    client.post("/api/sessions", json={"invite": pool.invite("anna", role=Role.ADMIN)})
+    an_hour_ago = leave_alone(database, 3600.0)
+    assert client.get(f"/api/{path}").status_code in (200, 404, 410)
+    assert (seen_at(database) > an_hour_ago) == is_seen
+
+
+def test_what_pages_ask_by_themselves_are_routes_that_there_are(client: TestClient) -> None:
+    assert set(client.get("/openapi.json").json()["paths"]) >= _ASKED_BY_PAGES

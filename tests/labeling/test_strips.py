@@ -16,6 +16,7 @@ from labeling.strips import StripAhead, Strips
 from reward_service.database import ComparisonDatabase
 from tests.labeling import paintings
 from tests.labeling.paintings import CLIP_STEPS, dot_clips, dot_task, offer_dots
+from tests.labeling.pool import damage
 
 
 @pytest.fixture(name="clips", scope="module")
@@ -102,6 +103,20 @@ def test_ahead_withdraws_what_cannot_be_played_again(
     assert ahead.step()
     assert not ahead.step()
     assert database.num_open_queries() == 0
+
+
+@pytest.mark.redis
+def test_ahead_withdraws_what_cannot_be_read_and_goes_on(database: ComparisonDatabase) -> None:
+    queries = offer_dots(database, 2)
+    strips = Strips(dot_task())
+    sides = database.sides_of(queries)
+    damage(database, sides[queries[0]][0])
+    ahead = StripAhead(QueryQueue(database.client, database.run_id), database, strips)
+    assert ahead.step()
+    assert ahead.step()
+    assert not ahead.step()
+    assert strips.has(*sides[queries[1]])
+    assert database.num_open_queries() == 1
 
 
 @pytest.mark.redis

@@ -21,8 +21,8 @@ SWAPPED = {"left": "right", "right": "left"}
 
 
 def label_at_random(database: ComparisonDatabase, pairs: int, seed: int) -> None:
-    """Three people answer `pairs` queries each, with an overlap of 2, and take every fifth answer back."""
-    queue = QueryQueue(database.client, database.run_id, overlap=2)
+    """Three people answer `pairs` queries each and take every fifth answer back."""
+    queue = QueryQueue(database.client, database.run_id)
     dice = random.Random(seed)
     for number in range(pairs * 3):
         labeler = ("anna", "ben", "cleo")[number % 3]
@@ -44,7 +44,7 @@ def standing(database: ComparisonDatabase) -> list[Label]:
 
 @pytest.mark.redis
 def test_the_tally_is_that_of_a_slow_count_whenever_it_is_read(database: ComparisonDatabase) -> None:
-    offer_pairs(database, 24)
+    offer_pairs(database, 24, overlap=2)
     tally = Tally(database)
     for seed in range(2):
         label_at_random(database, 8, seed)
@@ -69,7 +69,7 @@ def test_the_tally_is_that_of_a_slow_count_whenever_it_is_read(database: Compari
 
 @pytest.mark.redis
 def test_a_tally_built_later_says_the_same(database: ComparisonDatabase) -> None:
-    offer_pairs(database, 12)
+    offer_pairs(database, 12, overlap=2)
     early = Tally(database)
     for seed in range(3):
         label_at_random(database, 2, seed)
@@ -82,7 +82,7 @@ def test_a_tally_built_later_says_the_same(database: ComparisonDatabase) -> None
 
 @pytest.mark.redis
 def test_answers_of_long_ago_are_no_rate(database: ComparisonDatabase) -> None:
-    offer_pairs(database, 6)
+    offer_pairs(database, 6, overlap=2)
     label_at_random(database, 2, 0)
     tally, count = Tally(database), len(standing(database))
     tally.update()

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import math
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -171,8 +172,14 @@ def test_absurd_shapes_are_refused_before_memory_is_taken(shape: object) -> None
 def test_a_zip_bomb_is_cut_off() -> None:
     data = encode_clip(small_clip())
     length = struct.unpack_from("<I", data, 5)[0]
-    with pytest.raises(CodecError, match="too long"):
-        decode_clip(data[: 9 + length] + zlib.compress(bytes(50_000_000)))
+    bomb = data[: 9 + length] + zlib.compress(bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CodecError, match="too long"):
+            decode_clip(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_clip_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

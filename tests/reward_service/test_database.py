@@ -13,7 +13,7 @@ from actors.trajectory import Clip, Segment
 from cluster.redis_server import PrivateRedis
 from labeling.queue import QueryQueue
 from reward_service.codec import encode_clip
-from reward_service.comparisons import Answer, Comparison, Label, Query, Retraction
+from reward_service.comparisons import Answer, Comparison, Label, Offered, Query, Retraction
 from reward_service.database import START, ComparisonDatabase, DatabaseError, check_writable, connect
 from reward_service.keys import BadIdError
 
@@ -104,7 +104,7 @@ def test_a_withdrawn_querys_clips_may_be_dropped_again(database: ComparisonDatab
 def test_a_query_needs_both_clips(database: ComparisonDatabase) -> None:
     database.put_clips([clip(0), clip(1)])
     assert database.offer([query("a", 0, 7), query("b", 0, 1, 0.2), query("c", 7, 8)]) == [False, True, False]
-    assert database.offer([query("b", 0, 1, 0.2)]) == [True], "repeating changes nothing"
+    assert database.offer([query("b", 0, 1, 0.2)]) == [Offered.KNOWN], "repeating changes nothing"
     assert database.offer([query("b", 1, 0)]) == [False], "an id names one pair"
     assert database.counts()["queries"] == database.num_open_queries() == 1
     stored = database.get_query("b")
@@ -113,6 +113,22 @@ def test_a_query_needs_both_clips(database: ComparisonDatabase) -> None:
     assert stored.asked_at_s > 1.6e9
     assert database.get_query("a") is None
     assert database.offer([]) == []
+
+
+@pytest.mark.parametrize("ending", ["answered", "withdrawn"])
+def test_what_is_asked_no_longer_is_known_and_not_queued_again(database: ComparisonDatabase, ending: str) -> None:
+    database.put_clips([clip(0), clip(1)])
+    assert database.offer([query("q", 0, 1)]) == [Offered.QUEUED]
+    queue = QueryQueue(database.client, database.run_id)
+    if ending == "withdrawn":
+        assert queue.withdraw("q")
+    else:
+        lease = queue.claim("ann")
+        assert lease is not None
+        queue.complete(lease, Answer.LEFT, "l1")
+    assert database.offer([query("q", 0, 1)]) == [Offered.KNOWN]
+    assert Offered.KNOWN, "no refusal"
+    assert database.num_open_queries() == 0
 
 
 def test_the_log_is_read_in_order_from_a_cursor(database: ComparisonDatabase) -> None:
@@ -151,7 +167,7 @@ def test_a_gold_query_keeps_its_better_side_up_to_the_trainer(database: Comparis
     database.put_clips(map(clip, range(4)))
     golden = replace(query("gold", 0, 1, 0.01), gold="right")
     assert database.offer([query("q", 2, 3, 0.1), golden], [0.1, 0.2]) == [True, True]
-    assert database.offer([query("gold", 0, 1, 0.01)]) == [True], "offered again it stays what it was"
+    assert database.offer([query("gold", 0, 1, 0.01)]) == [Offered.KNOWN], "offered again it stays what it was"
     assert database.get_query("gold") == replace(golden, asked_at_s=ANY)
     assert database.golds_of(["gold", "q", "gold", "nothing"]) == {"gold": "right", "q": "", "nothing": ""}
     queue = QueryQueue(database.client, database.run_id)
