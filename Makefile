@@ -1,4 +1,4 @@
-# `make run` trains HalfCheetah from 700 comparisons, `make test` runs the tests, `make check` everything else.
+# `make run` trains HalfCheetah from 700 comparisons, `make test` runs the tests, `make check` format, lint, types, imports.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 BIN := .venv/bin
 SOURCES := actors cluster labeling learners reward_service tests

@@ -1,4 +1,5 @@
-"""Names of the keys in Redis, and what may be part of one. The schema itself is the comment at the top of database.py.
+"""Names of the keys in Redis, and what may be part of one. The schema is told at the top of database.py; history.py and
+labelers.py of labeling/ tell of their own keys.
 
 Lua builds the same names from the prefix (common.lua): a run is one prefix, one prefix is one run.
 """
