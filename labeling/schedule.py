@@ -1,8 +1,8 @@
 """How many labels are wanted by agent step T (Christiano et al. 2017, appendix A.1).
 
-A quarter at the start (`initial_fraction`), from the untrained policy; after that the rate is proportional to c / (T + c). The paper's
-c = 2e6 belongs to runs of 20M steps; here c is a tenth of the run, whatever its length. The rate's integral is
-c ln(1 + T / c), scaled so that the last label falls due at the last step.
+A quarter (`initial_fraction`) at the start, from the untrained policy; after that the rate is proportional to
+c / (T + c). The paper's c = 2e6 belongs to runs of 20M steps; here c is a tenth of the run, whatever its length. The
+rate's integral is c ln(1 + T / c), scaled so that the last label falls due at the last step.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which pairs of clips to ask about: maths on arrays, nothing of ours.
 
 Several candidates are drawn for every query (ten in the paper), and those on which the members disagree most are asked
-(Christiano et al. 2017, section 2.2.4). `random` asks the first candidates: the paper's ablation. Gold pairs, of which the
-better side is known, are those that differ most in what the labeler is to judge.
+(Christiano et al. 2017, section 2.2.4). `random` asks the first candidates: the paper's ablation. Gold pairs, of which
+the better side is known, are those that differ most in what the labeler is to judge.
 """
 
 from __future__ import annotations
