@@ -25,6 +25,7 @@ import psutil
 
 from cluster.bench_writes import some_clip
 from cluster.label_server import LabelServer, LabelServerConfig, Served
+from cluster.machine import processor_s
 from cluster.redis_server import PrivateRedis
 from labeling.labelers import LabelerPool
 from labeling.queue import QueryQueue
@@ -135,10 +136,10 @@ async def _measure(
     rates, refusals, rushed, used_s, server_s = [], [], [], 0.0, 0.0
     for _ in range(ROUNDS):
         refusals.append(await _round([_turned_away(person) for person in people]))
-        begin_s, server_begin_s = time.process_time(), _processor_s(server)
+        begin_s, server_begin_s = time.process_time(), processor_s(server)
         rates.append(await _round([_rushed(*pair, rushed) for pair in zip(people, leases, strict=True)]))
         used_s += time.process_time() - begin_s
-        server_s += _processor_s(server) - server_begin_s
+        server_s += processor_s(server) - server_begin_s
     for person in people:
         person.close()
     return Answered(
@@ -150,11 +151,6 @@ async def _measure(
         server_us=1e6 * server_s / len(rushed),
         generator_us=1e6 * used_s / len(rushed),
     )
-
-
-def _processor_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 async def _round(all_people: list[Any]) -> float:

@@ -22,6 +22,7 @@ import psutil
 from cluster.bench_answers import Person
 from cluster.bench_writes import some_clip
 from cluster.label_server import LabelServer, LabelServerConfig, Served
+from cluster.machine import processor_s
 from cluster.redis_server import PrivateRedis
 from labeling.labelers import LabelerPool
 from labeling.sessions import cookie_name
@@ -74,7 +75,7 @@ def measure_crowd(people: int, servers: int, lasting_s: float) -> Crowd:
         redis_process = psutil.Process(int(client.info("server")["process_id"]))
 
         def used_s() -> Used:
-            return _processor_s(processes), _processor_s([redis_process]), time.process_time(), time.monotonic()
+            return processor_s(*processes), processor_s(redis_process), time.process_time(), time.monotonic()
 
         taken_s, begin, end = asyncio.run(_label(crowd, lasting_s, used_s))
         rate = len(taken_s) / (end[3] - begin[3])
@@ -111,7 +112,3 @@ async def _label(crowd: list[Person], lasting_s: float, used_s: Callable[[], Use
     for person in crowd:
         person.close()
     return taken_s, begin, end
-
-
-def _processor_s(processes: list[psutil.Process]) -> float:
-    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))

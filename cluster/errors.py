@@ -17,8 +17,7 @@ def exit_code(error: BaseException) -> int | None:
         return 2
     if isinstance(error, Failure):
         return 1
-    module = type(error).__module__
-    if module.startswith("redis.") or is_out_of_device_memory(error):
+    if type(error).__module__.startswith("redis.") or is_out_of_device_memory(error) or _is_of_ray(error):
         return 1
     if isinstance(error, OSError):
         return 1
@@ -36,6 +35,15 @@ def is_out_of_device_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _DEVICE_REFUSED)
 
 
+def _is_of_ray(error: BaseException) -> bool:
+    """Whether Ray itself failed: what it only brings from another process may be a defect."""
+    if type(error).__module__ != "ray.exceptions":
+        return False
+    from ray.exceptions import RayError, RayTaskError  # here, not above: whoever raised it has imported it
+
+    return not isinstance(error, RayTaskError) and type(error) is not RayError
+
+
 def sentence(error: BaseException) -> str:
     """What to print."""
     if type(error).__module__.startswith("redis."):
@@ -44,13 +52,22 @@ def sentence(error: BaseException) -> str:
             "with --resume"
         )
     if is_out_of_device_memory(error):  # where no part of a run has said what to lower: cluster.device_memory
-        first = str(error).splitlines()[0].partition(". ")[0]
+        first = _first_line(error).partition(". ")[0]
         return (
             f"the GPU's memory does not suffice ({first}); end what else is using it, or do without it: --device cpu, "
             'or loop.device = "cpu" for a run, which --resume continues'
+        )
+    if _is_of_ray(error):
+        return (
+            f"Ray failed ({_first_line(error)}); see that memory and disk suffice and that its nodes are there, then "
+            "continue with --resume"
         )
     if isinstance(error, OSError) and not isinstance(error, UsageError | Failure):
         what = f"{error.strerror or error} ({error.filename or 'no file'})"
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
         return f"{what}; {remedy}, then give the same command again, for a run that has begun with --resume"
     return str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

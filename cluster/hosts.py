@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from actors.trajectory import Hidden, Rollout
 from actors.weights import PolicyWeights
 from cluster.components import RunSpec, build_worker
-from cluster.device_memory import DeviceMemoryError
+from cluster.errors import exit_code, sentence
 from cluster.freed_memory import keep_freed_memory
 from cluster.machine import process_space
 from cluster.services import Service
@@ -87,7 +88,7 @@ class ServiceHost:
         self._begun = threading.Event()
         self._stop = threading.Event()
         self._metrics: dict[str, float] = {}
-        self._failure = ""
+        self._failure = self._traceback = ""
         self._clock: int | None = None  # of the loop's processor time; not every system has one
         # Rounds of the loop, those included in which it rested, or waited for Redis or the beginning; rollouts taken in
         self._done = 0
@@ -108,11 +109,12 @@ class ServiceHost:
                     self._metrics = self._service.step()
             except (redis.ConnectionError, redis.TimeoutError):
                 self._stop.wait(0.5)
-            except DeviceMemoryError as error:
-                self._failure = str(error)
-                return
             except Exception as error:
-                self._failure = f"{type(error).__name__}: {error}; continue with --resume when that is mended"
+                if exit_code(error):
+                    self._failure = sentence(error)
+                else:
+                    self._traceback = traceback.format_exc()
+                    self._failure = f"{type(error).__name__}: {error}; continue with --resume when that is mended"
                 return
             self._done += 1
             used_s = now_s() - begin
@@ -168,6 +170,7 @@ class ServiceHost:
         return {
             "metrics": self._metrics,
             "failure": self._failure,
+            "traceback": self._traceback,  # of a defect
             "done": self._done + int(self._used_s()),
             "process": (process_space(), os.getpid()),
         }

@@ -18,13 +18,21 @@ kept for the learner where workers come unasked.
 
 from __future__ import annotations
 
+import math
+import shutil
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import psutil
 import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.failures import Failure
+from actors.frames import kept_dtype, kept_shape, stack_depth
+from actors.rollout import KEYFRAME_STEPS
 from cluster.components import (
     RunSpec,
     build_labeling,
@@ -42,15 +50,35 @@ from cluster.ray_services import RayServices
 from cluster.supervise import Life, Tell
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
+"""Of a Ray of our own, at least."""
+_BESIDE_BYTES = 400
+"""In a rollout, of a step of one environment: action, state, reward and a share of a keyframe. About, at most."""
 
 
 class ClusterError(Failure, RuntimeError):
     """The cluster lacks what the run was to use."""
 
 
-def connect_ray(address: str, num_cpus: int) -> None:
+def object_store_bytes(spec: RunSpec) -> int:
+    """Of a Ray of our own: room for the rollouts that are collected, learned from, taken in by services and remembered
+    for clips; where that is more than the least only as far as memory allows. More is spilled to disk."""
+    allowed = psutil.virtual_memory().total // 3
+    with suppress(OSError):  # not every system has one
+        allowed = min(allowed, shutil.disk_usage("/dev/shm").free)
+    return max(OBJECT_STORE_BYTES, min((3 + rollouts_in_a_clip(spec)) * round_bytes(spec), allowed))
+
+
+def round_bytes(spec: RunSpec) -> int:
+    """One rollout of each worker, about."""
+    shape, workers = spec.task.observation_shape, num_workers(spec.config)
+    steps = rollout_steps(spec.config, spec.task, workers)
+    seen = (steps + stack_depth(shape)) * math.prod(kept_shape(shape)) * np.dtype(kept_dtype(shape)).itemsize
+    return workers * spec.config.rollout.num_envs * (seen + (steps + KEYFRAME_STEPS) * _BESIDE_BYTES)
+
+
+def connect_ray(address: str, num_cpus: int, store_bytes: int = OBJECT_STORE_BYTES) -> None:
     """Join the cluster at `address`, or start a local Ray on the loopback address without a dashboard, with so many
-    cores. Raises ClusterError where there is none."""
+    cores and such an object store. Raises ClusterError where there is none."""
     if address:
         try:
             with handlers_kept():
@@ -70,7 +98,7 @@ def connect_ray(address: str, num_cpus: int) -> None:
             include_dashboard=False,
             log_to_driver=False,
             namespace="twoclips",
-            object_store_memory=OBJECT_STORE_BYTES,
+            object_store_memory=store_bytes,
             _system_config={
                 "prestart_worker_first_driver": False,
                 "worker_niceness": 0,
@@ -90,8 +118,11 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
     def life(name: str) -> Life:
         return Life(name, spec.config.supervision, tell)
 
+    # Workers run environments, which are anybody's code, and have no use for Redis, nor for its passwords.
+    acting = replace(spec, redis_url="", reward_redis_url="", config=replace(spec.config, redis=""))
+
     def start(index: int, generation: int) -> Any:
-        return worker.remote(spec, index, generation)
+        return worker.remote(acting, index, generation)
 
     remembered = rollouts_in_a_clip(spec)
     if spec.config.is_elastic:
@@ -125,6 +156,7 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
         },
         {"labeling": life("labeling"), "reward_service": life("reward service")},
         pool.gathered,
+        tell,
     )
     return pool, services
 

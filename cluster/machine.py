@@ -1,4 +1,5 @@
-"""This machine, or container: how many cores are ours, and where a process number means something."""
+"""This machine, or container: how many cores are ours, what processes use of them, and where a process number means
+something."""
 
 from __future__ import annotations
 
@@ -7,10 +8,17 @@ import os
 import socket
 from pathlib import Path
 
+import psutil
+
 
 def num_cores() -> int:
     """Cores that this process may use; not every system can say which they are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_s(*processes: psutil.Process) -> float:
+    """Processor time of all of them so far. Raises psutil.Error where one is gone."""
+    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
 
 
 @functools.cache

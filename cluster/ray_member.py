@@ -8,7 +8,7 @@ import signal
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
@@ -37,18 +37,14 @@ class Member:
         self.call: Any = None
         self._actor: Any = None
         self._asked: Any = None
-        self._process: tuple[str, int] | None = None
+        self.is_up = False
+        """Whether its process has said so."""
 
     def begin(self, generation: int) -> None:
         """A process, its first or the next."""
         self._actor = self._start(self.index, generation)
-        self._asked, self._process, self.call = None, None, None
+        self._asked, self.is_up, self.call = None, False, None
         self.life.started()
-
-    @property
-    def is_up(self) -> bool:
-        """Whether its process has said so."""
-        return self._process is not None
 
     def ask(self, weights: Any, steps: int = 0) -> None:
         """For a rollout of so many steps, 0 for as many as it was built for, with the weights of this reference."""
@@ -74,7 +70,7 @@ class Member:
                 if self.life.silent_s > patience_s:
                     raise SilentError from None
             except RayTaskError as error:
-                raise error.cause if isinstance(error.cause, Exception) else error from None
+                raise_cause(error)
             except RayError as error:
                 raise_if_unbuildable(self.life.name, error)
                 raise GoneError(reason_of(error)) from error
@@ -85,15 +81,15 @@ class Member:
     def feel(self) -> None:
         """Takes in the last answer to the question how many steps it has done, if there is one, and asks again. Nobody
         waits. Raises GoneError."""
+        self.life.listened()
         if self._asked is not None and is_done(self._asked):
             try:
                 done, space, process_id = cast(Any, ray.get(self._asked))
             except RayError as error:
                 raise_if_unbuildable(self.life.name, error)
                 raise GoneError(reason_of(error)) from error
-            self._asked = None
-            self._process = space, process_id
-            self.life.process_id = local_process(self._process)
+            self._asked, self.is_up = None, True
+            self.life.process_id = local_process((space, process_id))
             self.life.heard(done)
         if self._asked is None:
             self._asked = self._actor.pulse.options(concurrency_group="pulse").remote()
@@ -107,7 +103,7 @@ class Member:
 
     def end(self) -> None:
         """Ends its process, by force."""
-        end_actor(self._actor, self._process)
+        end_actor(self._actor, self.life.process_id)
 
 
 class Gathered:
@@ -131,19 +127,18 @@ class Gathered:
         self._rounds.clear()
 
 
-def end_actor(actor: Any, process: Any) -> None:
-    """By Ray, and by a signal where it is on this machine: one that is stopped does not hear Ray. `process`: (process
-    space, process id), if it ever said so."""
+def end_actor(actor: Any, process_id: int | None) -> None:
+    """By Ray, and by a signal where it is known as a process of this machine: one that is stopped does not hear Ray."""
     with suppress(RayError, ValueError):
         ray.kill(actor)
-    if process_id := local_process(process):
+    if process_id:
         with suppress(OSError):
             os.kill(process_id, signal.SIGKILL)
 
 
-def local_process(process: tuple[str, int] | None) -> int | None:
+def local_process(process: tuple[str, int]) -> int | None:
     """Of (process space, process id) the latter, where that is one of this machine's."""
-    return process[1] if process and process[0] == process_space() else None
+    return process[1] if process[0] == process_space() else None
 
 
 def is_done(reference: Any) -> bool:
@@ -156,6 +151,13 @@ def reason_of(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(("The actor is dead because", "The actor died because"))]
     return (told or lines or [type(error).__name__])[0][:300].rstrip(".")
+
+
+def raise_cause(error: RayTaskError) -> NoReturn:
+    """What a component raised, and with it its traceback in the other process, which is all that a defect tells."""
+    if isinstance(error.cause, Exception):
+        raise error.cause from error
+    raise error
 
 
 def raise_if_unbuildable(name: str, error: Exception) -> None:

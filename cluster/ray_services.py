@@ -8,11 +8,19 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from cluster.interfaces import ASIDES, Collected
-from cluster.ray_member import Gathered, end_actor, is_done, local_process, raise_if_unbuildable, reason_of
-from cluster.supervise import ComponentFailure, Life
+from cluster.ray_member import (
+    Gathered,
+    end_actor,
+    is_done,
+    local_process,
+    raise_cause,
+    raise_if_unbuildable,
+    reason_of,
+)
+from cluster.supervise import ComponentFailure, Life, Tell
 
 
 class RayServices:
@@ -28,8 +36,11 @@ class RayServices:
 
     OBSERVE_EVERY_S = 0.25
 
-    def __init__(self, start: dict[str, Callable[[], Any]], lives: dict[str, Life], gathered: Gathered) -> None:
-        self._start, self._lives, self._gathered = start, lives, gathered
+    def __init__(
+        self, start: dict[str, Callable[[], Any]], lives: dict[str, Life], gathered: Gathered, tell: Tell
+    ) -> None:
+        """`tell` is told the traceback of a defect that ends a service, and with it the run."""
+        self._start, self._lives, self._gathered, self._tell = start, lives, gathered, tell
         self._hosts: dict[str, Any] = {}
         self._observing: dict[str, Any] = {}
         self._shown: dict[str, int] = {}  # how many rounds of rollouts a host was given, or passed by
@@ -61,7 +72,7 @@ class RayServices:
                 self._shown[name] = self._gathered.rounds
 
     def _has_observed(self, name: str) -> bool:
-        """Whether the host has taken in what it was given last. Raises ComponentFailure for what it could not."""
+        """Whether the host has taken in what it was given last. Raises what kept it from that."""
         if self._observing[name] is None:
             return True
         if not is_done(self._observing[name]):
@@ -70,7 +81,7 @@ class RayServices:
             ray.get(self._observing[name])
         except RayTaskError as error:
             if not isinstance(error.cause, RayError):
-                raise ComponentFailure(f"the {name} could not take in a rollout: {error.cause}") from error
+                raise_cause(error)
         except RayError:
             pass  # the rollouts went with their node: there will be others. Or the host did, which `advance` notices
         return True
@@ -86,27 +97,32 @@ class RayServices:
         for name in list(self._hosts):
             if is_done(self._asking[name]):
                 self._take_status(name)
-            elif self._lives[name].is_stuck and now_s - self._asking_s[name] > self._lives[name].patience_s:
+            elif now_s - self._asking_s[name] > self._lives[name].patience_s:
                 self._end_stuck(name)
 
     def _take_status(self, name: str) -> None:
         try:
             status: dict[str, Any] = cast(Any, ray.get(self._asking[name]))
-        except RayActorError as error:
-            raise_if_unbuildable(name, error)
-            self._lost(name, reason_of(error))
+        except RayTaskError as error:
+            raise_cause(error)
+        except RayError as error:
+            self._gone(name, error)
             return
         self._status[name] = status
         if not self._has_begun and self._status.keys() == self._start.keys():
             self._has_begun = True
             for host in self._hosts.values():
                 host.begin.remote()
+        life = self._lives[name]
         if status["failure"]:
+            if status["traceback"]:
+                self._tell(life.name, status["traceback"])
             raise ComponentFailure(f"the {name} stopped: {status['failure']}")
-        self._lives[name].heard(status["done"])
-        self._lives[name].process_id = local_process(status["process"])
+        life.heard(status["done"])
+        life.process_id = local_process(status["process"])
         # The answer may be as old as the question, which was perhaps asked before a long update of the policy.
-        if self._lives[name].was_stuck(time.monotonic() - self._asking_s[name]):
+        life.listened(time.monotonic() - self._asking_s[name])
+        if life.is_stuck:
             self._end_stuck(name)
         else:
             self._ask(name)
@@ -116,8 +132,14 @@ class RayServices:
         self._asking_s[name] = time.monotonic()
 
     def _end_stuck(self, name: str) -> None:
-        end_actor(self._hosts[name], self._status.get(name, {}).get("process"))
-        self._lost(name, f"it had done nothing for {self._lives[name].silent_s:.0f} s")
+        life = self._lives[name]
+        end_actor(self._hosts[name], life.process_id)
+        self._lost(name, f"it had done nothing for {life.silent_s:.0f} s")
+
+    def _gone(self, name: str, error: RayError) -> None:
+        """Its process is, whatever ended it: one that Ray ends since memory is short is no RayActorError."""
+        raise_if_unbuildable(name, error)
+        self._lost(name, reason_of(error))
 
     def _lost(self, name: str, why: str) -> None:
         life = self._lives[name]
@@ -179,8 +201,7 @@ class RayServices:
             try:
                 return ray.get(reply)
             except RayTaskError as error:
-                raise error.cause if isinstance(error.cause, Exception) else error from None
-            except RayActorError as error:
-                raise_if_unbuildable(name, error)
+                raise_cause(error)
+            except RayError as error:
                 if self._hosts.get(name) is host:  # else it was noticed while we waited
-                    self._lost(name, reason_of(error))
+                    self._gone(name, error)

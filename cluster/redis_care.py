@@ -18,7 +18,8 @@ from typing import Any
 import redis
 
 from cluster.redis_server import PrivateRedis, RedisServerError
-from cluster.supervise import Tell
+from cluster.supervise import Tell, told
+from cluster.writing import WritingError
 from reward_service.client import connect
 
 
@@ -72,23 +73,25 @@ class RedisCare:
     def told(self) -> dict[str, Any]:
         """What status.json says of it."""
         silent_s = 0.0 if self.is_well else time.monotonic() - self._lost_s
-        return {
-            "name": "Redis",
-            "state": "at work" if self.is_well else "away",
-            "silent_s": round(silent_s, 1),
-            "restarts": self._private.restarts if self._private else 0,
-            "why": self._why,
-            "process_id": self._private.process_id if self._private else None,
-        }
+        state = "at work" if self.is_well else "away"
+        restarts, process_id = (self._private.restarts, self._private.process_id) if self._private else (0, None)
+        return told("Redis", state, silent_s, restarts, self._why, process_id)
 
     def _mend(self) -> None:
-        while not self._closing.is_set():
-            with contextlib.suppress(redis.RedisError, RedisServerError, OSError):
-                self._private.start() if self._private else _ping(self._url)
-                self._tell("Redis", f"Redis answers again after {time.monotonic() - self._lost_s:.1f} s")
-                self._well.set()
+        while not self._is_back():
+            if self._closing.wait(self.TRY_EVERY_S):
                 return
-            self._closing.wait(self.TRY_EVERY_S)
+        away_s = time.monotonic() - self._lost_s
+        self._well.set()
+        with contextlib.suppress(OSError, WritingError):  # whoever writes metrics runs into it, too, and ends the run
+            self._tell("Redis", f"Redis answers again after {away_s:.1f} s")
+
+    def _is_back(self) -> bool:
+        try:
+            self._private.start() if self._private else _ping(self._url)
+        except (redis.RedisError, RedisServerError, OSError):
+            return False
+        return True
 
 
 def _ping(url: str) -> None:

@@ -181,10 +181,10 @@ def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPoo
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray  # here, not above: a run in one process never waits for it
 
-    from cluster.launch import connect_ray, topology
+    from cluster.launch import connect_ray, object_store_bytes, topology
 
     stack.callback(ray.shutdown)
-    connect_ray(spec.config.address, ray_cores(spec.config))
+    connect_ray(spec.config.address, ray_cores(spec.config), object_store_bytes(spec))
     return topology(spec, tell)
 
 

@@ -12,6 +12,7 @@ laptop that slept, or a clock that was set, makes nobody look stuck.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Life:
         self._in_a_row = 0
         self._why = ""
         self._started_s = self._heard_s = clock()
+        self._listened_s = math.inf
 
     def started(self) -> None:
         """A process of it was just started."""
@@ -86,6 +88,11 @@ class Life:
         """From now on it is listened to: that it was not heard while nobody listened is no silence."""
         self._heard_s = self._clock()
 
+    def listened(self, ago_s: float = 0.0) -> None:
+        """Somebody listened to it so many seconds ago, which is the age of an answer, and perhaps not since. Whoever
+        always does need not say so."""
+        self._listened_s = self._clock() - ago_s
+
     @property
     def silent_s(self) -> float:
         """Seconds since the last sign of life, or since somebody listens."""
@@ -98,12 +105,8 @@ class Life:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it has been silent for longer."""
-        return self.was_stuck(0.0)
-
-    def was_stuck(self, ago_s: float) -> bool:
-        """The same of so many seconds ago, which is what an answer of that age tells."""
-        return self.silent_s - ago_s > self.patience_s
+        """Whether it has been silent for longer, for all that was listened."""
+        return min(self._clock(), self._listened_s) - self._heard_s > self.patience_s
 
     def ended(self, why: str, then: str = "is started again", is_needed: bool = True) -> None:
         """Its process is gone, or was ended since it was stuck. Raises ComponentFailure where another start is vain, if
@@ -124,13 +127,18 @@ class Life:
         return 0.0 if self._in_a_row < 2 else min(self.MAX_PAUSE_S, 0.25 * 2.0 ** min(self._in_a_row, 10))
 
     def told(self) -> dict[str, Any]:
-        """What status.json says of it. `why`: what ended it last."""
+        """What status.json says of it."""
         state = "stuck" if self.is_stuck else "at work" if self._is_up else "starting"
-        return {
-            "name": self.name,
-            "state": state,
-            "silent_s": round(self.silent_s, 1),
-            "restarts": max(0, self.restarts),
-            "why": self._why,
-            "process_id": self.process_id,
-        }
+        return told(self.name, state, self.silent_s, max(0, self.restarts), self._why, self.process_id)
+
+
+def told(name: str, state: str, silent_s: float, restarts: int, why: str, process_id: int | None) -> dict[str, Any]:
+    """What status.json says of any component. `why`: what ended it last."""
+    return {
+        "name": name,
+        "state": state,
+        "silent_s": round(silent_s, 1),
+        "restarts": restarts,
+        "why": why,
+        "process_id": process_id,
+    }

@@ -36,7 +36,7 @@ def save_checkpoint(folder: Path | str, step: int, state: dict[str, Any], keep: 
     """Write one checkpoint and drop all but the newest `keep`. Raises CheckpointError where the disk refuses; what
     was there before is then untouched. Raises TypeError for what is neither a tensor nor a plain value.
 
-    Checkpoints of later steps belong to a course of training that was abandoned (`allow_older`): they are dropped.
+    Checkpoints of later steps belong to a course of training that was abandoned: they are dropped.
     """
     folder = Path(folder)
     buffer = io.BytesIO()
@@ -63,9 +63,9 @@ def save_checkpoint(folder: Path | str, step: int, state: dict[str, Any], keep: 
     return path
 
 
-def load_checkpoint(folder: Path | str, allow_older: bool = False) -> tuple[int, dict[str, Any]]:
+def load_checkpoint(folder: Path | str) -> tuple[int, dict[str, Any]]:
     """Step and state of the newest checkpoint. Where it is damaged: CheckpointError that names the newest older one
-    that is whole, or, with `allow_older`, that one itself."""
+    that is whole."""
     folder = Path(folder)
     paths = _checkpoints(folder)
     if not paths:
@@ -77,11 +77,9 @@ def load_checkpoint(folder: Path | str, allow_older: bool = False) -> tuple[int,
     except CheckpointError as error:
         for older in paths[1:]:
             try:
-                step, state = _read(older)
+                _read(older)
             except CheckpointError:
                 continue
-            if allow_older:
-                return step, state
             raise CheckpointError(
                 f"{error}; the older {older.name} is whole: remove {paths[0].name} to resume from it"
             ) from error

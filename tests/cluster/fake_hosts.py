@@ -53,6 +53,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self._done, self._stands, self._has_begun = 0, False, False
+        self._failure = self._traceback = ""
         threading.Thread(target=self._loop, daemon=True).start()
 
     def _loop(self) -> None:
@@ -63,10 +64,18 @@ class FakeService:
     def begin(self) -> None:
         self._has_begun = True
 
-    def observe(self, agent_steps: int) -> None: ...
+    def observe(self, agent_steps: int) -> None:
+        if agent_steps < 0:
+            raise KeyError(agent_steps)
+
+    def fail(self, failure: str, traceback: str) -> None:
+        self._failure, self._traceback = failure, traceback
 
     def forget(self) -> None:
         self._stands = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self._done}
 
     def load_state_dict(self, state: Any) -> None:
         raise ValueError("this is the log of another run")
@@ -76,7 +85,8 @@ class FakeService:
 
     def status(self) -> dict[str, Any]:
         metrics, process = {"begun": float(self._has_begun)}, (process_space(), os.getpid())
-        return {"metrics": metrics, "failure": "", "done": self._done, "process": process}
+        failure = {"failure": self._failure, "traceback": self._traceback}
+        return {"metrics": metrics, **failure, "done": self._done, "process": process}
 
 
 class SlowService(FakeService):
@@ -87,6 +97,14 @@ class SlowService(FakeService):
     def __init__(self) -> None:
         time.sleep(self.BUILDING_S)
         super().__init__()
+
+
+class SilentService(FakeService):
+    """It never answers."""
+
+    def status(self) -> dict[str, Any]:
+        threading.Event().wait()
+        return {}
 
 
 class Somewhere:

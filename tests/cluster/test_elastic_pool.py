@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -147,6 +147,14 @@ def test_a_worker_that_stays_silent_is_ended_and_another_takes_its_place(cluster
     again = rounds_until(pool, lambda collected: len(collected) == 2 and process_id not in {e[4] for e in collected})
     assert {each[0] for each in again} == {0, 1}
     assert pool.replaced == 1
+
+
+def test_what_a_rollout_worker_breaks_at_is_told_with_its_traceback(cluster: Cluster) -> None:
+    pool, no_weights = make_pool([]), cast(PolicyWeights, None)
+    pool.submit(no_weights)
+    with pytest.raises(AttributeError) as raised:
+        pool.gather()
+    assert "in step" in str(raised.value.__cause__)
 
 
 def test_the_last_worker_is_waited_for_until_another_is_there(cluster: Cluster) -> None:

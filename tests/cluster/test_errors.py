@@ -8,6 +8,7 @@ import os
 import pytest
 import redis
 import torch
+from ray import exceptions
 
 from actors.failures import Failure, UsageError
 from cluster.errors import exit_code, sentence
@@ -17,6 +18,11 @@ from learners.checkpoint import CheckpointError
 
 class Refused(UsageError, ValueError):
     """As those of ours are, which keep the kind that others expect of them."""
+
+
+def raised_elsewhere(error: Exception) -> Exception:
+    """As Ray brings it from another process."""
+    return exceptions.RayTaskError("step", "Traceback", error, "ray", 1, "127.0.0.1").as_instanceof_cause()
 
 
 @pytest.mark.parametrize(
@@ -31,6 +37,10 @@ class Refused(UsageError, ValueError):
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), 1),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), 1),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), 1),
+        (exceptions.OutOfMemoryError("Task was killed due to the node running low on memory.\nMemory on"), 1),
+        (exceptions.GetTimeoutError("Get timed out"), 1),
+        (exceptions.RayError("Exception of ours isn't serializable"), None),
+        (raised_elsewhere(KeyError("a defect")), None),
         (RuntimeError("a defect"), None),
         (ValueError("a defect"), None),
         (KeyError("a defect"), None),
@@ -48,3 +58,9 @@ def test_a_file_that_fails_is_named_with_what_to_do(number: int, remedy: str) ->
     assert said.startswith(
         f"{os.strerror(number)} (runs/one/metrics.jsonl); {remedy}, then give the same command again"
     )
+
+
+def test_what_ray_says_of_its_failures_is_cut_to_its_first_sentence() -> None:
+    said = sentence(exceptions.OutOfMemoryError("Task was killed since memory is short.\nMemory on the node (IP: ...)"))
+    assert said.startswith("Ray failed (Task was killed since memory is short); see that memory")
+    assert said.endswith("--resume")

@@ -12,6 +12,7 @@ import pytest
 import redis
 import torch
 
+from actors.failures import Failure
 from cluster.hosts import ServiceHost
 from tests.waiting import wait_until
 
@@ -201,5 +202,14 @@ def test_a_lost_connection_is_waited_out_and_any_other_error_is_told() -> None:
         wait_until(lambda: bool(host.status()["failure"]))
         assert "KeyError" in host.status()["failure"]
         assert "--resume" in host.status()["failure"]
+        assert "in step" in host.status()["traceback"]
     finally:
         host._stop.set()
+
+
+def test_an_expected_failure_is_told_as_its_one_sentence() -> None:
+    service = Busy()
+    service.raises = Failure("the disk is full; free some space")
+    host = host_of(service, 1.0)
+    wait_until(lambda: bool(host.status()["failure"]))
+    assert (host.status()["failure"], host.status()["traceback"]) == ("the disk is full; free some space", "")

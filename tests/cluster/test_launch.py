@@ -7,19 +7,28 @@ recover, and the last ends it.
 from __future__ import annotations
 
 import json
+import pickle
 import re
+import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
+import ray
 import redis
 
+from actors.policy import ActorCritic
+from cluster import runner
+from cluster.components import RunSpec, build_worker
 from cluster.exchange import open_database
+from cluster.launch import OBJECT_STORE_BYTES, object_store_bytes, round_bytes, topology
 from cluster.run_status import read_status
 from reward_service.database import START
-from tests.cluster.runs import SMALL, train
+from tests.cluster.runs import SMALL, config_of, train
 from tests.local_run import UNHURRIED, LocalRun
 from tests.machine import lives, process_of
 from tests.waiting import wait_until
@@ -40,6 +49,68 @@ ENDLESS = {
     "loop.checkpoint_steps": 1_000_000,
     "supervision.stuck_s": 8.0,
 }
+
+
+def spec_of(task: str, **settings: Any) -> RunSpec:
+    config = config_of(task, labeler="none", **settings)
+    return RunSpec(config, config.make_task(), "", "test")
+
+
+@pytest.mark.parametrize(("task", "steps"), [("pong", 256), ("pong", 5), ("ant", 256), ("Humanoid-v5", 256)])
+def test_the_size_of_a_round_is_at_least_that_of_its_rollouts(task: str, steps: int) -> None:
+    spec = spec_of(task, workers=2, rollout__num_envs=2, rollout__steps=steps, ppo__minibatch=2)
+    policy = ActorCritic(spec.config.policy, spec.task.observation_shape, spec.task.action)
+    worker = build_worker(spec, 0)
+    rollout = pickle.dumps(worker.step(policy.export(0)))
+    worker.close()
+    assert 2 * len(rollout) <= round_bytes(spec)
+    assert round_bytes(spec) <= 2.5 * 2 * len(rollout)
+
+
+def test_the_object_store_has_room_for_the_rollouts_as_far_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def machine(memory_bytes: int, shared_bytes: int) -> None:
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=memory_bytes))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=shared_bytes))
+
+    pictures = spec_of("pong", workers=64, rollout__num_envs=64, rollout__steps=64 * 64)
+    wanted = 4 * round_bytes(pictures)
+    machine(6 * wanted, 2 * wanted)
+    assert object_store_bytes(pictures) == wanted > OBJECT_STORE_BYTES
+    assert object_store_bytes(spec_of("half-cheetah", workers=2)) == OBJECT_STORE_BYTES
+    machine(6 * wanted, wanted // 2)
+    assert object_store_bytes(pictures) == wanted // 2
+    machine(wanted, wanted)
+    assert object_store_bytes(pictures) == wanted // 3
+    machine(wanted, 64 << 20)  # of Docker, as it comes
+    assert object_store_bytes(pictures) == OBJECT_STORE_BYTES
+
+
+def test_a_ray_of_our_own_is_started_with_that_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    class StartedError(Exception): ...
+
+    def init(**settings: Any) -> None:
+        raise StartedError(settings["object_store_memory"])
+
+    monkeypatch.setattr(ray, "init", init)
+    spec = spec_of("pong", workers=64, rollout__num_envs=64, rollout__steps=64 * 64)
+    with pytest.raises(StartedError) as started, ExitStack() as stack:
+        runner._components(spec, stack, lambda *_: None)
+    assert started.value.args == (object_store_bytes(spec),)
+
+
+def test_rollout_workers_are_given_no_password_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[Any, ...]] = []
+
+    def remote(**_: Any) -> Any:
+        return lambda kind: SimpleNamespace(remote=lambda *arguments: given.append((kind.__name__, *arguments)))
+
+    monkeypatch.setattr(ray, "remote", remote)
+    url = "redis://:secret@127.0.0.1:6379"
+    config = config_of("cart-pole", labeler="none", workers=2, redis=url)
+    topology(RunSpec(config, config.make_task(), url, "test", url))
+    assert [name for name, *_ in given] == ["RolloutHost", "RolloutHost"]
+    assert b"secret" not in pickle.dumps(given)
+    assert given[0][1].config.rollout == config.rollout
 
 
 class EndlessRun(LocalRun):

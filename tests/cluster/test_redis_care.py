@@ -15,6 +15,7 @@ import redis
 from cluster import redis_server
 from cluster.redis_care import RedisCare
 from cluster.redis_server import PrivateRedis
+from cluster.writing import WritingError
 from reward_service.client import connect
 from tests.waiting import wait_until
 
@@ -82,6 +83,17 @@ def test_a_given_server_is_waited_for(private: PrivateRedis, said: list[str]) ->
     time.sleep(0.3)
     assert not care.is_well
     private.start()
+    wait_until(lambda: care.is_well, 30, "Redis to be found again")
+    care.close()
+
+
+def test_a_full_disk_does_not_keep_it_from_being_found_again(private: PrivateRedis) -> None:
+    def tell(_: str, text: str) -> None:
+        if "again" in text:
+            raise WritingError("cannot write events.log (No space left on device); free some space")
+
+    care = RedisCare(private.url, private, tell)
+    care.lost(ConnectionError("gone"))
     wait_until(lambda: care.is_well, 30, "Redis to be found again")
     care.close()
 

@@ -99,8 +99,20 @@ def test_an_old_answer_tells_nothing_of_the_time_since(clock: Clock) -> None:
     clock.now_s += 25
     service.heard(3)  # as it was 24 s ago
     assert service.is_stuck
-    assert not service.was_stuck(24.0)
-    assert service.was_stuck(4.0)
+    service.listened(24.0)
+    assert not service.is_stuck
+    service.listened(4.0)
+    assert service.is_stuck
+
+
+def test_what_nobody_asked_is_not_said_to_be_stuck(clock: Clock) -> None:
+    service = life(clock)
+    service.heard(3)
+    service.listened()
+    clock.now_s += 100  # a long update of the policy, at whose end status.json is written
+    assert service.told()["state"] == "at work"
+    service.listened()
+    assert service.told()["state"] == "stuck"
 
 
 def test_one_that_hangs_at_every_start_has_never_lived(clock: Clock) -> None:

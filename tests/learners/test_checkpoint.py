@@ -95,7 +95,6 @@ def test_a_damaged_newest_is_said_and_the_older_whole_one_named(tmp_path, damage
     newest.write_bytes(contents)
     with pytest.raises(CheckpointError, match=f"{newest.name} is damaged .* the older {older.name} is whole"):
         load_checkpoint(tmp_path)
-    assert load_checkpoint(tmp_path, allow_older=True) == (1, {"x": 1})
     save_checkpoint(tmp_path, 1, {"x": 3})
     assert load_checkpoint(tmp_path) == (1, {"x": 3})
 
@@ -103,9 +102,8 @@ def test_a_damaged_newest_is_said_and_the_older_whole_one_named(tmp_path, damage
 def test_when_none_is_whole_there_is_nothing_to_fall_back_to(tmp_path):
     for step in (1, 2):
         save_checkpoint(tmp_path, step, {}).write_bytes(b"")
-    for allow_older in (False, True):
-        with pytest.raises(CheckpointError, match="no older one is whole"):
-            load_checkpoint(tmp_path, allow_older)
+    with pytest.raises(CheckpointError, match="no older one is whole"):
+        load_checkpoint(tmp_path)
 
 
 def foreign(folder, contents):
