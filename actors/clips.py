@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -12,39 +13,56 @@ from actors.origins import Keyframe, Keyframes, Origin, Origins
 from actors.spaces import ActionSpec
 from actors.trajectory import Clip, Hidden, Rollout, Segment
 
+T = TypeVar("T")
+
 SHORT_SIGHT = 0.9
 """A short-sighted labeler's discount for every step after, as of B-Pref's myopic teacher (Lee et al. 2021)."""
 
 
-class ClipCutter:
-    """Cuts the clips of one run's rollouts as they come.
+class ShortRollouts(Generic[T]):
+    """Keeps what each worker's rollouts brought until they are of a clip's length together. Where one does not follow
+    the other, since a worker was replaced or a rollout was dropped, what was kept is forgotten."""
 
-    A rollout that is shorter than a clip is kept until those that follow it are long enough together. Where one does
-    not follow the other, since a worker was replaced or a rollout was dropped, what was kept is forgotten."""
+    def __init__(self, clip_steps: int) -> None:
+        self._clip_steps = clip_steps
+        self._kept: dict[int, tuple[int, int, list[T]]] = {}
+        """By worker: the first step of what is kept, the one that follows it, and what those rollouts brought."""
 
-    def __init__(self, clip_steps: int, action: ActionSpec) -> None:
-        self._clip_steps, self._action = clip_steps, action
-        self._kept: dict[int, list[tuple[Rollout, Hidden]]] = {}
-
-    def cut(self, rollout: Rollout, hidden: Hidden) -> list[Clip]:
-        if len(rollout.log_probs) >= self._clip_steps:
-            return cut_clips(rollout, hidden, self._clip_steps, self._action)
-        kept = self._kept.setdefault(rollout.worker, [])
-        if kept and kept[-1][0].first_step + len(kept[-1][0].log_probs) != rollout.first_step:
-            kept.clear()
-        kept.append((rollout, hidden))
-        if sum(len(each.log_probs) for each, _ in kept) < self._clip_steps:
-            return []
-        clips = cut_clips(*joined(kept), self._clip_steps, self._action)
-        kept.clear()
-        return clips
+    def add(self, rollout: Rollout, brought: T) -> list[T]:
+        """All that is long enough with this, in order, and no longer kept; nothing until it is."""
+        first, following, parts = self._kept.pop(rollout.worker, (0, -1, []))
+        if following != rollout.first_step:
+            first, parts = rollout.first_step, []
+        following = rollout.first_step + len(rollout.log_probs)
+        parts.append(brought)
+        if following - first >= self._clip_steps:
+            return parts
+        self._kept[rollout.worker] = first, following, parts
+        return []
 
     def forget(self) -> None:
         self._kept.clear()
 
 
+class ClipCutter:
+    """Cuts the clips of one run's rollouts as they come, short ones joined."""
+
+    def __init__(self, clip_steps: int, action: ActionSpec) -> None:
+        self._clip_steps, self._action = clip_steps, action
+        self._short: ShortRollouts[tuple[Rollout, Hidden]] = ShortRollouts(clip_steps)
+
+    def cut(self, rollout: Rollout, hidden: Hidden) -> list[Clip]:
+        parts = self._short.add(rollout, (rollout, hidden))
+        return cut_clips(*joined(parts), self._clip_steps, self._action) if parts else []
+
+    def forget(self) -> None:
+        self._short.forget()
+
+
 def joined(parts: Sequence[tuple[Rollout, Hidden]]) -> tuple[Rollout, Hidden]:
     """Consecutive rollouts of one worker as one. Its policy version is the first one's: the oldest."""
+    if len(parts) == 1:
+        return parts[0]
     rollouts, hiddens = [rollout for rollout, _ in parts], [hidden for _, hidden in parts]
     first, depth = rollouts[0], rollouts[0].depth
     offsets = np.cumsum([0, *(len(each.log_probs) for each in rollouts[:-1])])

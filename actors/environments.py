@@ -124,7 +124,16 @@ class GymnasiumSimulator:
         seed = self._next_seeds[index]
         self._next_seeds[index] = int(self._random[index].integers(_SEEDS))
         self._starts[index] = seed, 0
-        return self._envs[index].reset(seed=seed)[0]
+        return self._of_shape(self._envs[index].reset(seed=seed)[0])
+
+    def _of_shape(self, observation: Array) -> Array:
+        shape, expected = np.shape(observation), self._task.observation_shape
+        if shape != expected:
+            raise EnvironmentFailure(
+                f"the environment {self._task.environment_id} gave an observation of shape {shape}, and its space says "
+                f"{expected}. Fix the environment, or reshape it in a wrapper."
+            )
+        return observation
 
     def observe(self) -> Array:
         return np.stack(self._observations)
@@ -142,9 +151,8 @@ class GymnasiumSimulator:
                 observation, reward, terminated, truncated, _ = env.step(self._task.native_action(actions[index]))
                 rewards[index] = float(reward) - (self._task.end_penalty if terminated else 0.0)
                 self._starts[index, 1] += 1
-                if terminated or truncated:
-                    observation = self._start(index)
-            self._observations[index] = observation
+                ended = terminated or truncated
+                self._observations[index] = self._start(index) if ended else self._of_shape(observation)
         return rewards
 
     def close(self) -> None:

@@ -19,6 +19,8 @@ from labeling.people import parse_people
 
 def make_config(task: Task, settings: Mapping[str, Any]) -> RunConfig:
     """Defaults, then the task's preset, then `settings` by dotted name. Raises ConfigError for what cannot be."""
+    if "task" in settings:
+        raise ConfigError(f"task is not a setting: name it by itself, as in `twoclips train {settings['task']}`")
     default = RunConfig(task=task.name)
     presets = task.preset.overrides | task.preset.by_algorithm.get(settings.get("algorithm", default.algorithm), {})
     config = replaced(default, {**presets, **settings})

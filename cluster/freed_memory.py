@@ -7,6 +7,7 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEEP_BYTES = 1 << 30
+_DOCUMENTED_BYTES = 32 << 20  # the most that mallopt(3) allows for M_MMAP_THRESHOLD, and an older glibc takes
 
 
 def keep_freed_memory() -> None:
@@ -18,5 +19,6 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        if not mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES):
+            mallopt(_M_MMAP_THRESHOLD, _DOCUMENTED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.clips import ShortRollouts
 from actors.trajectory import Hidden, Rollout
 
 Array = np.ndarray
@@ -91,25 +92,19 @@ class EpisodeLog:
 
 
 class SegmentLog:
-    """True against predicted sums over the latest whole segments of clip length. A rollout that is shorter than a clip
-    is kept until those that follow it are long enough together."""
+    """True against predicted sums over the latest whole segments of clip length, short rollouts joined."""
 
     def __init__(self, clip_steps: int) -> None:
         self._clip_steps = clip_steps
-        self._kept: dict[int, list[tuple[int, Array]]] = {}
+        self._short: ShortRollouts[Array] = ShortRollouts(clip_steps)
         self._sums: list[Array] = []
         self._correlation = math.nan
 
     def add(self, rollout: Rollout, hidden: Hidden, predicted_rewards: Array) -> None:
         """Take in a worker's next rollout with both kinds of reward [T, B]."""
-        kept = self._kept.setdefault(rollout.worker, [])
-        if kept and kept[-1][0] != rollout.first_step:  # another worker, or a rollout between was lost
-            kept.clear()
         both = np.stack((hidden.true_rewards, predicted_rewards))  # [2, T, B]
-        kept.append((rollout.first_step + both.shape[1], both))
-        if sum(block.shape[1] for _, block in kept) >= self._clip_steps:
-            self._sums.append(_sums(np.concatenate([block for _, block in kept], axis=1), self._clip_steps))
-            kept.clear()
+        if parts := self._short.add(rollout, both):
+            self._sums.append(_sums(np.concatenate(parts, axis=1), self._clip_steps))
 
     def correlation(self) -> float:
         """Pearson's, of the segments that were completed since it was asked for, else of those before; NaN where either
@@ -123,7 +118,7 @@ class SegmentLog:
 
     def cut(self) -> None:
         """All episodes start anew: forget everything."""
-        self._kept.clear()
+        self._short.forget()
         self._sums.clear()
         self._correlation = math.nan
 

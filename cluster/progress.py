@@ -20,7 +20,8 @@ class Progress:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._console = Console(stderr=True)
+        # Names and paths of anybody's are shown, which may have brackets or colons: nothing in them is a command.
+        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
         self._shown_s = -math.inf
         self._started_s = time.monotonic()
@@ -45,11 +46,11 @@ class Progress:
         if self._live:
             self._live.update(self._table(rows))
         else:
-            self._console.print("  ".join(f"{name} {value}" for name, value in rows), soft_wrap=True, highlight=False)
+            self._console.print("  ".join(f"{name} {value}" for name, value in rows), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """One sentence, above whatever is live."""
-        self._console.print(text, soft_wrap=True, highlight=False)
+        self._console.print(text, soft_wrap=True)
 
     def _rows(self, metrics: dict[str, Any]) -> list[tuple[str, str]]:
         def number(name: str, form: str = ",.0f") -> str:

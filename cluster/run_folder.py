@@ -11,6 +11,8 @@ import math
 import re
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -99,23 +101,26 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl, a torn last one left out."""
-        if not self.metrics_path.exists():
-            return []
-        rows: list[dict[str, Any]] = []
-        for line in self.metrics_path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return rows
+        return list(self._rows())
 
     def cut_metrics(self, agent_steps: int) -> None:
         """Forget metrics beyond a checkpoint that the run goes on from."""
-        rows = [row for row in self.read_metrics() if row["agent_steps"] <= agent_steps]
-        whole = self.metrics_path.with_suffix(".tmp")
-        whole.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        whole, last = self.metrics_path.with_suffix(".tmp"), {}
+        with whole.open("wb") as file:
+            for row in self._rows():
+                if row["agent_steps"] <= agent_steps:
+                    file.write(_line(json.dumps(row)))
+                    last = row
         whole.replace(self.metrics_path)  # a full disk costs none of them
-        self._versions = _versions(rows[-1] if rows else {})
+        self._versions = _versions(last)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        if not self.metrics_path.exists():
+            return
+        with self.metrics_path.open("rb") as file:
+            for line in file:
+                with suppress(ValueError):
+                    yield json.loads(line)
 
 
 def as_json(metrics: dict[str, Any]) -> dict[str, Any]:

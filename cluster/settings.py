@@ -71,7 +71,7 @@ def _convert(value: Any, kind: Any, name: str) -> Any:
             return None
         return _convert(value, next(a for a in args if a is not type(None)), name)
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(value)
+        return tuple(_convert(each, args[0], f"{name}[{index}]") for index, each in enumerate(value))
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if kind in (int, bool, str) and type(value) is kind:

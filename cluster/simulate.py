@@ -18,6 +18,7 @@ import httpx2
 import redis
 
 from cluster.label import Serving
+from cluster.label_server import LabelServer, LabelServerError
 from cluster.page_address import is_listening
 from cluster.run_folder import RunFolder
 from cluster.run_status import read_status
@@ -38,8 +39,29 @@ class SimulatedPerson:
         self.kind, self._judge, self._database = kind, JUDGES[kind], database
         self._random = random.Random(seed)
         self._http = httpx2.Client(base_url=address, headers={"x-twoclips": "1"}, timeout=10.0)
-        self._http.post("api/sessions", json={"invite": invite}).raise_for_status()
         self.acknowledged: list[str] = []
+        self._join(address, invite)
+
+    def _join(self, address: str, invite: str) -> None:
+        """Begins the session, once the pages are there. Raises LabelServerError where nobody serves them any more, they
+        do not start in time, or this invite is refused."""
+        body: dict[str, object] = {"invite": invite, "join_id": self._id()}
+        deadline_s = time.monotonic() + LabelServer.PATIENCE.starting_s
+        while is_listening(address) and time.monotonic() < deadline_s:
+            reply = self._post("api/sessions", body)
+            if reply is None:
+                time.sleep(PAUSE_S)
+            elif reply.status_code == 200:
+                return
+            else:
+                raise LabelServerError(
+                    f"the labeling pages at {address} refused an invite ({reply.status_code}: {reply.text}); give the "
+                    "same command again"
+                )
+        raise LabelServerError(
+            f"the labeling pages at {address} do not answer: the run has ended, or they cannot start; see `twoclips "
+            "status`, and labeling/server.log in the run's folder"
+        )
 
     def label(self, stop: threading.Event) -> bool:
         """Answers one pair; False where there was none. Errors of the connection come through before an answer is
@@ -65,18 +87,23 @@ class SimulatedPerson:
 
     def _deliver(self, body: dict[str, object], stop: threading.Event) -> bool:
         while not stop.is_set():
-            try:
-                reply = self._http.post("api/answers", json=body)
-            except httpx2.TransportError:
+            reply = self._post("api/answers", body)
+            if reply is None:
                 stop.wait(PAUSE_S)
-                continue
-            if reply.status_code == 200:
+            elif reply.status_code == 200:
                 self.acknowledged.append(str(body["label_id"]))
                 return True
-            if reply.status_code not in (429, 503):
+            else:
                 return False  # the lease is over: somebody else answered
-            stop.wait(PAUSE_S)
         return False
+
+    def _post(self, path: str, body: dict[str, object]) -> httpx2.Response | None:
+        """The reply; None where the same is to be sent again in a moment: there was none, or one that says so."""
+        try:
+            reply = self._http.post(path, json=body)
+        except httpx2.TransportError:
+            return None
+        return None if reply.status_code in (429, 503) else reply
 
     def _id(self) -> str:
         return secrets.token_hex(16)

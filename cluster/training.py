@@ -27,6 +27,9 @@ from cluster.reward_source import RewardSource
 from cluster.run_folder import RunFolder, as_json
 from learners.checkpoint import CheckpointError, save_checkpoint
 
+ROWS = 10_000
+"""So many metrics.jsonl has at most, about: it is read whole, and a run may have a million updates."""
+
 _FOREIGN = "put the run's own checkpoints back into its folder, or start a new run"
 
 
@@ -56,7 +59,8 @@ class Training:
         self._episodes, self._segments = EpisodeLog(spec.task.horizon), SegmentLog(spec.task.preset.clip_steps)
         self.agent_steps = 0
         self._environment_steps = 0
-        self._generation = self._cut_at = 0
+        self._generation = self._cut_at = self._written_at = 0
+        self._unwritten_s: dict[str, float] = {}
         self._lag_max = 0.0
         self._started_s = self._spent_s = 0.0
         self._checkpoint_due = 0
@@ -101,6 +105,11 @@ class Training:
             self._count(collected, predicted)
             self._lag_max = max(self._lag_max, learned["policy_lag"])
             wall_s = self._wall_s()
+            times = {
+                "gather_wait_s": gathered - begin,
+                "relabel_s": relabelled - gathered,
+                "learn_s": done - relabelled,
+            }
             self.last = {
                 "agent_steps": self.agent_steps,
                 "environment_steps": self._environment_steps,
@@ -112,13 +121,20 @@ class Training:
                 "workers_replaced": self._pool.replaced,
                 "wall_s": wall_s,
                 "steps_per_second": self.agent_steps / wall_s,
-                "gather_wait_s": gathered - begin,
-                "relabel_s": relabelled - gathered,
-                "learn_s": done - relabelled,
+                **times,
             }
             if self.agent_steps >= self._spec.config.steps:
                 self._source.take_last_labels(self.last, self.agent_steps)
-            self._folder.append_metrics(self.last)
+            self._unwritten_s = {name: self._unwritten_s.get(name, 0.0) + took_s for name, took_s in times.items()}
+            every = max(1, self._spec.config.steps // ROWS)
+            if self.agent_steps // every > self._written_at // every:
+                self._write_row()
+
+    def _write_row(self) -> None:
+        """The latest update's metrics, but the seconds of all since the row before."""
+        self._folder.append_metrics({**self.last, **self._unwritten_s})
+        self._unwritten_s = {}
+        self._written_at = self.agent_steps
 
     def _returns(self) -> dict[str, Any]:
         """What the charts compare. A baseline predicts nothing: what it is paid is the true reward itself."""
@@ -131,7 +147,8 @@ class Training:
     def _count(self, collected: Collected, predicted: list[np.ndarray]) -> None:
         for (rollout, hidden), block in zip(collected, predicted, strict=True):
             self._episodes.add(rollout, hidden, block)
-            self._segments.add(rollout, hidden, block)
+            if self._source.predicts:
+                self._segments.add(rollout, hidden, block)
             self.agent_steps += rollout.num_steps
             self._environment_steps += rollout.num_steps
 
@@ -177,6 +194,8 @@ class Training:
         """Write everything that a resume needs. A checkpoint is a clean cut: episodes start anew and recent clips are
         forgotten, here as after a resume, so that a resumed run goes on exactly as one that never stopped. (Why not
         save the environments? Most of gymnasium's cannot be.)"""
+        if self.agent_steps > self._written_at:
+            self._write_row()  # a resumed run has all rows up to here, and a finished one its last
         self._generation += self.agent_steps > self._cut_at  # a second one at the same step is the same cut
         self._cut()
         save_checkpoint(
@@ -208,7 +227,7 @@ class Training:
             raise CheckpointError(f"the checkpoint holds no learner of this run's configuration; {_FOREIGN}") from error
         self._source.load_state_dict(state["services"])
         self._episodes.load_state_dict(state["episodes"])
-        self.agent_steps = state["agent_steps"]
+        self.agent_steps = self._written_at = state["agent_steps"]
         self._environment_steps = state["environment_steps"]
         self._generation = state["generation"]
         self._lag_max = state["lag_max"]

@@ -26,12 +26,14 @@ own_address() { # that by which the head is reached; on the head itself the mach
     fi
 }
 
-redis_answers() { [ -s "$state/redis/redis.pid" ] && kill -0 "$(cat "$state/redis/redis.pid")" 2>/dev/null; }
+redis_runs() { # by its title: after a reboot another process may have its number
+    grep -qs -- "-server 127.0.0.1:$REDIS_PORT" "/proc/$(cat "$state/redis/redis.pid" 2>/dev/null)/cmdline"
+}
 
 start_redis() {
     deploy/secrets.sh "$state"
     mkdir -p "$state/redis"
-    redis_answers && return
+    redis_runs && return
     server=$(.venv/bin/python -P -c 'from cluster.redis_server import find_server; print(find_server())')
     # on the first address this machine reaches it, on the second the others
     "$server" "$PWD/deploy/redis.conf" --port "$REDIS_PORT" --bind 127.0.0.1 "$(own_address)" \
@@ -81,7 +83,7 @@ run)
     exec "$@"
     ;;
 stop-redis)
-    if redis_answers; then kill "$(cat "$state/redis/redis.pid")"; fi
+    if redis_runs; then kill "$(cat "$state/redis/redis.pid")"; fi
     ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -90,6 +91,13 @@ class Algorithm(Protocol):
 def standardise(advantages: Tensor) -> Tensor:
     """Zero mean, unit standard deviation: policy steps do not depend on the scale of the reward."""
     return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)  # 0 for a single one, not NaN
+
+
+def minibatches(size: int, minibatch: int) -> Iterator[tuple[int, int]]:
+    """Where the parts of a batch begin and end, each of about `minibatch` transitions, all of nearly one size: Adam's
+    step on a remainder of sixteen would be as long as one on 256."""
+    parts = max(1, round(size / minibatch))
+    return pairwise(size * part // parts for part in range(parts + 1))
 
 
 def report(policy: ActorCritic, batch: Batch) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from actors.devices import to_device
 from actors.limits import within
 from actors.policy import ActorCritic
-from learners.algorithm import Batch, LossGradient, as_floats, report, standardise
+from learners.algorithm import Batch, LossGradient, as_floats, minibatches, report, standardise
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,7 @@ class PPOConfig:
     """learning_rate        of Adam, at the start
     final_learning_rate  share of it that is left at the end of the run; it falls linearly
     epochs               passes over a batch
-    minibatch            about so many transitions. A batch that it does not divide is cut into parts of nearly one
-                         size: Adam's step on a remainder of sixteen would be as long as one on 256
+    minibatch            about so many transitions: a batch is cut into parts of nearly one size
     clip                 the probability ratio is clipped to 1 +- this
     entropy              bonus per nat
     value_coefficient    weight of the critic's loss
@@ -69,12 +67,11 @@ class PPO:
         fraction = 1.0 - (1.0 - config.final_learning_rate) * progress
         self._optimiser.param_groups[0]["lr"] = config.learning_rate * fraction
         batch = dataclasses.replace(batch, advantages=standardise(batch.advantages))
-        parts = max(1, round(batch.size / config.minibatch))
         epochs = 0
         while epochs < config.epochs:
             order = to_device(torch.randperm(batch.size, generator=self._random), batch.log_probs.device)
             shuffled = batch.select(order)
-            for start, stop in pairwise(batch.size * part // parts for part in range(parts + 1)):
+            for start, stop in minibatches(batch.size, config.minibatch):
                 self._descend(shuffled.rows(start, stop))
             epochs += 1
             if config.target_kl is not None and report(self._policy, batch)["kl"] > config.target_kl:

@@ -16,7 +16,7 @@ from torch import Tensor
 from actors.devices import to_device
 from actors.limits import within
 from actors.policy import ActorCritic
-from learners.algorithm import Batch, as_floats, report, standardise
+from learners.algorithm import Batch, as_floats, minibatches, report, standardise
 from learners.gradient import FlatParameters, TanhMLP
 
 
@@ -29,7 +29,7 @@ class TRPOConfig:
     entropy              bonus per nat
     value_learning_rate  of Adam, for the critic
     value_epochs         passes of the critic over a batch
-    value_minibatch      transitions of one of its steps
+    value_minibatch      transitions of one of its steps, about: a batch is cut into parts of nearly one size
     """
 
     max_kl: float = 0.01
@@ -116,9 +116,8 @@ class TRPO:
         for _ in range(self._config.value_epochs):
             order = to_device(torch.randperm(batch.size, generator=self._random), batch.targets.device)
             observations, targets = batch.inputs(self._policy)[order], batch.targets[order]
-            for start in range(0, batch.size, self._config.value_minibatch):
-                rows = slice(start, start + self._config.value_minibatch)
-                error = self._critic.forward(observations[rows]).squeeze(1) - targets[rows]
+            for start, stop in minibatches(batch.size, self._config.value_minibatch):
+                error = self._critic.forward(observations[start:stop]).squeeze(1) - targets[start:stop]
                 self._critic.backward((error / len(error)).unsqueeze(1))
                 self._optimiser.step()
 

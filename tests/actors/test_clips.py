@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 from itertools import pairwise
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clips import cut_clips
+from actors.clips import ShortRollouts, cut_clips
 from actors.spaces import ActionSpec
 from actors.trajectory import Hidden, Rollout
 
@@ -65,6 +66,21 @@ def test_clips_never_cross_an_end_and_none_that_fits_is_lost(data, steps, envs, 
 
 def test_a_rollout_shorter_than_a_clip_gives_none():
     assert cut_clips(*record(4, 2, []), clip_steps=5, action=BOX) == []
+
+
+def test_short_rollouts_are_kept_by_worker_until_they_are_a_clip_and_forgotten_where_one_is_missing():
+    short, (rollout, _) = ShortRollouts(5), record(2, 1, [])
+
+    def add(worker, first_step):
+        return short.add(dataclasses.replace(rollout, worker=worker, first_step=first_step), (worker, first_step))
+
+    assert [add(0, 0), add(1, 0), add(0, 2), add(1, 2)] == [[]] * 4
+    assert add(0, 4) == [(0, 0), (0, 2), (0, 4)]
+    assert add(1, 6) == []  # the one at 4 was dropped
+    assert [add(1, 8), add(1, 10)] == [[], [(1, 6), (1, 8), (1, 10)]]
+    assert [add(0, 6), add(0, 8), add(0, 0)] == [[]] * 3  # of another process
+    short.forget()
+    assert [add(0, 2), add(0, 4)] == [[]] * 2
 
 
 def test_ids_are_those_of_the_contents():

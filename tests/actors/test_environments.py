@@ -129,6 +129,37 @@ def test_an_environment_that_raises_is_named(counters):
         idle(world)
 
 
+@pytest.mark.parametrize("wrong_at", [0, 3], ids=["at a start", "at a step"])
+def test_an_observation_of_another_shape_than_its_space_says_is_told(wrong_at):
+    class Column(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-9, 9, (3,))
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, seed=None, options=None):
+            self.count = 0
+            return self.seen(), {}
+
+        def step(self, action):
+            self.count += 1
+            return self.seen(), 0.0, False, False, {}
+
+        def seen(self):
+            return np.zeros((3, 1) if self.count == wrong_at else 3, np.float32)
+
+    gymnasium.register(f"TwoclipsColumn{wrong_at}-v0", Column, max_episode_steps=8)
+    task = make_task(f"TwoclipsColumn{wrong_at}-v0")
+    says = r"TwoclipsColumn\d-v0 gave an observation of shape \(3, 1\), and its space says \(3,\)\."
+    if wrong_at == 0:
+        with pytest.raises(EnvironmentFailure, match=says):
+            make_environments(task, 2, seed=0)
+        return
+    world = make_environments(task, 2, seed=0)
+    for _ in range(wrong_at - 1):
+        world.step(np.zeros(2, np.int64))
+    with pytest.raises(EnvironmentFailure, match=says):
+        world.step(np.zeros(2, np.int64))
+
+
 def test_gymnasiums_own_environment_keeps_its_time_limit():
     env = make_gymnasium(make_task("CartPole-v1"))
     assert env.spec is not None

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from actors.tasks import make_task
 from cluster.config import ConfigError
-from cluster.configure import change_config
+from cluster.configure import change_config, make_config
 from cluster.errors import exit_code, sentence
 from cluster.settings import parse_settings
 from labeling.people import UnknownPersonError
@@ -53,6 +54,10 @@ def test_a_preset_overrules_defaults_and_is_overruled_by_settings() -> None:
         ({"a2c__alpha": 1.0}, "alpha"),
         ({"loop__checkpoint_steps": -5}, "checkpoint_steps must be at least 0"),
         ({"policy__hidden": [64, 0]}, "hidden must be at least 1"),
+        ({"policy__hidden": [64, 64.5]}, r"policy\.hidden\[1\] must be int, got 64\.5"),
+        ({"policy__hidden": [1e2]}, r"policy\.hidden\[0\] must be int, got 100\.0"),
+        ({"reward__hidden": ["a"]}, r"reward\.hidden\[0\] must be int, got 'a'"),
+        ({"policy__hidden": 64}, "policy.hidden must be tuple, got 64"),
         ({"query__max_open": 0}, "max_open"),
         ({"query__recent_clips": 1}, "recent_clips must be at least 2"),
         ({"ppo__minibatch": 0}, "ppo.minibatch"),
@@ -74,6 +79,12 @@ def test_what_no_run_can_have_is_refused_in_one_sentence(settings: dict[str, Any
     with pytest.raises(ConfigError, match=says) as caught:
         config_of(**settings)
     assert "\n" not in str(caught.value)
+
+
+def test_the_task_is_not_a_setting() -> None:
+    """The run would be of one task with the presets of another."""
+    with pytest.raises(ConfigError, match=r"task is not a setting: .*`twoclips train half-cheetah`"):
+        make_config(make_task("cart-pole"), {"task": "half-cheetah"})
 
 
 def test_people_that_nobody_knows_are_bad_usage_and_told_who_there_is() -> None:

@@ -64,6 +64,16 @@ def test_a_baseline_shows_nothing_of_labels() -> None:
     assert not {"labels", "predicted return", "reward loss"} & set(rows)
 
 
+def test_what_is_shown_has_no_markup_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names and paths are anybody's."""
+    said = "data/[final]/x.jsonl, [/x] and :cat:"
+    with Progress(config_of()) as progress:
+        progress.say(said)
+        progress({"phase": said})
+        progress._console.print(progress._table([("phase", said)]))
+    assert capsys.readouterr().err.count(said) == 3
+
+
 def test_without_a_terminal_it_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

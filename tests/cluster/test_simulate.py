@@ -8,17 +8,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from cluster.label import invite_links
-from cluster.label_server import LabelServer, LabelServerConfig, Served
+from cluster.label_server import LabelServer, LabelServerConfig, LabelServerError, Served
 from cluster.page_address import announced
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
 from cluster.simulate import SimulatedPerson
+from cluster.supervise import SupervisionConfig
 from labeling.labelers import LabelerPool
 from reward_service.client import connect
 from reward_service.comparisons import Answer
@@ -26,6 +29,7 @@ from reward_service.database import START, ComparisonDatabase
 from tests.cluster.conftest import Done
 from tests.cluster.runs import small_config
 from tests.labeling.pool import TASK, offer_pairs
+from tests.machine import free_port
 
 pytestmark = pytest.mark.redis
 
@@ -55,6 +59,67 @@ def test_a_perfect_person_says_the_truth_and_stops_though_the_server_is_gone(
     undeliverable.join(20)
     assert not undeliverable.is_alive()
     person.close()
+
+
+class SlowPages(BaseHTTPRequestHandler):
+    """Lose the first `lost` replies, are too busy for the next request, then answer `status`."""
+
+    lost, status = 2, 200
+    bodies: list[dict[str, str]]
+
+    def do_POST(self) -> None:
+        self.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        if len(self.bodies) <= self.lost:
+            return
+        self.send_response(503 if len(self.bodies) == self.lost + 1 else self.status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_request(self, *_: object) -> None: ...
+
+
+@contextmanager
+def slow_pages(lost: int, status: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Their address, and what was posted to them."""
+    bodies: list[dict[str, str]] = []
+    with HTTPServer(("127.0.0.1", 0), type("", (SlowPages,), {"lost": lost, "status": status, "bodies": bodies})) as it:
+        serving = threading.Thread(target=it.serve_forever, args=(0.05,))
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{it.server_port}/", bodies
+        finally:
+            it.shutdown()
+            serving.join()
+
+
+def test_who_comes_while_the_pages_start_asks_again_and_is_let_in_once(
+    database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.simulate.PAUSE_S", 0.01)
+    with slow_pages(2, 200) as (address, bodies):
+        SimulatedPerson("perfect", address, "i" * 16, database, 1).close()
+    assert len(bodies) == 4
+    assert {body["invite"] for body in bodies} == {"i" * 16}
+    assert len({body["join_id"] for body in bodies}) == 1, "each finds the session that a lost reply may have begun"
+
+
+@pytest.mark.parametrize(
+    ("lost", "status", "says"), [(0, 403, "refused an invite"), (10**6, 200, "the run has ended, or they cannot start")]
+)
+def test_pages_that_refuse_or_do_not_start_are_told(
+    database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch, lost: int, status: int, says: str
+) -> None:
+    monkeypatch.setattr("cluster.simulate.PAUSE_S", 0.01)
+    monkeypatch.setattr(LabelServer, "PATIENCE", SupervisionConfig(stuck_s=0.1, starting_s=0.3))
+    with slow_pages(lost, status) as (address, _), pytest.raises(LabelServerError, match=says):
+        SimulatedPerson("perfect", address, "i" * 16, database, 1)
+
+
+def test_pages_that_are_gone_are_not_waited_for(database: ComparisonDatabase) -> None:
+    begin_s = time.monotonic()
+    with pytest.raises(LabelServerError, match="the run has ended"):
+        SimulatedPerson("perfect", f"http://127.0.0.1:{free_port()}/", "i" * 16, database, 1)
+    assert time.monotonic() - begin_s < LabelServer.PATIENCE.starting_s / 2
 
 
 def _run(path: Path, labels: int, pairs: int) -> tuple[RunFolder, PrivateRedis]:

@@ -51,6 +51,28 @@ def test_the_same_seed_gives_the_same_metrics_bit_for_bit(tmp_path: Path) -> Non
     assert first["reward_version"] > 1
 
 
+def test_a_run_of_many_updates_has_about_so_many_rows_as_are_read_whole_and_one_for_each_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the seconds of all updates; a run that was stopped anywhere has one of where that was, too."""
+    monkeypatch.setattr(training_module, "ROWS", 3)
+    folder = RunFolder.create(tmp_path / "run", small_config(labeler="none"))
+    updates: list[dict[str, Any]] = []
+
+    def look(told: dict[str, Any]) -> None:
+        updates.extend([told] if "agent_steps" in told else [])
+        if len(updates) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="stopped at 1,280 agent steps"):
+        run_training(folder, False, look, lambda _: None)
+    run_training(folder, True, look, lambda _: None)
+    rows = folder.read_metrics()
+    assert [row["agent_steps"] for row in rows] == [768, 1024, 1280, 1536, 2048]
+    for name in ("gather_wait_s", "relabel_s", "learn_s"):
+        assert sum(row[name] for row in rows) == pytest.approx(sum(told[name] for told in updates))
+
+
 def test_a_run_of_few_steps_whose_workers_are_all_gone_still_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +355,7 @@ def test_input_noise_is_the_trainers_and_the_readers_alike(tmp_path: Path) -> No
 
 def test_the_baseline_needs_no_redis_and_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.runner.PrivateRedis", None)
+    monkeypatch.setattr("cluster.metrics.SegmentLog.add", None)  # whose correlation nobody asks for
     summary = train(tmp_path / "run", small_config(labeler="none", steps=1024))
     assert (summary["labels"], summary["reward_version"]) == (0, 0)
 

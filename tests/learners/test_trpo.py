@@ -129,6 +129,14 @@ def test_the_critic_is_fitted_and_only_the_critic_by_adam(policy):
     assert all(torch.equal(a, b) for a, b in zip(actor, policy.actor.parameters(), strict=True))
 
 
+def test_no_minibatch_of_the_critic_is_a_small_remainder(monkeypatch, policy, batch):
+    trpo, seen = TRPO(TRPOConfig(value_minibatch=64, value_epochs=1), policy, seed=0), []
+    backward = trpo._critic.backward
+    monkeypatch.setattr(trpo._critic, "backward", lambda error: (seen.append(len(error)), backward(error)))
+    trpo.update(batch, 0.0)
+    assert seen == [66, 67, 67]
+
+
 def test_a_saved_trpo_continues_bit_for_bit(policy, batch):
     trpo = TRPO(TRPOConfig(), policy, seed=3)
     trpo.update(batch, 0.0)
