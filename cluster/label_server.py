@@ -25,6 +25,7 @@ import psutil
 
 from actors.failures import Failure
 from cluster.child import Process, end, spawn
+from cluster.machine import processor_s
 from cluster.page_address import announce, listen_on, withdraw
 from cluster.supervise import Life, SupervisionConfig, Tell
 from reward_service.address import REDIS_VARIABLE
@@ -213,6 +214,5 @@ class LabelServer:
     def _processor_s(self) -> float:
         """Processor time of the serving process so far; 0 where there is none."""
         with contextlib.suppress(psutil.Error):
-            times = psutil.Process(self.process_id).cpu_times() if self.process_id else None
-            return times.user + times.system if times else 0.0
+            return processor_s(psutil.Process(self.process_id)) if self.process_id else 0.0
         return 0.0

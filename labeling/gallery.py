@@ -30,7 +30,7 @@ class Gallery:
         the untrained policy, and later on every step is above it.)"""
         rewards = self.newest_rewards()
         ids = self._database.newest_clips(NUM_CLIPS)
-        clips = self._database.get_clips(ids)
+        clips = self._database.readable_clips(ids)
         paid = {clip_id: _paid(rewards, clip) for clip_id, clip in clips.items()}
         known = [each for each in paid.values() if each is not None]
         mean = np.concatenate(known).mean() if known else 0.0

@@ -54,12 +54,15 @@ class Practice:
         return frozenset(map(text, self._keep([self._prefix], [clip.clip_id for clip in chosen])))
 
     def pairs(self, database: ComparisonDatabase, seed: int) -> list[PracticePair]:
-        """The run's NUM_PAIRS pairs; none where it has not kept any. Sides are drawn by `seed`."""
+        """The run's NUM_PAIRS pairs, without those that cannot be read; none where it has not kept any. Sides are drawn
+        by `seed`."""
         ids = [text(clip_id) for clip_id in self._redis.lrange(f"{self._prefix}practice", 0, -1)]
-        clips = database.get_clips(ids)
+        clips = database.readable_clips(ids)
         random = np.random.default_rng(seed)
         pairs: list[PracticePair] = []
         for better, worse in list(pairwise(ids))[::2]:
+            if not {better, worse} <= clips.keys():
+                continue
             if random.random() < 0.5:
                 pairs.append(PracticePair(clips[better], clips[worse], Answer.LEFT))
             else:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from labeling.practice import NUM_PAIRS, Practice
 from reward_service.comparisons import Answer, Query
 from reward_service.database import ComparisonDatabase
-from tests.labeling.pool import clips_of, keep_practice, offer_pairs
+from tests.labeling.pool import clips_of, damage, keep_practice, offer_pairs
 
 pytestmark = pytest.mark.redis
 
@@ -58,6 +58,14 @@ def test_a_labeler_who_asks_again_and_again_sees_six_clips_and_none_that_is_aske
         assert len(pairs) == NUM_PAIRS
         seen |= {json.dumps(pair[side]) for pair in pairs for side in ("left", "right")}
     assert len(seen) == 6
+
+
+def test_a_pair_that_cannot_be_read_is_left_out(database: ComparisonDatabase, practice: Practice) -> None:
+    kept = keep_practice(database, clips_of(16, seed=1))
+    damage(database, min(kept))
+    shown = [clip.clip_id for pair in practice.pairs(database, 0) for clip in (pair.left, pair.right)]
+    assert len(shown) == len(set(shown)) == 2 * NUM_PAIRS - 2
+    assert min(kept) not in shown
 
 
 def test_clips_that_a_query_names_are_not_kept(database: ComparisonDatabase, practice: Practice) -> None:

@@ -21,6 +21,7 @@ from reward_service.comparisons import Answer, Query
 from reward_service.database import ComparisonDatabase
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble, disagreement
 from reward_service.snapshot import RewardSnapshot, SnapshotReader
+from tests.labeling.pool import damage
 
 pytestmark = pytest.mark.redis
 
@@ -109,6 +110,13 @@ def test_a_version_is_written_once_and_an_older_one_never(database: ComparisonDa
     assert [database.client.hgetall(f"{database.prefix}query:q{n}") for n in range(2)] == before
     assert queue.rerank(9, [Rank("nothing", 0.5, True)]) == ["left"]
     assert claim_all(queue) == ["q1"]
+
+
+def test_a_query_whose_clip_cannot_be_read_keeps_its_rank(database: ComparisonDatabase, queue: QueryQueue) -> None:
+    offer(database, [0.6, 0.8, 0.7])
+    damage(database, "q1-l")
+    Reranker(queue, database, CANDIDATES).step(3, RECENT, by_worth)
+    assert [query_of(database, f"q{n}").reward_version for n in range(3)] == [3, 1, 3]
 
 
 class ClaimedMeanwhile(QueryQueue):

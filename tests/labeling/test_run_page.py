@@ -28,7 +28,7 @@ from reward_service.snapshot import RewardSnapshot
 from tests.labeling.browsing import AXE, Visit, serious, until
 from tests.labeling.paintings import CLIP_STEPS, offer_dots
 from tests.labeling.paintings import TASK as PICTURES
-from tests.labeling.pool import STEPS, TASK, offer_pairs
+from tests.labeling.pool import STEPS, TASK, damage, offer_pairs
 
 pytestmark = pytest.mark.redis
 browser_test = pytest.mark.browser
@@ -115,6 +115,17 @@ def test_a_clip_is_told_as_poses_and_one_that_is_gone_in_a_sentence(client: Test
     gone = client.get("/api/clips/clip-9-9")
     assert gone.status_code == 404
     assert "not stored" in gone.json()["error"]
+
+
+def test_a_clip_that_cannot_be_read_is_missing_from_the_gallery(
+    client: TestClient, database: ComparisonDatabase
+) -> None:
+    publish(database, 1)
+    newest = database.newest_clips(NUM_CLIPS)
+    damage(database, newest[0])
+    shown = [clip["clip_id"] for clip in client.get("/api/gallery").json()["clips"]]
+    assert shown == newest[1:]
+    assert client.get("/api/belief").status_code == 200
 
 
 def test_a_clip_of_a_task_that_draws_itself_comes_with_its_pictures(database: ComparisonDatabase) -> None:
