@@ -38,12 +38,13 @@ class ClaimBody(_Body):
 
 
 class Evidence(_Body):
-    """How an answer was given; kept with it, never judged here."""
+    """How an answer was given; kept with it, never judged here. waited_s: in the browser, until it was sent."""
 
     response_s: Annotated[float, Field(ge=0, le=86_400)]
     plays: Annotated[int, Field(ge=0, le=100_000)] = 0
     focus_lost: Annotated[int, Field(ge=0, le=100_000)] = 0
     input: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] = "key"
+    waited_s: Annotated[float, Field(ge=0, le=604_800)] = 0.0
 
 
 class AnswerBody(_Body):

@@ -103,7 +103,7 @@ class Overview:
         return sorted(leases, key=lambda lease: -(lease["age_s"] or 0.0))
 
     def _use_delay(self) -> dict[str, Any]:
-        """From an answer to the first reward snapshot that saw it, over the latest labels."""
+        """From a key press to the first reward snapshot that saw the answer, over the latest labels."""
         delays, waiting = self._tally.use_delays_s(self._database.snapshots.publications())
         p50, p95 = (float(value) for value in np.percentile(delays, [50, 95])) if delays else (None, None)
         return {"p50_s": p50, "p95_s": p95, "labels": len(delays), "waiting": waiting}

@@ -78,7 +78,7 @@ class Tally:
         self._given: dict[str, _Given] = {}
         self._by_query: dict[str, dict[str, _Given]] = {}
         self._recent: deque[tuple[float, str]] = deque()
-        self._timed: deque[tuple[tuple[int, int], str]] = deque(maxlen=_TIMED)
+        self._timed: deque[tuple[tuple[int, int], float, str]] = deque(maxlen=_TIMED)
         self._counts: dict[str, _Counts] = {}
 
     def update(self) -> None:
@@ -105,18 +105,18 @@ class Tally:
             return sum(at >= now_s - within_s and label_id in self._given for at, label_id in self._recent)
 
     def use_delays_s(self, publications: list[tuple[str, float]]) -> tuple[list[float], int]:
-        """Seconds from each of the latest labels to the first snapshot that saw it, and how many wait for theirs.
-        publications: (cursor in the log, server time) of snapshots, in order."""
+        """Seconds from the key press of each of the latest labels to the first snapshot that saw it, and how many wait
+        for theirs. publications: (cursor in the log, server time) of snapshots, in order."""
         places = [_place(cursor) for cursor, _ in publications]
         delays: list[float] = []
         waiting = 0
         with self._lock:
-            for place, label_id in self._timed:
+            for place, waited_s, label_id in self._timed:
                 if label_id not in self._given:
                     continue
                 first = bisect_left(places, place)
                 if first < len(places):  # a place in the log begins with the time at which it was taken
-                    delays.append(max(0.0, publications[first][1] - place[0] / 1000))
+                    delays.append(waited_s + max(0.0, publications[first][1] - place[0] / 1000))
                 else:
                     waiting += 1
         return delays, waiting
@@ -125,12 +125,12 @@ class Tally:
         if label.answer is None:
             self._forget(label.retracts)
             return
-        mirrored, response_s = _evidence(label.evidence)
+        mirrored, response_s, waited_s = _evidence(label.evidence)
         given = _Given(label.label_id, label.labeler, label.query_id, label.answer, mirrored, response_s)
         self._given[label.label_id] = given
         self._recent.append((label.answered_at_s, label.label_id))
         if not label.surplus and label.answer.target is not None:
-            self._timed.append((_place(label.cursor), label.label_id))
+            self._timed.append((_place(label.cursor), waited_s, label.label_id))
         mine = self._counts.setdefault(label.labeler, _Counts())
         mine.last_s = max(mine.last_s, label.answered_at_s)
         if response_s is not None:
@@ -201,13 +201,16 @@ def _place(cursor: str) -> tuple[int, int]:
     return int(milliseconds), int(number)
 
 
-def _evidence(text: str) -> tuple[bool | None, float | None]:
-    """Whether the sides were shown swapped, and the seconds until the answer; None for what was not noted."""
+def _evidence(text: str) -> tuple[bool | None, float | None, float]:
+    """Whether the sides were shown swapped, and the seconds until the answer, None for what was not noted; and those
+    that the answer waited in the browser."""
     try:
         found = json.loads(text) if text else {}
-        mirrored, response_s = found.get("mirrored"), found.get("response_s")
+        mirrored, response_s, waited_s = found.get("mirrored"), found.get("response_s"), found.get("waited_s")
     except (ValueError, AttributeError):  # an imported log may hold anything
-        return None, None
-    if not isinstance(response_s, int | float) or not math.isfinite(response_s):
-        response_s = None
-    return mirrored if isinstance(mirrored, bool) else None, response_s
+        return None, None, 0.0
+    return mirrored if isinstance(mirrored, bool) else None, _seconds(response_s), _seconds(waited_s) or 0.0
+
+
+def _seconds(value: object) -> float | None:
+    return value if isinstance(value, int | float) and math.isfinite(value) else None

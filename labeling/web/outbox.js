@@ -12,6 +12,7 @@ const REFUSED_PREFIX = "twoclips.refused.";
 const ADOPT_AFTER_MS = 5_000; // another tab's entry that old was left behind, or waits as we would
 const MAX_PAUSE_MS = 20_000;
 const MAX_HISTORY = 20;
+const MAX_WAITED_S = 604_800; // as the server takes it: nobody's lease is known for longer
 // Sending the same again cannot help. Not so what a proxy or server that is set wrongly says, as 403 or 404: it waits.
 const FINAL = new Set([400, 409, 410, 413, 415, 422]);
 
@@ -141,7 +142,7 @@ export class Outbox extends EventTarget {
     this.#storage.set(PREFIX + entry.id, entry);
     try {
       const path = entry.kind === "answer" ? "/api/answers" : "/api/retractions";
-      const reply = await post(path, entry.body, entry.scope);
+      const reply = await post(path, entry.kind === "answer" ? aged(entry) : entry.body, entry.scope);
       this.#failures = 0;
       this.trouble = "";
       this.#storage.remove(PREFIX + entry.id);
@@ -235,6 +236,12 @@ export class Outbox extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** An answer's body that says how long it has waited here. */
+function aged({ at, body }) {
+  const waitedS = Math.min(MAX_WAITED_S, Math.max(0, Date.now() - at) / 1000); // clocks are set right, also backwards
+  return { ...body, evidence: { ...body.evidence, waited_s: waitedS } };
 }
 
 /** What was refused, the newest first, whoever gave it; what is older than the last few is forgotten. */

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
 
-from reward_service.database import ComparisonDatabase
+from reward_service.database import START, ComparisonDatabase
 from tests.labeling.browsing import Visit, until
 from tests.labeling.pool import current_answers, offer_pairs
 
@@ -40,9 +41,12 @@ def test_an_answer_that_a_server_set_wrongly_turns_away_waits_until_it_is_set_ri
     expected = {page.answer("left"): "left"}
     page.has_said("saved-text", "1 waiting")
     assert "do not answer to this name" in page.tab.get_attribute("#saved", "title")
+    time.sleep(0.3)
     page.context.unroute("**/api/answers")
     page.reach(saved="0")
     assert current_answers(database) == expected
+    [label] = database.labels_since(START)[0]
+    assert json.loads(label.evidence)["waited_s"] >= 0.3
 
 
 def test_an_answer_that_was_given_while_the_clock_was_ahead_is_sent_once_it_is_right(

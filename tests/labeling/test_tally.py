@@ -92,20 +92,20 @@ def test_answers_of_long_ago_are_no_rate(database: ComparisonDatabase) -> None:
 
 
 @pytest.mark.redis
-def test_the_way_into_a_snapshot_is_timed_from_the_answer(database: ComparisonDatabase) -> None:
+def test_the_way_into_a_snapshot_is_timed_from_the_key_press(database: ComparisonDatabase) -> None:
     offer_pairs(database, 3)
     queue = QueryQueue(database.client, database.run_id)
     cursors = []
-    for _ in range(3):
+    for evidence in ("", '{"waited_s":30.5}', '{"waited_s":"long"}'):
         lease = queue.claim("anna")
         assert lease is not None
-        cursors.append(queue.complete(lease, Answer.LEFT, secrets.token_hex(16)).cursor)
+        cursors.append(queue.complete(lease, Answer.LEFT, secrets.token_hex(16), evidence).cursor)
     tally = Tally(database)
     tally.update()
     at_s = [int(cursor.split("-")[0]) / 1000 for cursor in cursors]
     assert tally.use_delays_s([]) == ([], 3)
     delays, waiting = tally.use_delays_s([(cursors[0], at_s[0] + 2.0), (cursors[1], at_s[1] + 5.0)])
-    assert delays == pytest.approx([2.0, 5.0])
+    assert delays == pytest.approx([2.0, 35.5])
     assert waiting == 1
 
 
