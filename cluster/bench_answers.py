@@ -95,7 +95,7 @@ def measure_answers() -> Answered:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder, PrivateRedis(Path(folder)) as url:
         client = connect(url)
         database, pool = ComparisonDatabase(client, _RUN), LabelerPool(client, _RUN)
-        database.put_clips([some_clip(0), some_clip(1)])
+        database.clips.put([some_clip(0), some_clip(1)])
         rushed = PEOPLE * ANSWERS * ROUNDS
         spare = int(PEOPLE * (2 + PACED_S / PACE_S[0]))
         database.offer([Query(f"q{index}", "clip0", "clip1", 0.0, 0, 0.0) for index in range(rushed + spare)])

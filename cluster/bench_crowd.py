@@ -63,7 +63,7 @@ def measure_crowd(people: int, servers: int, lasting_s: float) -> Crowd:
         client = connect(url)
         stack.callback(client.close)
         database, pool = ComparisonDatabase(client, _RUN), LabelerPool(client, _RUN)
-        database.put_clips([some_clip(0), some_clip(1)])
+        database.clips.put([some_clip(0), some_clip(1)])
         wanted = int(people * (2 + lasting_s / EVERY_S))
         database.offer([Query(f"q{index}", "clip0", "clip1", 0.0, 0, 0.0) for index in range(wanted)])
         cookies = [f"{cookie_name(_RUN)}={pool.join(pool.invite(f'person{index}'))}" for index in range(people)]

@@ -33,10 +33,10 @@ def measure_memory(task: Task, clips: int = CLIPS, comparisons: int = COMPARISON
         client.config_set("appendfsync", "no")  # what is measured is memory
         database = ComparisonDatabase(client, _RUN, clip_budget_bytes=1 << 34)
         queue = QueryQueue(client, _RUN)
-        database.put_clips(made[: clips // 2])
+        database.clips.put(made[: clips // 2])
         _answer(database, queue, made, comparisons // 10)
         before = _used(client)
-        database.put_clips(made[clips // 2 :])
+        database.clips.put(made[clips // 2 :])
         with_clips = _used(client)
         _answer(database, queue, made, comparisons)
         after = _used(client)

@@ -30,7 +30,7 @@ def measure_writes() -> tuple[float, float]:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder, PrivateRedis(Path(folder)) as url:
         client = connect(url)
         database = ComparisonDatabase(client, _RUN)
-        database.put_clips([some_clip(0), some_clip(1)])
+        database.clips.put([some_clip(0), some_clip(1)])
         count = CLIENTS * WRITES * ROUNDS
         database.offer([Query(f"q{index}", "clip0", "clip1", 0.0, 0, 0.0) for index in range(count)])
         command = [sys.executable, "-m", "cluster.bench_writes", url]

@@ -72,7 +72,7 @@ class SimulatedPerson:
         if pair is None:
             return False
         query = self._database.get_query(pair["query"])
-        clips = self._database.get_clips([query.left, query.right]) if query else {}
+        clips = self._database.clips.get([query.left, query.right]) if query else {}
         if query is None or len(clips) < 2:
             return False
         short_sighted = self.kind == SHORT_SIGHTED

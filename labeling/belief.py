@@ -106,7 +106,7 @@ class Belief:
         rewards = self._gallery.newest_rewards() if self.has_plane else None
         if rewards is None:
             return None
-        clips = self._database.readable_clips(self._database.newest_clips(NUM_CLIPS)).values()
+        clips = self._database.clips.readable(self._database.clips.newest(NUM_CLIPS)).values()
         segments = [clip.segment for clip in clips]
         if not segments:
             return None

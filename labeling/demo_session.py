@@ -168,7 +168,7 @@ class Session:
             self._measure()
             return
         query, left, right = chosen
-        self._database.put_clips((left, right))
+        self._database.clips.put((left, right))
         self._database.offer([query])
         self.record.ask(left, right, query.disagreement)
         if self.labeler == "person":

@@ -74,7 +74,7 @@ class Desk:
             wishes = [(*several[at], self._is_for_gold(several[at][1])) for at in wanted]
             leases = self.queue.claim_all(wishes, MOST_LEASES)
             named = (clip_id for lease in leases if lease for clip_id in (lease.left, lease.right))
-            clips = self.database.readable_clips(named)
+            clips = self.database.clips.readable(named)
             given = [(at, lease) for at, lease in zip(wanted, leases, strict=True) if lease]
             wanted = []
             for at, lease in given:

@@ -29,8 +29,8 @@ class Gallery:
         None before there is a reward model that fits them. (Less the mean: the agent's own zero is an average step of
         the untrained policy, and later on every step is above it.)"""
         rewards = self.newest_rewards()
-        ids = self._database.newest_clips(NUM_CLIPS)
-        clips = self._database.readable_clips(ids)
+        ids = self._database.clips.newest(NUM_CLIPS)
+        clips = self._database.clips.readable(ids)
         paid = {clip_id: _paid(rewards, clip) for clip_id, clip in clips.items()}
         known = [each for each in paid.values() if each is not None]
         mean = np.concatenate(known).mean() if known else 0.0

@@ -114,7 +114,7 @@ class SyntheticLabeler:
         goes back to the queue when its lease runs out, what was answered is stored."""
         answered = 0
         while answered < max_labels and (lease := self._queue.claim(self.config.name)) is not None:
-            clips = self._database.get_clips([lease.left, lease.right])
+            clips = self._database.clips.get([lease.left, lease.right])
             if len(clips) < 2:
                 self._queue.withdraw(lease.query_id)
                 continue

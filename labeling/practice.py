@@ -50,14 +50,14 @@ class Practice:
         """Ids of the clips that the run keeps for practice. Where it has none yet they are chosen from those of `clips`
         that no query names; none where these are too few or all alike. May be repeated."""
         chosen = [] if self._redis.exists(f"{self._prefix}practice") else _chosen(self._unnamed(clips))
-        database.put_clips(chosen)
+        database.clips.put(chosen)
         return frozenset(map(text, self._keep([self._prefix], [clip.clip_id for clip in chosen])))
 
     def pairs(self, database: ComparisonDatabase, seed: int) -> list[PracticePair]:
         """The run's NUM_PAIRS pairs, without those that cannot be read; none where it has not kept any. Sides are drawn
         by `seed`."""
         ids = [text(clip_id) for clip_id in self._redis.lrange(f"{self._prefix}practice", 0, -1)]
-        clips = database.readable_clips(ids)
+        clips = database.clips.readable(ids)
         random = np.random.default_rng(seed)
         pairs: list[PracticePair] = []
         for better, worse in list(pairwise(ids))[::2]:

@@ -126,7 +126,7 @@ class QueryActor:
     def _ask(self, wanted: int) -> int:
         self._chooser.refresh()
         chosen = self._chooser.choose(self._clips, wanted)
-        self._database.put_clips({clip.clip_id: clip for pair in chosen.pairs for clip in pair}.values())
+        self._database.clips.put({clip.clip_id: clip for pair in chosen.pairs for clip in pair}.values())
         queries = [
             self._query(left, right, float(value), bool(is_gold))
             for (left, right), value, is_gold in zip(chosen.pairs, chosen.disagreement, chosen.is_gold, strict=True)

@@ -83,7 +83,7 @@ class Reranker:
         """Keep the clips of what waits: those known already, recent ones, and what the database has of `scored`."""
         known = {clip.clip_id: clip for clip in recent} | self._clips
         missing = [clip_id for query in scored for clip_id in (query.left, query.right) if clip_id not in known]
-        known |= self._database.readable_clips(missing)
+        known |= self._database.clips.readable(missing)
         wanted = {clip_id for query in waiting for clip_id in (query.left, query.right)}
         self._clips = {clip_id: clip for clip_id, clip in known.items() if clip_id in wanted}
 

@@ -45,7 +45,7 @@ def add_run_page(app: FastAPI, sessions: Sessions, task: Task, database: Compari
 
     @app.get("/api/clips/{clip_id}", dependencies=[Depends(sessions.admin)])
     def read_clip(clip_id: ClipId) -> dict[str, Any]:
-        clip = database.get_clip(clip_id)
+        clip = database.clips.one(clip_id)
         if clip is None:
             raise ClipGoneError("this clip is not stored any more: look at the newest ones")
         try:

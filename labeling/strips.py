@@ -156,7 +156,7 @@ class StripAhead:
             if self._strips.has(left, right):
                 continue
             try:
-                clips = self._database.get_clips([left, right])
+                clips = self._database.clips.get([left, right])
                 if len(clips) < 2:
                     continue  # whoever claims it withdraws it
                 self._strips.of(clips[left], clips[right])

@@ -53,7 +53,7 @@ def rows_of(database: ComparisonDatabase, passed_over: Callable[[Label], object]
             return
         sides = database.sides_of({label.query_id for label in labels})
         golds = database.golds_of(sides)
-        clips = database.get_clips({clip_id for pair in sides.values() for clip_id in pair})
+        clips = database.clips.get({clip_id for pair in sides.values() for clip_id in pair})
         for label in labels:
             left, right = sides[label.query_id]
             if left not in clips or right not in clips:

@@ -47,9 +47,8 @@ A full store refuses clips, never labels. Leases and answers belong to labeling/
 from __future__ import annotations
 
 import json
-import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ import redis
 
 from actors.trajectory import Clip
 from reward_service.client import DatabaseError, check_writable, connect
-from reward_service.codec import CodecError, decode_clip, encode_clip
+from reward_service.clip_store import ClipStore
 from reward_service.comparisons import Answer, Comparison, Label, Offered, Query, Retraction
 from reward_service.golds import Golds, Marks
 from reward_service.keys import START, checked_id, load_script, run_prefix, text
@@ -66,10 +65,6 @@ from reward_service.snapshot_store import SnapshotStore
 __all__ = ["START", "ComparisonDatabase", "DatabaseError", "check_writable", "connect"]
 
 _LUA = Path(__file__).parent
-_UNBOUNDED = 1 << 52
-_BATCH = 64
-
-_log = logging.getLogger(__name__)
 
 
 class ComparisonDatabase:
@@ -81,57 +76,12 @@ class ComparisonDatabase:
         self.client = client
         self.run_id = run_id
         self.prefix = run_prefix(run_id)
-        self.clip_budget_bytes = clip_budget_bytes
+        self.clips = ClipStore(client, self.prefix, clip_budget_bytes)
         self.snapshots = SnapshotStore(client, self.prefix)
         self._golds = Golds(client, self.prefix)
-        self._put_clip = load_script(client, _LUA / "put_clip.lua")
         self._offer = load_script(client, _LUA / "offer.lua")
         self._import_label = load_script(client, _LUA / "import_label.lua")
         self._set_status = load_script(client, _LUA / "set_status.lua")
-
-    # ---- clips
-
-    def put_clips(self, clips: Iterable[Clip]) -> list[bool]:
-        """Stores the clips; False for each one refused because queries name all that the budget holds.
-
-        When the budget is full the oldest clips that no query names are dropped, and counted."""
-        stored: list[bool] = []
-        encoded = [(checked_id("clip id", clip.clip_id), encode_clip(clip)) for clip in clips]
-        for start in range(0, len(encoded), _BATCH):
-            with self._redis.pipeline(transaction=False) as pipe:
-                for clip_id, blob in encoded[start : start + _BATCH]:
-                    self._put_clip([self.prefix], [clip_id, blob, self.clip_budget_bytes], pipe)
-                stored += [reply == 1 for reply in pipe.execute()]
-        return stored
-
-    def get_clip(self, clip_id: str) -> Clip | None:
-        """The clip, or None when it was never stored or was dropped."""
-        return self.get_clips([clip_id]).get(clip_id)
-
-    def get_clips(self, clip_ids: Iterable[str]) -> dict[str, Clip]:
-        """Those of the clips that are there, by id. Each is fetched and decoded once."""
-        return {clip_id: decode_clip(blob) for clip_id, blob in self._encoded(clip_ids)}
-
-    def readable_clips(self, clip_ids: Iterable[str]) -> dict[str, Clip]:
-        """`get_clips` without those that are damaged, or of a newer version than this."""
-        clips: dict[str, Clip] = {}
-        for clip_id, blob in self._encoded(clip_ids):
-            try:
-                clips[clip_id] = decode_clip(blob)
-            except CodecError as error:
-                _log.warning("clip %s cannot be read: %s", clip_id, error)
-        return clips
-
-    def _encoded(self, clip_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        ids = list(dict.fromkeys(clip_ids))
-        for start in range(0, len(ids), _BATCH):
-            batch = ids[start : start + _BATCH]
-            blobs = self._redis.mget([f"{self.prefix}clip:{checked_id('clip id', clip_id)}" for clip_id in batch])
-            yield from ((clip_id, blob) for clip_id, blob in zip(batch, blobs, strict=True) if blob)
-
-    def newest_clips(self, limit: int) -> list[str]:
-        """Ids of the clips that were stored last, the newest first."""
-        return [text(clip_id) for clip_id in self._redis.zrevrange(f"{self.prefix}clips", 0, limit - 1)]
 
     # ---- queries
 
@@ -176,7 +126,7 @@ class ComparisonDatabase:
         cursor that has moved means: go on."""
         entries, cursor = self._log_since(cursor, limit)
         entries = [entry for entry in entries if not entry[0].surplus]
-        clips = self.get_clips(clip for label, *sides in entries if not label.retracts for clip in sides)
+        clips = self.clips.get(clip for label, *sides in entries if not label.retracts for clip in sides)
         golds = self._golds.of(label.query_id for label, _, _ in entries)
         found: list[Comparison | Retraction] = []
         for label, left_id, right_id in entries:
@@ -230,7 +180,7 @@ class ComparisonDatabase:
             )
         with self._redis.pipeline(transaction=True) as pipe:
             for clip in (left, right):
-                self._put_clip([self.prefix], [clip.clip_id, encode_clip(clip), _UNBOUNDED], pipe)
+                self.clips.put_in(pipe, clip)
             args = [*ids, answer, label.retracts, f"{label.answered_at_s:.6f}", int(label.surplus), label.evidence]
             self._import_label([self.prefix], [*args, gold], pipe)
             status = text(pipe.execute()[-1][0])

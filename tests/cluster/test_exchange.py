@@ -39,7 +39,7 @@ def clip(number: int, steps: int = 10) -> Clip:
 
 def fill(database: ComparisonDatabase) -> None:
     """Answers of every kind, a surplus one, and one taken back."""
-    database.put_clips([clip(number) for number in range(8)])
+    database.clips.put([clip(number) for number in range(8)])
     queue = QueryQueue(database.client, database.run_id)
     for index, answer in enumerate(Answer):
         gold = ("left", "right", "", "")[index]
@@ -111,15 +111,15 @@ def test_a_late_answer_about_clips_that_are_gone_does_not_stop_an_export(databas
     size = max(len(encode_clip(clip(number))) for number in range(6))
     small = ComparisonDatabase(database.client, database.run_id, 4 * size)
     queue = QueryQueue(small.client, small.run_id)
-    small.put_clips(map(clip, range(4)))
+    small.clips.put(map(clip, range(4)))
     small.offer([Query("q0", "clip0", "clip1", 0.9, 1, 0.0), Query("q1", "clip2", "clip3", 0.1, 1, 0.0)])
     late, kept = queue.claim("ann"), queue.claim("ann")
     assert late is not None
     assert kept is not None
     assert queue.withdraw("q0")
     assert queue.give_back(late)
-    small.put_clips([clip(4), clip(5)])
-    assert small.get_clip("clip0") is None
+    small.clips.put([clip(4), clip(5)])
+    assert small.clips.one("clip0") is None
     assert queue.complete(late, Answer.LEFT, "late").surplus
     queue.complete(kept, Answer.RIGHT, "kept")
     queue.retract("ann", "late", "oops")

@@ -29,6 +29,7 @@ from cluster.device_memory import DeviceMemoryError
 from cluster.in_process import LocalPool
 from cluster.interfaces import ASIDES
 from cluster.run_folder import RunFolder
+from cluster.settings import replaced
 from tests.cluster.runs import small_config, train
 from tests.cluster.test_training import curve
 from tests.machine import lives
@@ -114,10 +115,12 @@ def test_a_gpu_too_small_for_acting_is_told_with_what_to_lower(
 
 
 def test_closing_it_ends_what_is_under_way(config: RunConfig) -> None:
-    pool = LocalPool(spec_of(config, config.make_task()))
-    pool.submit(weights_for(config))
-    assert len(left_behind()) == 3
+    long = replaced(config, {"rollout.steps": 50_000})  # half a minute of it
+    pool = LocalPool(spec_of(long, long.make_task()))
+    pool.submit(weights_for(long))
+    under_way = left_behind()
     pool.close()
+    assert len(under_way) == 3
     assert left_behind() == []
     pool.close()  # again: nothing
 

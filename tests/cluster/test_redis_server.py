@@ -75,7 +75,7 @@ def test_kill_9_of_the_server_loses_no_acknowledged_label(tmp_path: Path) -> Non
     try:
         with connect(url) as client:
             database, queue = ComparisonDatabase(client, "run"), QueryQueue(client, "run")
-            database.put_clips(Clip(f"c{n}", steps, np.zeros((1, 0), np.float32), 0.0, 0) for n in range(2))
+            database.clips.put(Clip(f"c{n}", steps, np.zeros((1, 0), np.float32), 0.0, 0) for n in range(2))
             database.offer([Query(f"q{n}", "c0", "c1", 0.0, 0, 0.0) for n in range(num_queries)])
 
             def kill() -> None:

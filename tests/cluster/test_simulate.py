@@ -50,7 +50,7 @@ def test_a_perfect_person_says_the_truth_and_stops_though_the_server_is_gone(
     for label in database.labels_since(START)[0]:
         query = database.get_query(label.query_id)
         assert query is not None
-        clips = database.get_clips([query.left, query.right])
+        clips = database.clips.get([query.left, query.right])
         left_is_better = clips[query.left].true_return > clips[query.right].true_return
         assert label.answer == (Answer.LEFT if left_is_better else Answer.RIGHT)
     undeliverable = threading.Thread(target=person._deliver, args=({}, stop))

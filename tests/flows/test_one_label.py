@@ -38,7 +38,7 @@ def test_a_label_from_the_key_press_to_the_reward_weights(database: ComparisonDa
     # On the way out: both clips are stored before the query that names them is offered.
     query = Query("q1", "better", "worse", disagreement=0.2, reward_version=0, asked_at_s=0.0)
     assert database.offer([query]) == [False]
-    assert database.put_clips([clip("better", 1.0), clip("worse", -1.0)]) == [True, True]
+    assert database.clips.put([clip("better", 1.0), clip("worse", -1.0)]) == [True, True]
     assert database.offer([query]) == [True]
     assert database.num_open_queries() == 1
 
@@ -79,7 +79,7 @@ def test_a_label_from_the_key_press_to_the_reward_weights(database: ComparisonDa
 
 
 def test_an_undone_label_is_taken_out_again(database: ComparisonDatabase) -> None:
-    database.put_clips([clip("better", 1.0), clip("worse", -1.0)])
+    database.clips.put([clip("better", 1.0), clip("worse", -1.0)])
     database.offer([Query("q1", "better", "worse", 0.2, 0, 0.0)])
     queue = QueryQueue(database.client, database.run_id)
     lease = queue.claim("ada")

@@ -96,7 +96,7 @@ def offer_dots_again(database: ComparisonDatabase, count: int, clips: int) -> li
 
 
 def _offer(database: ComparisonDatabase, pairs: list[tuple[Clip, Clip]]) -> list[str]:
-    assert all(database.put_clips(list({clip.clip_id: clip for pair in pairs for clip in pair}.values())))
+    assert all(database.clips.put(list({clip.clip_id: clip for pair in pairs for clip in pair}.values())))
     queries = [
         Query(
             hashlib.sha256(f"{left.clip_id} {right.clip_id}".encode()).hexdigest()[:32],

@@ -71,7 +71,7 @@ def clips_of(count: int, seed: int) -> list[Clip]:
 def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0, overlap: int = 1) -> list[str]:
     """Stores 2 x count clips and offers `count` queries about them; their ids, the most wanted first."""
     clips = clips_of(2 * count, seed)
-    database.put_clips(clips)
+    database.clips.put(clips)
     pairs = [(clips[2 * index].clip_id, clips[2 * index + 1].clip_id) for index in range(count)]
     queries = [
         Query(hashlib.sha256(f"{left} {right}".encode()).hexdigest()[:32], left, right, 1.0 - index / count, 1, 0.0)

@@ -75,7 +75,7 @@ def answer_as_person(session: Session, answer: Answer | None = None) -> str:
     lease = queue.claim("local")
     assert lease is not None
     if answer is None:
-        clips = database.get_clips([lease.left, lease.right])
+        clips = database.clips.get([lease.left, lease.right])
         ends = [
             session.grid.distances[clips[side].segment.observations[-1].argmax()] for side in (lease.left, lease.right)
         ]
@@ -190,7 +190,7 @@ def test_random_queries_and_errors_are_settings(database: ComparisonDatabase):
     session.change(selection="disagreement", error_rate=0.0)
     play(session, 1000)
     log, _ = session._database.labels_since(START)
-    clips = session._database.get_clips(
+    clips = session._database.clips.get(
         [clip for query in session._database.sides_of([label.query_id for label in log]).values() for clip in query]
     )
     sides = session._database.sides_of([label.query_id for label in log])

@@ -27,7 +27,7 @@ def _clip(name: str) -> Clip:
 @pytest.fixture
 def desk(database: ComparisonDatabase) -> Desk:
     clips = [_clip(f"clip{index}") for index in range(8)]
-    database.put_clips(clips)
+    database.clips.put(clips)
     database.offer([Query(f"query{index}", f"clip{index}", f"clip{index + 4}", 0.1, 1, 0.0) for index in range(4)])
     return Desk(QueryQueue(database.client, database.run_id), database)
 
@@ -123,7 +123,7 @@ def test_claims_together_are_what_each_would_be_alone(desk: Desk) -> None:
 
 def test_nobody_holds_more_pairs_than_a_few_tabs_need(desk: Desk) -> None:
     database = desk.database
-    database.put_clips([_clip(f"more{index}") for index in range(41)])
+    database.clips.put([_clip(f"more{index}") for index in range(41)])
     database.offer([Query(f"m{index}", f"more{index}", f"more{index + 1}", 0.1, 1, 0.0) for index in range(40)])
     tokens = [secrets.token_hex(16) for _ in range(MOST_LEASES)]
     held = desk.claim_all([("anna", token) for token in tokens])

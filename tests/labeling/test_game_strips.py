@@ -80,7 +80,7 @@ def test_the_strip_of_another_task_may_lose_what_nobody_sees() -> None:
 @pytest.mark.redis
 def test_who_holds_a_pair_of_a_game_is_shown_the_screens_of_that_pair(database: ComparisonDatabase) -> None:
     task, clips = make_task("qbert"), game_clips("qbert", 8)
-    assert all(database.put_clips(clips))
+    assert all(database.clips.put(clips))
     queries = [
         Query(f"{index:032x}", left.clip_id, right.clip_id, 1.0 - index / 4, 1, 0.0)
         for index, (left, right) in enumerate(zip(clips[::2], clips[1::2], strict=True))

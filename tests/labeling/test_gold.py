@@ -96,7 +96,7 @@ def test_one_that_was_not_answered_waits_for_nobody_and_is_asked_again(
     assert again is not None
     assert again.query_id == lease.query_id
     assert database.num_open_queries() == 1
-    assert len(database.get_clips([again.left, again.right])) == 2
+    assert len(database.clips.get([again.left, again.right])) == 2
 
 
 def test_a_late_answer_is_kept_and_the_pair_not_asked_again(database: ComparisonDatabase, queue: QueryQueue) -> None:

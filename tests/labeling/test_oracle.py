@@ -17,7 +17,7 @@ def fill(database: ComparisonDatabase, num_queries: int) -> None:
     steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
     returns = np.random.default_rng(1).integers(0, 20, 2 * num_queries)
     clips = [Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(r), 0) for n, r in enumerate(returns)]
-    database.put_clips(clips)
+    database.clips.put(clips)
     assert all(
         database.offer([Query(f"q{n}", f"clip{2 * n}", f"clip{2 * n + 1}", 0.0, 0, 0.0) for n in range(num_queries)])
     )

@@ -455,7 +455,7 @@ def test_practice_comes_first_gives_feedback_and_is_never_sent(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 6)
-    show, clips = Show(make_task(TASK)), database.get_clips(["clip-0-0", "clip-0-1"])
+    show, clips = Show(make_task(TASK)), database.clips.get(["clip-0-0", "clip-0-1"])
     pairs = [{**show.pair(*clips.values()), "better": "left"} for _ in range(2)]
     page = visit()
     page.context.route("**/api/practice", lambda route: route.fulfill(json={"pairs": pairs}))
@@ -480,7 +480,7 @@ def test_after_practising_again_every_pair_comes_once(
 ) -> None:
     """Also one that is answered while the practice pairs are still on their way."""
     offer_pairs(database, 6)
-    show, clips = Show(make_task(TASK)), database.get_clips(["clip-0-0", "clip-0-1"])
+    show, clips = Show(make_task(TASK)), database.clips.get(["clip-0-0", "clip-0-1"])
     practice = {"pairs": [{**show.pair(*clips.values()), "better": "left"}]}
     page, asked = visit().open(), []
     page.context.route("**/api/practice", lambda route: asked.append(route))
@@ -668,7 +668,7 @@ def test_a_task_that_draws_itself_is_labeled_by_keyboard(
     for label in database.labels_since(START)[0]:
         query = database.get_query(label.query_id)
         assert query is not None
-        clips = database.get_clips([query.left, query.right])
+        clips = database.clips.get([query.left, query.right])
         ends = {side: float(clips[getattr(query, side)].segment.observations[-1, 0]) for side in ("left", "right")}
         assert label.answer == max(ends, key=lambda side: ends[side])
 
@@ -747,7 +747,7 @@ def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, 
         page.reach(state="labeling")
         query = database.get_query(page.data("query"))
         assert query is not None
-        clips = database.get_clips([query.left, query.right])
+        clips = database.clips.get([query.left, query.right])
         paths = [clips[name].segment.observations[:, 0] for name in (query.left, query.right)]
         seen = [dots_at(page, step) for step in range(paintings.CLIP_STEPS)]
     context.close()

@@ -66,7 +66,7 @@ def test_what_is_no_person_is_told_who_there_is(text: str) -> None:
 
 def _offer(database: ComparisonDatabase, count: int, overlap: int = 1) -> None:
     steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    database.put_clips([Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(2 * count)])
+    database.clips.put([Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(2 * count)])
     queries = [Query(f"q{n}", f"clip{2 * n}", f"clip{2 * n + 1}", 0.0, 0, 0.0) for n in range(count)]
     database.offer(queries, overlap=overlap)
 
@@ -93,7 +93,7 @@ def test_the_short_sighted_one_goes_by_how_a_clip_ends(database: ComparisonDatab
     steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
     state = np.zeros((1, 0), np.float32)
     better, later = Clip("better", steps, state, 5.0, 0, None, 1.0), Clip("later", steps, state, 4.0, 0, None, 3.0)
-    database.put_clips([better, later, Clip("old", steps, state, 2.0, 0)])
+    database.clips.put([better, later, Clip("old", steps, state, 2.0, 0)])
     queries = [Query("q0", "better", "later", 0.0, 0, 0.0), Query("q1", "old", "better", 0.0, 0, 0.0)]
     database.offer(queries, overlap=2)
     assert _pool(database, ["short-sighted", "perfect"]).step() == 4

@@ -70,7 +70,7 @@ def test_a_pair_that_cannot_be_read_is_left_out(database: ComparisonDatabase, pr
 
 def test_clips_that_a_query_names_are_not_kept(database: ComparisonDatabase, practice: Practice) -> None:
     clips = clips_of(14, seed=1)
-    database.put_clips(clips)
+    database.clips.put(clips)
     best = max(clips, key=lambda clip: clip.true_return)
     worst = min(clips, key=lambda clip: clip.true_return)
     assert all(database.offer([Query("q", best.clip_id, worst.clip_id, 0.0, 0, 0.0)]))
@@ -80,8 +80,8 @@ def test_clips_that_a_query_names_are_not_kept(database: ComparisonDatabase, pra
 def test_what_is_kept_is_not_dropped_where_the_store_is_full(database: ComparisonDatabase, practice: Practice) -> None:
     kept = keep_practice(database, clips_of(12, seed=1))
     small = ComparisonDatabase(database.client, database.run_id, clip_budget_bytes=1)
-    assert small.put_clips(clips_of(2, seed=2)) == [False, False]
-    assert len(database.get_clips(kept)) == 6
+    assert small.clips.put(clips_of(2, seed=2)) == [False, False]
+    assert len(database.clips.get(kept)) == 6
     assert len(practice.pairs(database, 0)) == NUM_PAIRS
 
 

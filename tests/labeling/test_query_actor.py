@@ -142,7 +142,7 @@ def test_with_a_reward_model_it_asks_where_the_members_disagree(
     query = database.get_query(lease.query_id)
     assert query is not None
     assert query.reward_version == 4
-    clips = database.get_clips([query.left, query.right])
+    clips = database.clips.get([query.left, query.right])
     # A slow twin: each member's preference for this one pair, and their variance.
     with torch.no_grad():
         sums = [
@@ -210,7 +210,7 @@ def test_some_queries_are_gold_and_nothing_shows_it(database: ComparisonDatabase
     actor.observe(*block, agent_steps=10_000)
     assert actor.step()["queries_asked"] == 40
     asked = queries_of(database)
-    clips = database.get_clips({clip for query in asked for clip in (query.left, query.right)})
+    clips = database.clips.get({clip for query in asked for clip in (query.left, query.right)})
     gaps = [clips[query.left].true_return - clips[query.right].true_return for query in asked]
     gold = [query.gold for query in asked]
     assert 6 <= sum(map(bool, gold)) <= 20

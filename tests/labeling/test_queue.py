@@ -17,7 +17,7 @@ pytestmark = pytest.mark.redis
 def fill(database: ComparisonDatabase, num_queries: int, overlap: int = 1) -> None:
     """Queries q0, q1, ... ; the later ones are the less wanted."""
     steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    database.put_clips(
+    database.clips.put(
         Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(num_queries + 1)
     )
     queries = [Query(f"q{n}", f"clip{n}", f"clip{n + 1}", 1 / (n + 1), 0, 0.0) for n in range(num_queries)]
@@ -268,7 +268,7 @@ def test_a_withdrawn_query_is_forgotten_in_a_while_unless_somebody_answers_it_la
     assert database.client.ttl(keys[0]) > 0  # type: ignore[operator]
     assert queue.complete(lease, Answer.LEFT, "l1").surplus
     assert database.client.ttl(keys[0]) == -1, "a label names it"
-    assert len(database.get_clips(["clip0", "clip1"])) == 2
+    assert len(database.clips.get(["clip0", "clip1"])) == 2
 
 
 def test_a_withdrawn_query_is_not_asked_and_late_answers_are_kept(database: ComparisonDatabase) -> None:

@@ -199,13 +199,13 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(clips=st.lists(CLIPS, min_size=1, max_size=5))
     def store(self, clips: list[str]) -> None:
         """The budget holds five clips, so that some are refused and some dropped."""
-        self.data.put_clips(map(_clip, clips))
+        self.data.clips.put(map(_clip, clips))
 
     @rule(query=QUERIES, sides=PAIRS, priority=st.sampled_from([0.0, 0.5, 1.0]))
     def offer(self, query: str, sides: tuple[str, str], priority: float) -> None:
         left, right = sides
         known = self.model.queries.get(query)
-        stored = len(self.data.get_clips(sides)) == 2
+        stored = len(self.data.clips.get(sides)) == 2
         if known:
             expected = Offered.KNOWN if (known.left, known.right) == sides else Offered.REFUSED
         else:
@@ -445,7 +445,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert counts["leases_expired"] == self.model.expired
         read = self.data.comparisons_since(START)[0]  # raises where a clip is gone
         assert [each.label.label_id for each in read] == [e.label for e in self.model.log if not e.surplus]
-        assert set(self.data.get_clips(self.named)) == self.named
+        assert set(self.data.clips.get(self.named)) == self.named
         droppable = {clip.decode() for clip in self.data.client.zrange(f"{self.data.prefix}clips:droppable", 0, -1)}
         assert not self.named & droppable
 

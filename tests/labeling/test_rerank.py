@@ -43,7 +43,7 @@ def by_worth(clips: Sequence[Clip]) -> Callable[[Array], Array]:
 def offer(database: ComparisonDatabase, worths: Sequence[float], version: int = 1, overlap: int = 1) -> None:
     """Queries q0, q1, ... whose clips are worth what is given now; when they were asked, the first was worth most."""
     clips = [clip(f"q{n}-{side}", worth) for n, worth in enumerate(worths) for side in "lr"]
-    assert all(database.put_clips(clips))
+    assert all(database.clips.put(clips))
     queries = [Query(f"q{n}", f"q{n}-l", f"q{n}-r", 1 - n / len(worths), version, 0.0) for n in range(len(worths))]
     assert all(database.offer(queries, overlap=overlap))
 
@@ -239,7 +239,7 @@ def test_the_query_actor_replaces_what_went_stale_in_the_same_step(
 
     waiting = queue.waiting()
     assert {query.reward_version for query in waiting} == {2}
-    clips = database.get_clips([waiting[0].left, waiting[0].right])
+    clips = database.clips.get([waiting[0].left, waiting[0].right])
     with torch.no_grad():  # a slow twin, one pair
         returns = [
             newest.member_rewards(

@@ -51,7 +51,7 @@ def publish(database: ComparisonDatabase, version: int, task_name: str = TASK) -
     task = make_task(task_name)
     generator = torch.Generator().manual_seed(version)
     ensemble = RewardEnsemble(EnsembleConfig(hidden=(32,)), task.observation_shape, task.action, generator=generator)
-    clips = database.get_clips(database.newest_clips(64)).values()
+    clips = database.clips.get(database.clips.newest(64)).values()
     observations = torch.from_numpy(np.concatenate([clip.segment.observations for clip in clips]))
     std, mean = torch.std_mean(observations, dim=0)
     ensemble.set_input_statistics(mean, std)
@@ -121,7 +121,7 @@ def test_a_clip_that_cannot_be_read_is_missing_from_the_gallery(
     client: TestClient, database: ComparisonDatabase
 ) -> None:
     publish(database, 1)
-    newest = database.newest_clips(NUM_CLIPS)
+    newest = database.clips.newest(NUM_CLIPS)
     damage(database, newest[0])
     shown = [clip["clip_id"] for clip in client.get("/api/gallery").json()["clips"]]
     assert shown == newest[1:]
@@ -130,7 +130,7 @@ def test_a_clip_that_cannot_be_read_is_missing_from_the_gallery(
 
 def test_a_clip_of_a_task_that_draws_itself_comes_with_its_pictures(database: ComparisonDatabase) -> None:
     offer_dots(database, 1)
-    clip_id = database.newest_clips(1)[0]
+    clip_id = database.clips.newest(1)[0]
     app = make_app(PoolConfig(database.run_id, PICTURES), database.client)
     with TestClient(app, base_url="http://127.0.0.1") as client:
         told = client.get(f"/api/clips/{clip_id}").json()
@@ -146,8 +146,8 @@ def test_the_gallery_pays_what_the_newest_snapshots_ensemble_pays(
         ensemble = publish(database, version)
         told = client.get("/api/gallery").json()
         assert told["reward_version"] == version
-        assert [clip["clip_id"] for clip in told["clips"]] == database.newest_clips(NUM_CLIPS)
-        clips = database.get_clips(database.newest_clips(NUM_CLIPS))
+        assert [clip["clip_id"] for clip in told["clips"]] == database.clips.newest(NUM_CLIPS)
+        clips = database.clips.get(database.clips.newest(NUM_CLIPS))
         with torch.no_grad():
             paid = {
                 clip_id: ensemble(torch.from_numpy(clip.segment.observations), torch.from_numpy(clip.segment.actions))

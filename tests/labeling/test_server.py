@@ -147,9 +147,9 @@ def test_a_marked_pair_that_nobody_can_be_shown_is_not_claimed_again_and_again(
     monkeypatch.setattr("labeling.desk.GOLD_SHARE", 1.0)
     query = database.get_query(claimed_pair(client)["query"])
     assert query is not None
-    clip = database.get_clip(query.left)
+    clip = database.clips.one(query.left)
     assert clip is not None
-    database.put_clips([dataclasses.replace(clip, clip_id="stateless", states=clip.states[:, :0])])
+    database.clips.put([dataclasses.replace(clip, clip_id="stateless", states=clip.states[:, :0])])
     database.offer([dataclasses.replace(query, query_id="undrawable", left="stateless", disagreement=9.0)])
     queue = QueryQueue(database.client, database.run_id)
     lease = queue.claim("boss")
@@ -167,10 +167,10 @@ def test_a_clip_without_states_is_withdrawn_and_the_next_pair_shown(
 ) -> None:
     query = database.get_query(claimed_pair(client)["query"])
     assert query is not None
-    clip = database.get_clip(query.left)
+    clip = database.clips.one(query.left)
     assert clip is not None
     stateless = dataclasses.replace(clip, clip_id="stateless", states=clip.states[:, :0])
-    database.put_clips([stateless])
+    database.clips.put([stateless])
     database.offer([dataclasses.replace(query, query_id="undrawable", left="stateless", disagreement=9.0)])
     assert claimed_pair(client)["query"] != "undrawable"
     assert database.client.hget(f"{database.prefix}query:undrawable", "state") == b"withdrawn"
@@ -227,7 +227,7 @@ def test_answers_reach_the_log_in_the_terms_of_the_query(client: TestClient, dat
         pair = claimed_pair(client)
         query = database.get_query(pair["query"])
         assert query is not None
-        clip = database.get_clip(query.left)
+        clip = database.clips.one(query.left)
         assert clip is not None
         first = np.frombuffer(base64.b64decode(pair["left"]["focus"]), "<f4")
         scene_focus = client.app.state.show.pair(clip, clip)["left"]["focus"]  # pyright: ignore[reportAttributeAccessIssue]

@@ -63,7 +63,7 @@ def test_a_pair_comes_as_one_strip_with_each_clip_on_its_side(client: TestClient
             sides = {"left": query.right, "right": query.left}
         for side, clip_id in sides.items():
             assert (pair[side]["steps"], pair[side]["step_s"]) == (CLIP_STEPS, 1 / 20)
-            clip = database.get_clip(clip_id)
+            clip = database.clips.one(clip_id)
             assert clip is not None
             last = Image.fromarray(clip_frames(dot_task(), clip)[-1]).resize((320, 200))
             assert np.abs(_frame(pair, side, CLIP_STEPS - 1, reply.content) - np.asarray(last, float)).mean() < 4.0
@@ -104,12 +104,12 @@ def test_a_pair_that_is_not_deterministic_is_withdrawn_and_the_next_one_given(da
     wanted, *others = offer_dots(database, 3)
     query = database.get_query(wanted)
     assert query is not None
-    clip = database.get_clip(query.left)
+    clip = database.clips.one(query.left)
     assert clip is not None
     assert clip.origin is not None
     clip.origin.seeds[0] += 1  # another beginning: what is seen then is not what the clip holds
     database.client.delete(f"{database.prefix}clip:{clip.clip_id}")
-    assert database.put_clips([clip]) == [True]
+    assert database.clips.put([clip]) == [True]
     with TestClient(make_app(PoolConfig(database.run_id, TASK), database.client), BASE, headers=HEADERS) as client:
         assert claimed_pair(client)["query"] in others
     assert database.client.hget(f"{database.prefix}query:{wanted}", "state") == b"withdrawn"

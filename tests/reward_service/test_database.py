@@ -41,32 +41,32 @@ def with_budget_for(num_clips: float, database: ComparisonDatabase) -> Compariso
 
 
 def test_clips_come_back_as_they_went_in(database: ComparisonDatabase) -> None:
-    assert database.put_clips([clip(number) for number in range(100)]) == [True] * 100
-    back = database.get_clip("clip42")
+    assert database.clips.put([clip(number) for number in range(100)]) == [True] * 100
+    back = database.clips.one("clip42")
     assert back is not None
     np.testing.assert_array_equal(back.segment.observations, clip(42).segment.observations)
     assert back.true_return == 42.0
-    assert database.get_clip("clip100") is None
-    assert list(database.get_clips(["clip3", "clip100", "clip3", "clip1"])) == ["clip3", "clip1"]
+    assert database.clips.one("clip100") is None
+    assert list(database.clips.get(["clip3", "clip100", "clip3", "clip1"])) == ["clip3", "clip1"]
 
 
 def test_a_full_budget_drops_the_oldest_clips_that_no_query_names(database: ComparisonDatabase) -> None:
     small = with_budget_for(4, database)
-    small.put_clips(map(clip, range(4)))
+    small.clips.put(map(clip, range(4)))
     assert small.offer([query("q", 0, 2)]) == [True]
-    small.put_clips([clip(1)])  # stored again: it is the newest now
-    assert small.put_clips([clip(4)]) == [True]
-    assert set(small.get_clips(f"clip{number}" for number in range(5))) == {"clip0", "clip1", "clip2", "clip4"}
+    small.clips.put([clip(1)])  # stored again: it is the newest now
+    assert small.clips.put([clip(4)]) == [True]
+    assert set(small.clips.get(f"clip{number}" for number in range(5))) == {"clip0", "clip1", "clip2", "clip4"}
     assert small.counts()["clips_dropped"] == 1
     assert small.counts()["clips"] == 4
-    assert small.counts()["clip_bytes"] <= small.clip_budget_bytes
+    assert small.counts()["clip_bytes"] <= small.clips.budget_bytes
 
 
 def test_when_all_is_named_clips_are_refused_and_labels_are_not(database: ComparisonDatabase) -> None:
     small = with_budget_for(2, database)
-    small.put_clips([clip(0), clip(1)])
+    small.clips.put([clip(0), clip(1)])
     small.offer([query("q", 0, 1)])
-    assert small.put_clips([clip(2), clip(3)]) == [False, False]
+    assert small.clips.put([clip(2), clip(3)]) == [False, False]
     assert small.counts()["clips_refused"] == 2
     queue = QueryQueue(database.client, database.run_id)
     lease = queue.claim("ann")
@@ -80,29 +80,29 @@ def test_when_all_is_named_clips_are_refused_and_labels_are_not(database: Compar
 def test_a_withdrawn_querys_clips_may_be_dropped_again(database: ComparisonDatabase) -> None:
     small = with_budget_for(2, database)
     queue = QueryQueue(database.client, database.run_id)
-    small.put_clips([clip(0), clip(1)])
+    small.clips.put([clip(0), clip(1)])
     small.offer([query("q", 0, 1)])
     lease = queue.claim("ann")
     assert lease is not None
     assert queue.withdraw("q")
     assert not queue.withdraw("q")
-    assert small.put_clips([clip(2)]) == [False], "somebody is still looking at them"
+    assert small.clips.put([clip(2)]) == [False], "somebody is still looking at them"
     assert queue.complete(lease, Answer.LEFT, "l1").surplus
-    assert small.put_clips([clip(2)]) == [False], "a label names them"
+    assert small.clips.put([clip(2)]) == [False], "a label names them"
     assert small.num_open_queries() == 0
 
-    other = ComparisonDatabase(database.client, uuid.uuid4().hex, small.clip_budget_bytes)
+    other = ComparisonDatabase(database.client, uuid.uuid4().hex, small.clips.budget_bytes)
     queue = QueryQueue(database.client, other.run_id)
-    other.put_clips([clip(0), clip(1)])
+    other.clips.put([clip(0), clip(1)])
     other.offer([query("q", 0, 1)])
     assert queue.withdraw("q")
-    assert other.put_clips([clip(2), clip(3)]) == [True, True]
-    assert other.get_clip("clip0") is None
-    assert other.counts()["clip_bytes"] <= other.clip_budget_bytes
+    assert other.clips.put([clip(2), clip(3)]) == [True, True]
+    assert other.clips.one("clip0") is None
+    assert other.counts()["clip_bytes"] <= other.clips.budget_bytes
 
 
 def test_a_query_needs_both_clips(database: ComparisonDatabase) -> None:
-    database.put_clips([clip(0), clip(1)])
+    database.clips.put([clip(0), clip(1)])
     assert database.offer([query("a", 0, 7), query("b", 0, 1, 0.2), query("c", 7, 8)]) == [False, True, False]
     assert database.offer([query("b", 0, 1, 0.2)]) == [Offered.KNOWN], "repeating changes nothing"
     assert database.offer([query("b", 1, 0)]) == [False], "an id names one pair"
@@ -117,7 +117,7 @@ def test_a_query_needs_both_clips(database: ComparisonDatabase) -> None:
 
 @pytest.mark.parametrize("ending", ["answered", "withdrawn"])
 def test_what_is_asked_no_longer_is_known_and_not_queued_again(database: ComparisonDatabase, ending: str) -> None:
-    database.put_clips([clip(0), clip(1)])
+    database.clips.put([clip(0), clip(1)])
     assert database.offer([query("q", 0, 1)]) == [Offered.QUEUED]
     queue = QueryQueue(database.client, database.run_id)
     if ending == "withdrawn":
@@ -132,7 +132,7 @@ def test_what_is_asked_no_longer_is_known_and_not_queued_again(database: Compari
 
 
 def test_the_log_is_read_in_order_from_a_cursor(database: ComparisonDatabase) -> None:
-    database.put_clips(map(clip, range(8)))
+    database.clips.put(map(clip, range(8)))
     database.offer([query(f"q{number}", number, number + 1, float(-number)) for number in range(7)])
     queue = QueryQueue(database.client, database.run_id)
     for number in range(7):
@@ -164,7 +164,7 @@ def test_the_log_is_read_in_order_from_a_cursor(database: ComparisonDatabase) ->
 
 
 def test_a_gold_query_keeps_its_better_side_up_to_the_trainer(database: ComparisonDatabase) -> None:
-    database.put_clips(map(clip, range(4)))
+    database.clips.put(map(clip, range(4)))
     golden = replace(query("gold", 0, 1, 0.01), gold="right")
     assert database.offer([query("q", 2, 3, 0.1), golden], [0.1, 0.2]) == [True, True]
     assert database.offer([query("gold", 0, 1, 0.01)]) == [Offered.KNOWN], "offered again it stays what it was"
@@ -260,11 +260,11 @@ def test_a_status_carries_the_servers_time(database: ComparisonDatabase) -> None
 
 def test_two_runs_on_one_server_do_not_meet(database: ComparisonDatabase) -> None:
     other = ComparisonDatabase(database.client, f"{database.run_id}2")
-    database.put_clips([clip(0), clip(1)])
+    database.clips.put([clip(0), clip(1)])
     database.offer([query("q", 0, 1)])
     database.snapshots.put(3, b"x")
     database.set_status("learner", {})
-    assert other.get_clip("clip0") is None
+    assert other.clips.one("clip0") is None
     assert other.offer([query("q", 0, 1)]) == [False]
     assert QueryQueue(database.client, other.run_id).claim("ann") is None
     assert other.snapshots.version() == other.counts()["queries"] == 0
@@ -278,13 +278,13 @@ def test_ids_that_could_confuse_keys_are_refused(database: ComparisonDatabase, b
     with pytest.raises(BadIdError):
         database.offer([Query(bad, "a", "b", NAN, 0, 0.0)])
     with pytest.raises(BadIdError):
-        database.get_clip(bad)
+        database.clips.one(bad)
     with pytest.raises(BadIdError):
         ComparisonDatabase(database.client, "run:with:colon")
 
 
 def test_a_refused_batch_changes_nothing(database: ComparisonDatabase) -> None:
-    database.put_clips([clip(0), clip(1)])
+    database.clips.put([clip(0), clip(1)])
     with pytest.raises(BadIdError):
         database.offer([query("q", 0, 1), Query("a b", "clip0", "clip1", NAN, 0, 0.0)])
     assert database.counts()["queries"] == 0
