@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from actors import tasks
 from actors.enduro import PASS_COST
 from actors.judges import JUDGES
 from actors.policy import ActorCritic, PolicyConfig
+from actors.presets import NAMED
 from actors.tasks import make_task
 from cluster.config import ConfigError
 from cluster.configure import make_config
@@ -102,7 +104,12 @@ def test_games_are_scored_and_the_first_is_filmed_in_colour(tmp_path: Path) -> N
     assert (tmp_path / "game.mp4").stat().st_size > 1000
 
 
-def test_level_driving_is_evaluated_by_its_scripted_judge_the_games_score_and_a_hidden_judge(tmp_path: Path) -> None:
+def test_level_driving_is_evaluated_by_its_scripted_judge_the_games_score_and_a_hidden_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment_id, preset = NAMED["enduro-level"]
+    short = environment_id, replace(preset, horizon=600)  # a whole game has 3,300 steps
+    monkeypatch.setitem(tasks._REGISTERED, "enduro-level", short)
     task = make_task("enduro-level")
     train(tmp_path / "run", make_config(task, {**TINY, "rollout.steps": 50, "steps": 200}))
     folder = RunFolder.open(tmp_path / "run")
