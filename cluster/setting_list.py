@@ -69,9 +69,13 @@ def list_settings(section: str, task_name: str, algorithm: str, as_json: bool) -
         return
     typer.echo(f"as they stand for {task_name} with {algorithm}; change one with --set NAME=VALUE\n")
     for name, said in shown.items():
-        value = _plain(said["value"])
-        typer.echo(f"{name} = {'none' if value is None else value if value in ('inf', '-inf') else json.dumps(value)}")
+        typer.echo(f"{name} = {_settable(said['value'])}")
         typer.echo(textwrap.fill(said["meaning"], _WIDTH, initial_indent="    ", subsequent_indent="    "))
+
+
+def _settable(value: Any) -> str:
+    """As `--set` takes it, which reads TOML."""
+    return "none" if value is None else json.dumps(value).replace("Infinity", "inf")
 
 
 def _plain(value: Any) -> Any:
