@@ -150,7 +150,6 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
     shares = loop.reward_share, loop.reward_steady_share
     services = RayServices(
         {
-            # first: to be built takes it longest, since an optimiser imports the compiler of torch
             "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, *shares),
             "labeling": lambda: service.options(**light).remote(spec, build_labeling),
         },

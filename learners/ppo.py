@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actors.adam import Adam
 from actors.devices import to_device
 from actors.limits import within
 from actors.policy import ActorCritic
@@ -57,36 +58,35 @@ class PPO:
     def __init__(self, config: PPOConfig, policy: ActorCritic, seed: int) -> None:
         self._config, self._policy = config, policy
         self._gradient = LossGradient(policy, config.entropy, config.value_coefficient)
-        vector = self._gradient.parameters.vector
-        self._optimiser = torch.optim.Adam([vector], config.learning_rate, eps=1e-5, fused=True)
+        self._optimiser = Adam([self._gradient.parameters.vector], epsilon=1e-5)
         self._random = torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
     def update(self, batch: Batch, progress: float) -> dict[str, float]:
         config = self._config
         fraction = 1.0 - (1.0 - config.final_learning_rate) * progress
-        self._optimiser.param_groups[0]["lr"] = config.learning_rate * fraction
+        learning_rate = config.learning_rate * fraction
         batch = dataclasses.replace(batch, advantages=standardise(batch.advantages))
         epochs = 0
         while epochs < config.epochs:
             order = to_device(torch.randperm(batch.size, generator=self._random), batch.log_probs.device)
             shuffled = batch.select(order)
             for start, stop in minibatches(batch.size, config.minibatch):
-                self._descend(shuffled.rows(start, stop))
+                self._descend(shuffled.rows(start, stop), learning_rate)
             epochs += 1
             if config.target_kl is not None and report(self._policy, batch)["kl"] > config.target_kl:
                 break
         return {
             **as_floats({**report(self._policy, batch), "clipped": self._clipped(batch)}),
             "epochs": float(epochs),
-            "learning_rate": config.learning_rate * fraction,
+            "learning_rate": learning_rate,
         }
 
-    def _descend(self, batch: Batch) -> None:
+    def _descend(self, batch: Batch, learning_rate: float) -> None:
         """One Adam step on one minibatch."""
         self._gradient.compute(batch, lambda log_probs: self._surrogate_gradient(batch, log_probs))
         self._gradient.parameters.clip_gradient(self._config.max_gradient_norm)
-        self._optimiser.step()
+        self._optimiser.step(learning_rate)
 
     def _surrogate_gradient(self, batch: Batch, log_probs: Tensor) -> Tensor:
         """d(-min(ratio A, clip(ratio) A)) / d log_prob [N]: zero where the clip holds."""

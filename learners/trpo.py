@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actors.adam import Adam
 from actors.devices import to_device
 from actors.limits import within
 from actors.policy import ActorCritic
@@ -61,7 +62,7 @@ class TRPO:
         self._policy_parameters = [*policy.actor.parameters(), *spread]
         self._flat = FlatParameters(self._policy_parameters)
         self._critic, self._critic_flat = TanhMLP(policy.critic), FlatParameters(policy.critic.parameters())
-        self._optimiser = torch.optim.Adam([self._critic_flat.vector], config.value_learning_rate, eps=1e-5, fused=True)
+        self._optimiser = Adam([self._critic_flat.vector], epsilon=1e-5)
         self._random = torch.Generator().manual_seed(seed)
 
     def update(self, batch: Batch, progress: float) -> dict[str, float]:
@@ -119,14 +120,13 @@ class TRPO:
             for start, stop in minibatches(batch.size, self._config.value_minibatch):
                 error = self._critic.forward(observations[start:stop]).squeeze(1) - targets[start:stop]
                 self._critic.backward((error / len(error)).unsqueeze(1))
-                self._optimiser.step()
+                self._optimiser.step(self._config.value_learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimiser": self._optimiser.state_dict(), "random": self._random.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimiser.load_state_dict(state["optimiser"])
-        self._optimiser.param_groups[0]["lr"] = self._config.value_learning_rate  # which may have been changed since
         self._random.set_state(state["random"])
 
 

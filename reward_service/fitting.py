@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from actors.adam import Adam
 from actors.devices import to_device
 from actors.failures import Failure
 from actors.limits import within
@@ -74,7 +75,7 @@ class EnsembleFit:
 
     def __init__(self, config: FitConfig, ensemble: RewardEnsemble, generator: torch.Generator) -> None:
         self.config, self.ensemble, self._generator = config, ensemble, generator
-        self._optimiser = torch.optim.Adam(ensemble.parameters(), lr=config.learning_rate, fused=True)
+        self._optimiser = Adam(ensemble.parameters())
         self._device = ensemble.observation_mean.device
         members = ensemble.config.members
         self.gradient_steps = 0
@@ -100,11 +101,11 @@ class EnsembleFit:
             )
         if self.gradient_steps % MEASURE_EVERY == 0:
             self._measure(dataset, loss.detach(), right)
-        self._optimiser.zero_grad(set_to_none=True)
+        self.ensemble.zero_grad(set_to_none=True)
         total.backward()
         if config.regularise:
             self._add_l2(trainable)
-        self._optimiser.step()
+        self._optimiser.step(config.learning_rate)
         self.gradient_steps += 1
 
     def evaluate(
@@ -169,7 +170,6 @@ class EnsembleFit:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimiser.load_state_dict(state["optimiser"])
-        self._optimiser.param_groups[0]["lr"] = self.config.learning_rate  # which may have been changed since
         self.gradient_steps = state["gradient_steps"]
         self.l2.copy_(state["l2"])
         self._measured.copy_(state["measured"])

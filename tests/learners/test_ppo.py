@@ -45,7 +45,7 @@ def test_it_stops_early_beyond_the_target_kl(policy, batch):
 )
 def test_no_minibatch_is_a_small_remainder(monkeypatch, policy, batch, minibatch, sizes):
     ppo, seen = PPO(PPOConfig(minibatch=minibatch, epochs=1), policy, seed=0), []
-    monkeypatch.setattr(ppo, "_descend", lambda part: seen.append(part.size))
+    monkeypatch.setattr(ppo, "_descend", lambda part, learning_rate: seen.append(part.size))
     ppo.update(batch, 0.0)
     assert seen == sizes
 
