@@ -33,7 +33,7 @@ def measure_writes() -> tuple[float, float]:
         database.clips.put([some_clip(0), some_clip(1)])
         count = CLIENTS * WRITES * ROUNDS
         database.offer([Query(f"q{index}", "clip0", "clip1", 0.0, 0, 0.0) for index in range(count)])
-        command = [sys.executable, "-m", "cluster.bench_writes", url]
+        command = [sys.executable, "-P", "-m", "cluster.bench_writes", url]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         clients = [subprocess.Popen([*command, str(index)], **pipes) for index in range(CLIENTS)]
         try:

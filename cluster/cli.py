@@ -198,10 +198,14 @@ def import_(
     """
     with plain_errors():
         from cluster.exchange import import_file
+        from reward_service.address import without_password
 
         warn_of_password(redis)
+        is_new = not (run / "config.toml").exists()
         count = import_file(file, run, redis)
-        typer.echo(f"{count:,} new rows read; `twoclips train TASK --run {run}` starts on them", err=json_)
+        same_redis = f" --redis {without_password(redis)}" if redis and is_new else ""
+        go_on = f"`twoclips train TASK --run {run}{same_redis}` starts on them" if is_new else "the run has them now"
+        typer.echo(f"{count:,} new rows read; {go_on}", err=json_)
         if json_:
             typer.echo(json.dumps({"file": str(file), "rows": count, "run": str(run)}))
 

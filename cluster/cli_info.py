@@ -68,7 +68,10 @@ def doctor(
             checks = examine_cluster(address, workers, gpus, redis or os.environ.get(REDIS_VARIABLE, ""))
         else:
             from cluster.doctor import examine
+            from cluster.settings import ConfigError
 
+            if workers or gpus or redis:
+                raise ConfigError("--workers, --gpus and --redis are for a cluster: name it with --address")
             checks = examine(Path.cwd())
         for check in checks:
             remedy = f": {check.remedy}" if check.remedy else ""

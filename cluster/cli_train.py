@@ -148,7 +148,9 @@ def _resumed(task: str, run: Path | None, store: str, comparisons: Path | None, 
     if config != folder.config:
         _check(config)
     if comparisons is not None:
-        _check_comparisons(comparisons, config)
+        from cluster.exchange import check_for_run
+
+        check_for_run(comparisons, config)
     with claimed(folder):  # not under the hands of a run that is at work
         for change in folder.change(config):
             typer.echo(f"changed: {change}", err=True)
@@ -167,7 +169,9 @@ def _created(task: str, run: Path | None, comparisons: Path | None, given: dict[
     if caution := config.make_task().caution:
         typer.echo(caution, err=True)
     if comparisons is not None:
-        _check_comparisons(comparisons, config)
+        from cluster.exchange import check_for_run
+
+        check_for_run(comparisons, config)
     return RunFolder.create(run or default_folder(config.task, config.seed), config)
 
 
@@ -182,13 +186,6 @@ def _check(config: RunConfig) -> None:
         from cluster.store import check_store
 
         check_store(config.store)
-
-
-def _check_comparisons(comparisons: Path, config: RunConfig) -> None:
-    """Whether the run can start on the file, before anything is begun."""
-    from cluster.exchange import check_for_run
-
-    check_for_run(comparisons, config)
 
 
 def _was_given(context: typer.Context, option: str) -> bool:

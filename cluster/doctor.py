@@ -146,7 +146,7 @@ def drawing() -> Check:
     for name in ("egl", "osmesa"):
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _DRAW],
+                [sys.executable, "-P", "-c", _DRAW],
                 env={**os.environ, "MUJOCO_GL": name},
                 capture_output=True,
                 timeout=60,

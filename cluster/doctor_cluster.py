@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.doctor import Check
+from cluster.errors import first_line
 from reward_service.client import DatabaseError, check_writable, connect
 
 ANSWER_TIMEOUT_S = 60.0
@@ -48,9 +49,8 @@ def examine_cluster(address: str, workers: int, gpus: int, redis_url: str) -> li
         _knock(address)
         ray.init(address=address, log_to_driver=False, namespace="twoclips", logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        reason = str(error).strip().splitlines()[0]
         remedy = "run this on a node of the cluster, with RAY_AUTH_MODE=token and its token in ~/.ray/auth_token"
-        return [Check("cluster", "fail", f"{address}: {reason}", remedy)]
+        return [Check("cluster", "fail", f"{address}: {first_line(error)}", remedy)]
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         answers, silent = _ask(nodes, redis_url)

@@ -52,14 +52,14 @@ def sentence(error: BaseException) -> str:
             "with --resume"
         )
     if is_out_of_device_memory(error):  # where no part of a run has said what to lower: cluster.device_memory
-        first = _first_line(error).partition(". ")[0]
+        first = first_line(error).partition(". ")[0]
         return (
             f"the GPU's memory does not suffice ({first}); end what else is using it, or do without it: --device cpu, "
             'or loop.device = "cpu" for a run, which --resume continues'
         )
     if _is_of_ray(error):
         return (
-            f"Ray failed ({_first_line(error)}); see that memory and disk suffice and that its nodes are there, then "
+            f"Ray failed ({first_line(error)}); see that memory and disk suffice and that its nodes are there, then "
             "continue with --resume"
         )
     if isinstance(error, OSError) and not isinstance(error, UsageError | Failure):
@@ -69,5 +69,6 @@ def sentence(error: BaseException) -> str:
     return str(error)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Of its message, without a full stop; the error's name where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

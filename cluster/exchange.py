@@ -77,10 +77,9 @@ def import_file(file: Path, path: Path, config_redis: str = "") -> int:
         return import_comparisons(file, database)
 
 
-def import_comparisons(file: Path, database: ComparisonDatabase, task: Task | None = None) -> int:
-    """Read a file into a database, every row or, where one is damaged or does not fit the task, none; the number of
-    new ones. For `train --comparisons FILE`: before the components are built."""
-    check_rows(file, task)
+def import_comparisons(file: Path, database: ComparisonDatabase) -> int:
+    """Read a file that has been checked into a database; the number of new rows. For `train --comparisons FILE`: before
+    the components are built."""
     return sum(database.import_comparison(row.left, row.right, row.label, row.gold) for row in read_rows(file))
 
 

@@ -24,7 +24,7 @@ from cluster.components import (
     pick_device,
 )
 from cluster.device_memory import device_memory
-from cluster.interfaces import ASIDES, Collected
+from cluster.interfaces import ASIDES, LABELING, REWARD_SERVICE, Collected
 from cluster.services import Service
 from cluster.supervise import Life
 from cluster.threads import torch_threads
@@ -157,12 +157,12 @@ class LocalServices:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "labeling": self._labeling.state_dict(),
-            "reward": self._reward.state_dict(),
+            LABELING: self._labeling.state_dict(),
+            REWARD_SERVICE: self._reward.state_dict(),
             "metrics": dict(self._metrics),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._labeling.load_state_dict(state["labeling"])
-        self._reward.load_state_dict(state["reward"])
+        self._labeling.load_state_dict(state[LABELING])
+        self._reward.load_state_dict(state[REWARD_SERVICE])
         self._metrics = dict(state["metrics"])

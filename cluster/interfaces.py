@@ -1,4 +1,5 @@
-"""The two interfaces behind which Ray, or nothing at all, may stand: `cluster.launch` and `cluster.in_process`."""
+"""The two interfaces behind which Ray may stand (`ray_pool`, `elastic_pool`, `ray_services`), or nothing at all
+(`in_process`)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from actors.weights import PolicyWeights
 from cluster.supervise import Life
 
 Collected = list[tuple[Rollout, Hidden]]
+
+LABELING, REWARD_SERVICE = "labeling", "reward service"
+"""The services by name, wherever they run: to people, and in checkpoints."""
 
 ASIDES = ("waiting", "behind")
 """Of a service's metrics those that are for its host: there was nothing to do; it has done too little so far."""

@@ -43,7 +43,9 @@ from cluster.components import (
 )
 from cluster.config import LoopConfig
 from cluster.elastic_pool import ElasticPool
+from cluster.errors import first_line
 from cluster.hosts import RolloutHost, Seat, ServiceHost
+from cluster.interfaces import LABELING, REWARD_SERVICE
 from cluster.interrupts import handlers_kept
 from cluster.ray_pool import RayPool
 from cluster.ray_services import RayServices
@@ -84,10 +86,9 @@ def connect_ray(address: str, num_cpus: int, store_bytes: int = OBJECT_STORE_BYT
             with handlers_kept():
                 ray.init(address=address, log_to_driver=False, namespace="twoclips")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ClusterError(
-                f"no Ray cluster lets us in at {address} ({reason}); is it up, of this Ray's version, and is this "
-                "machine's token the cluster's (~/.ray/auth_token, RAY_AUTH_MODE=token)? "
+                f"no Ray cluster lets us in at {address} ({first_line(error)}); is it up, of this Ray's version, and "
+                "is this machine's token the cluster's (~/.ray/auth_token, RAY_AUTH_MODE=token)? "
                 f"`twoclips doctor --address {address}` looks closer"
             ) from error
         return
@@ -150,10 +151,10 @@ def topology(spec: RunSpec, tell: Tell = lambda *_: None) -> tuple[RayPool | Ela
     shares = loop.reward_share, loop.reward_steady_share
     services = RayServices(
         {
-            "reward_service": lambda: service.options(**reward).remote(spec, build_reward_service, *shares),
-            "labeling": lambda: service.options(**light).remote(spec, build_labeling),
+            REWARD_SERVICE: lambda: service.options(**reward).remote(spec, build_reward_service, *shares),
+            LABELING: lambda: service.options(**light).remote(spec, build_labeling),
         },
-        {"labeling": life("labeling"), "reward_service": life("reward service")},
+        {name: life(name) for name in (LABELING, REWARD_SERVICE)},
         pool.gathered,
         tell,
     )

@@ -69,6 +69,10 @@ class RewardSource:
             true_rewards = [torch.tensor(hidden.true_rewards) for _, hidden in collected]
             return true_rewards, true_rewards
         self._redis_care.attempt(self._relabeler.refresh)
+        while not self._relabeler.reward_version:  # resumed, and Redis did not answer: never by networks as they began
+            time.sleep(0.05)
+            self.advance()
+            self._redis_care.attempt(self._relabeler.refresh)
         with device_memory("relabelling", self._config):
             relabelled = [self._relabeler.relabel(rollout) for rollout, _ in collected]
         return [paid for paid, _ in relabelled], [raw for _, raw in relabelled]

@@ -72,7 +72,7 @@ def run_training(
             from cluster.exchange import import_comparisons  # here, not above: it brings pyarrow
 
             database = build_database(spec)
-            count = import_comparisons(comparisons, database, spec.task)
+            count = import_comparisons(comparisons, database)
             say(f"starting on {database.num_labels():,} labels; new rows of {comparisons}: {count:,}")
         if config.labeler == "human":
             served = Served(config.task, url, folder.run_id)

@@ -27,10 +27,12 @@ from pyarrow import ArrowException
 from pyarrow import fs as arrow_fs
 
 from actors.failures import Failure
+from cluster.errors import first_line
 from cluster.run_folder import RunFolder
+from cluster.writing import writing
 
 FORMAT, VERSION = "twoclips run", 1
-_LEFT_OUT = {"redis", "labeling", "status.json", "lock"}
+_LEFT_OUT = {"redis", "labeling", "status.json", "lock", "keeper"}
 _CHECKPOINT = re.compile(r"checkpoints/checkpoint-(\d+)-")
 _CREDENTIALS = "take the credentials from the environment (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, ...)"
 
@@ -39,11 +41,12 @@ class StoreError(Failure, RuntimeError):
     """The storage cannot be used as asked."""
 
 
-def check_store(uri: str) -> None:
-    """Raises StoreError for an address that no run may have, before anything is begun."""
+def check_store(uri: str) -> tuple[Any, str]:
+    """The file system at that address, and the path there. Raises StoreError for an address that no run may have,
+    before anything is begun."""
     if urlsplit(uri).password is not None or "secret_key" in uri:
         raise StoreError(f"the address of a store is written to config.toml and may hold no secret: {_CREDENTIALS}")
-    _file_system(uri)
+    return _file_system(uri)
 
 
 class RunStore:
@@ -51,9 +54,8 @@ class RunStore:
 
     def __init__(self, uri: str, run_id: str = "") -> None:
         """`run_id`: whose it is; without it, it can only be read."""
-        check_store(uri)
         self.uri, self._run_id = uri, run_id
-        self._fs, self._root = _file_system(uri)
+        self._fs, self._root = check_store(uri)
         self._is_clean = False  # nothing is known to lie there that belongs to no push
 
     def push(self, folder: Path) -> int:
@@ -105,12 +107,13 @@ class RunStore:
                     or Path(name).is_absolute()
                 ):
                     raise StoreError(f"{self.uri} is damaged at {name}: restore it from a backup, or start anew")
-            # config.toml last: without it there is no run, and the next --resume pulls again
-            for name, contents in sorted(found.items(), key=lambda each: each[0] == "config.toml"):
-                path = folder / name
+        # config.toml last: without it there is no run, and the next --resume pulls again
+        for name, contents in sorted(found.items(), key=lambda each: each[0] == "config.toml"):
+            path = folder / name
+            with writing(path, "--run"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(contents)
-            return len(found)
+        return len(found)
 
     def _manifest(self) -> dict[str, Any] | None:
         info = self._fs.get_file_info(f"{self._root}/manifest.json")
@@ -209,20 +212,16 @@ def _contents(path: Path) -> bytes | None:
         return None
 
 
-class _named:  # noqa: N801 - reads as a statement
+@contextmanager
+def _named(uri: str) -> Generator[None]:
     """Turn what a file system raises into one sentence that names it."""
-
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError | ArrowException | ValueError | KeyError):
-            raise StoreError(
-                f"the store {self._uri} failed ({str(error).splitlines()[0]}); check that it is there, writable and "
-                f"not full, and {_CREDENTIALS}"
-            ) from error
+    try:
+        yield
+    except (OSError, ArrowException, ValueError, KeyError) as error:
+        raise StoreError(
+            f"the store {uri} failed ({first_line(error)}); check that it is there, writable and not full, and "
+            f"{_CREDENTIALS}"
+        ) from error
 
 
 def _file_system(uri: str) -> tuple[Any, str]:
@@ -230,7 +229,7 @@ def _file_system(uri: str) -> tuple[Any, str]:
         file_system, path = arrow_fs.FileSystem.from_uri(uri)
     except (ArrowException, ValueError, OSError) as error:
         raise StoreError(
-            f"{uri!r} is no address of a file system ({str(error).splitlines()[0]}); write file:///shared/runs/NAME, "
+            f"{uri!r} is no address of a file system ({first_line(error)}); write file:///shared/runs/NAME, "
             "s3://BUCKET/runs/NAME or gs://BUCKET/runs/NAME"
         ) from error
     return file_system, path.rstrip("/")

@@ -27,7 +27,8 @@ def write_strip(video: Path, path: Path, from_s: float) -> str:
     about = next(frames)
     (width, height), fps = about["size"], about["fps"]
     wanted = np.round((from_s + np.linspace(0.0, SPAN_S, FRAMES)) * fps).astype(int)
-    if wanted[-1] >= about["duration"] * fps:
+    num_frames, _ = imageio_ffmpeg.count_frames_and_secs(video)  # counted: the duration is rounded
+    if num_frames <= wanted[-1]:
         frames.close()
         return f"the video has no {SPAN_S} s from {from_s:g} s on; choose an earlier --strip-from"
     cut = slice(max(0, (width - _WIDTH) // 2), (width + _WIDTH) // 2)

@@ -14,7 +14,6 @@ import struct
 import time
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +44,12 @@ EVERY_S = 2.0
 class EventFiles:
     """`add` each update's metrics; the first begins a new file. After `go_on_from` what an earlier part of the run
     wrote of later steps is not shown any more. What cannot be written is a WritingError, as in all of the folder.
-    Where tensorboardX is missing nothing is written, and `twoclips doctor` says so.
 
     Why not tensorboardX's SummaryWriter? It writes on a thread behind a short queue, and where the disk is full the
     thread ends and the run waits for ever. Its messages are used, and put into the file here."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
-        self._is_possible = find_spec("tensorboardX") is not None
         self._resumed_at: int | None = None
         self._file: Path | None = None
         self._written_s = -math.inf
@@ -82,7 +79,7 @@ class EventFiles:
     def flush(self) -> None:
         """Write the last row, if it is not: at a run's end it is what the run has come to."""
         metrics, self._unwritten = self._unwritten, {}
-        if not metrics or not self._is_possible:
+        if not metrics:
             return
         # Here, not above: it takes a while, for which no rollout is to wait.
         event: Any = import_module("tensorboardX.proto.event_pb2")
@@ -108,11 +105,8 @@ class EventFiles:
 
 def _record(data: bytes) -> bytes:
     """One record of TensorFlow's format: length and content, each with a masked checksum behind it."""
-    from tensorboardX.crc32c import crc32c
+    from tensorboardX.record_writer import masked_crc32c
 
-    def checked(part: bytes) -> bytes:
-        checksum = crc32c(part)
-        rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
-        return part + struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
-
-    return checked(struct.pack("<Q", len(data))) + checked(data)
+    length = struct.pack("<Q", len(data))
+    checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))
+    return length + next(checksums) + data + next(checksums)

@@ -15,6 +15,7 @@ import numpy as np
 
 from actors.policy import ActorCritic
 from actors.tasks import Task
+from cluster.interfaces import REWARD_SERVICE
 from cluster.run_folder import RunFolder
 from learners.checkpoint import CheckpointError, load_checkpoint
 from reward_service.ensemble import RewardEnsemble
@@ -42,7 +43,7 @@ def load_reward(folder: RunFolder, task: Task) -> tuple[int, RewardEnsemble]:
         raise CheckpointError(f"{folder.path} learned from the true reward, it has no reward model; name another run")
     ensemble = RewardEnsemble(folder.config.reward.networks, task.observation_shape, task.action)
     try:
-        ensemble.load_state_dict(state["services"]["reward"]["ensemble"])
+        ensemble.load_state_dict(state["services"][REWARD_SERVICE]["ensemble"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise _foreign(folder, "reward model") from error
     return step, ensemble.eval().requires_grad_(False)

@@ -72,7 +72,7 @@ def _explained(reason: str) -> str:
 
 
 def _draw_apart(task: Task, file: Path, path: Path, platform: str) -> str:
-    command = [sys.executable, "-m", "cluster.video", task.name, str(file), str(path)]
+    command = [sys.executable, "-P", "-m", "cluster.video", task.name, str(file), str(path)]
     environment = {**os.environ, **HEADLESS, "MUJOCO_GL": platform}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from actors.failures import Failure
 
-FORMAT, VERSION = "twoclips checkpoint", 3
+FORMAT, VERSION = "twoclips checkpoint", 4
 _NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{16})\.pt")
 
 

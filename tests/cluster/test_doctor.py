@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cluster import doctor, redis_server
 from cluster.doctor import examine, library
+from tests.cluster.conftest import Done
 
 
 def test_this_machine_can_run_twoclips(tmp_path: Path):
@@ -19,6 +21,15 @@ def test_this_machine_can_run_twoclips(tmp_path: Path):
     assert not [check for check in checks.values() if check.status == "fail"]
     assert all(check.remedy for check in checks.values() if check.status != "ok")
     assert all(check.detail for check in checks.values())
+
+
+@pytest.mark.parametrize("option", [("--workers", "2"), ("--gpus", "1"), ("--redis", "redis://nowhere")])
+def test_what_is_asked_of_a_cluster_is_not_left_unanswered(
+    twoclips: Callable[..., Done], option: tuple[str, str]
+) -> None:
+    done = twoclips("doctor", *option)
+    assert done.code == 2
+    assert "name it with --address" in done.stderr
 
 
 def test_a_missing_library_fails_with_its_remedy():

@@ -130,6 +130,19 @@ def test_a_strip_is_eight_frames_of_the_video_side_by_side(tmp_path: Path):
     assert "earlier --strip-from" in write_strip(video, strip, from_s=1.5)
 
 
+@pytest.mark.parametrize(("num_frames", "problem"), [(200, "earlier --strip-from"), (201, "")])
+def test_a_strip_that_would_end_with_the_frame_after_the_last_is_refused(tmp_path: Path, num_frames: int, problem: str):
+    """200 frames are 6.667 s, which ffmpeg tells as 6.67: a frame too many, by that."""
+    video = tmp_path / "episode.mp4"
+    writer = imageio_ffmpeg.write_frames(video, (32, 32), fps=30)
+    writer.send(None)
+    for _ in range(num_frames):
+        writer.send(np.zeros((32, 32, 3), np.uint8))
+    writer.close()
+    found = write_strip(video, tmp_path / "strip.png", from_s=200 / 30 - 0.9)
+    assert found == problem or (problem and problem in found)
+
+
 def test_a_strip_without_video_is_refused(finished_run: RunFolder, tmp_path: Path):
     with pytest.raises(ConfigError, match="leave --no-video out"):
         evaluate(finished_run, 1, 1, None, tmp_path / "strip.png")

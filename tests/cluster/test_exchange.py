@@ -189,10 +189,11 @@ def test_what_counts_is_told_apart_from_the_rows_of_the_log(
     file = tmp_path / "rows.jsonl"
     write_rows(file, "jsonl", rows_of(database))
     done = twoclips("import", file, "new", "--json")
-    assert "6 new rows" in done.stderr
+    assert "6 new rows read; `twoclips train TASK --run new` starts on them" in done.stderr
     assert json.loads(done.stdout)["rows"] == 6
     config = dataclasses.replace(finished_run.config, steps=400, labels=4)
     folder, said = RunFolder.create(tmp_path / "new", config), []
+    assert "0 new rows read; the run has them now" in twoclips("import", file, "new").stdout
     run_training(folder, False, lambda _: None, said.append, file)
     assert said[0] == f"starting on 3 labels; new rows of {file}: 0"
     done = twoclips("export", folder.path, "--json")
@@ -204,13 +205,21 @@ def test_what_counts_is_told_apart_from_the_rows_of_the_log(
 
 
 def test_a_new_run_is_read_into_where_train_will_look_and_one_that_exists_where_its_own_are(
-    database: ComparisonDatabase, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    database: ComparisonDatabase,
+    tmp_path: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    twoclips: Callable[..., Done],
 ):
     fill(database)
     file, new, old = tmp_path / "rows.jsonl", tmp_path / "new", tmp_path / "old"
     write_rows(file, "jsonl", rows_of(database))
     RunFolder.create(old, make_config(make_task("cart-pole"), {"clip_steps": 10}))
     monkeypatch.setenv(REDIS_VARIABLE, redis_url)
+    done = twoclips("import", file, tmp_path / "given", "--redis", redis_url)
+    assert f"--run {tmp_path / 'given'} --redis {redis_url}` starts on them" in done.stdout, (
+        "or it would look elsewhere"
+    )
     assert import_file(file, new) == import_file(file, old) == 6
     assert not (new / "redis").exists()
     with open_database(new, redis_url) as shared, open_database(old) as own:
@@ -255,8 +264,8 @@ def test_damaged_files_are_refused_whole(database: ComparisonDatabase, tmp_path:
     }
     for name, text in damages.items():
         (tmp_path / name).write_text(text)
-        with open_database(tmp_path / "new") as other, pytest.raises(ComparisonsError, match=name):
-            import_comparisons(tmp_path / name, other)
+        with pytest.raises(ComparisonsError, match=name):
+            import_file(tmp_path / name, tmp_path / "new")
         with open_database(tmp_path / "new") as other:
             assert other.num_labels() == 0
     with pytest.raises(ComparisonsError, match="cannot read"):
@@ -282,9 +291,9 @@ def test_a_file_with_values_that_are_not_finite_is_refused_whole(tmp_path: Path,
         for n, other in enumerate((dataclasses.replace(fine, clip_id="other"), bad))
     ]
     write_rows(tmp_path / "rows.jsonl", "jsonl", rows)
+    with pytest.raises(ComparisonsError, match=r"clip1 of label l1 in .* not finite"):
+        import_file(tmp_path / "rows.jsonl", tmp_path / "new")
     with open_database(tmp_path / "new") as database:
-        with pytest.raises(ComparisonsError, match=r"clip1 of label l1 in .* not finite"):
-            import_comparisons(tmp_path / "rows.jsonl", database)
         assert database.num_labels() == 0
 
 

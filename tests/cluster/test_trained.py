@@ -39,7 +39,7 @@ def test_the_reward_model_is_that_of_the_newest_checkpoint(finished_run: RunFold
     task = finished_run.config.make_task()
     step, ensemble = load_reward(finished_run, task)
     _, state = load_checkpoint(finished_run.checkpoints)
-    kept = state["services"]["reward"]["ensemble"]
+    kept = state["services"]["reward service"]["ensemble"]
     assert step == 1600
     assert all(torch.equal(value, kept[name]) for name, value in ensemble.state_dict().items())
     observations, actions = torch.randn(7, 3, 4), torch.randint(2, (7, 3))
