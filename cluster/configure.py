@@ -41,7 +41,8 @@ _KEPT = (
 
 
 def change_config(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
-    """The config of a run that is to go on with other settings, by dotted name. Raises ConfigError."""
+    """The config of a run that is to go on, with other settings by dotted name. Raises ConfigError, also for one that
+    was changed by hand to what cannot be."""
     changed = replaced(config, settings)
     for name in settings:
         differs = attrgetter(name)(changed) != attrgetter(name)(config)
@@ -51,8 +52,7 @@ def change_config(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
                 f"{name} cannot be changed within a run: what it has learned and saved depends on it; leave it out, "
                 "or start a new run"
             )
-    if changed != config:
-        validate(changed, changed.make_task())
+    validate(changed, changed.make_task())
     return changed
 
 

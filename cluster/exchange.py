@@ -15,33 +15,20 @@ from actors.frames import kept_shape, stack_depth
 from actors.tasks import Task
 from cluster.comparison_file import FORMATS, read_rows, write_rows
 from cluster.config import ConfigError, RunConfig
-from cluster.redis_server import PrivateRedis, running_url
+from cluster.redis_server import redis_of
 from cluster.run_folder import RunFolder, RunFolderError, run_identity
 from reward_service.address import REDIS_VARIABLE
 from reward_service.comparison_rows import ComparisonsError, rows_of
 from reward_service.comparisons import Label
-from reward_service.database import START, ComparisonDatabase, check_writable, connect
+from reward_service.database import START, ComparisonDatabase
 
 
 @contextmanager
 def open_database(path: Path, config_redis: str = "") -> Generator[ComparisonDatabase]:
     """The comparisons of the run in `path`, whether it runs (its server is asked) or not (a server of our own reads
     the folder, and is stopped again). Raises RedisServerError, DatabaseError."""
-    running = running_url(path)
-    if config_redis or running:
-        client = connect(config_redis or running)
-        try:
-            check_writable(client)
-            yield ComparisonDatabase(client, run_identity(path))
-        finally:
-            client.close()
-        return
-    with PrivateRedis(path) as url:
-        client = connect(url)
-        try:
-            yield ComparisonDatabase(client, run_identity(path))
-        finally:
-            client.close()
+    with redis_of(path, config_redis) as (_, client):
+        yield ComparisonDatabase(client, run_identity(path))
 
 
 def export_run(folder: RunFolder, out: Path | None = None, form: str = "") -> tuple[Path, int, int]:

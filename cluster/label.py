@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Generator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.replay import drawing_problem
 from cluster.label_server import LabelServer, LabelServerError, Served
 from cluster.page_address import announced, is_listening
-from cluster.redis_server import PrivateRedis, running_url
+from cluster.redis_server import redis_of
 from cluster.run_folder import RunFolder
 from cluster.run_status import run_process
 from labeling.labelers import LabelerPool, Role
-from reward_service.client import check_writable, connect
+from reward_service.client import connect
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,7 @@ def serve_labeling(folder: RunFolder, port: int | None = None) -> Generator[Serv
         raise LabelServerError(f"the run in {folder.path} trains on the true reward and asks nobody: nothing to label")
     if problem := drawing_problem(config.make_task()):
         raise LabelServerError(problem)
-    with ExitStack() as stack:
-        url = config.redis or running_url(folder.path)
-        if not url:
-            url = stack.enter_context(PrivateRedis(folder.path))
-        client = connect(url)
-        stack.callback(client.close)
-        check_writable(client)
+    with redis_of(folder.path, config.redis) as (url, _):
         run = Served(config.task, url, folder.run_id)
         if address := _pages_of_run(folder.path):
             yield Serving(address, run, False, "the run serves these pages itself")
@@ -82,7 +76,8 @@ def serve_labeling(folder: RunFolder, port: int | None = None) -> Generator[Serv
                 ". The run is not at work on this machine: unless it is elsewhere, what is asked was asked before it "
                 "stopped"
             )
-        yield Serving(stack.enter_context(server), run, True, explanation)
+        with server as address:
+            yield Serving(address, run, True, explanation)
 
 
 def _pages_of_run(path: Path) -> str:

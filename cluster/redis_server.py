@@ -11,13 +11,14 @@ How it ends: by stop(); or, if this process dies, by a signal from the kernel (c
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import importlib.util
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -25,7 +26,7 @@ import redis
 
 from actors.failures import Failure
 from cluster.child import Process, end, spawn
-from reward_service.client import connect
+from reward_service.client import check_writable, connect
 
 SILENT_S = 15.0  # without any answer; while it reads its append-only file again it says so
 STOP_TIMEOUT_S = 10.0
@@ -79,7 +80,7 @@ class PrivateRedis:
         """Starts the server unless it runs, waits until it answers, returns its address. One that runs and is silent is
         ended by force: all that it acknowledged is in its file. Raises RedisServerError."""
         if self.process_id is not None:
-            with contextlib.suppress(RedisServerError):  # it may be dying just now
+            with suppress(RedisServerError):  # it may be dying just now
                 self._wait_until_ready()
                 return self.url
             self._end_process(timeout_s=0.0)
@@ -108,7 +109,7 @@ class PrivateRedis:
         self._end_process()
         if self._lock is not None:  # without the lock the files are another run's
             for path in (self.folder / "url", Path(self._socket())):
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     path.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
@@ -211,6 +212,17 @@ class PrivateRedis:
             f"the private Redis ended at its start, saying {self.last_log_line() or 'nothing'!r}: free some disk space "
             f"and make {self.folder} writable, or repair its append-only file with redis-check-aof --fix"
         )
+
+
+@contextmanager
+def redis_of(path: Path, given: str = "") -> Generator[tuple[str, redis.Redis]]:
+    """Address of the Redis of the run in `path`, and a client of it: the given one; or the run's own, where it is at
+    work; or a server of ours on its folder, which is stopped again. Raises RedisServerError, DatabaseError."""
+    with ExitStack() as stack:
+        url = given or running_url(path) or stack.enter_context(PrivateRedis(path))
+        client = stack.enter_context(closing(connect(url)))
+        check_writable(client)
+        yield url, client
 
 
 def running_url(path: Path) -> str:

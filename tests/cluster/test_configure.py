@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -135,3 +136,9 @@ def test_settings_may_change_within_a_run_but_for_what_it_was_made_with() -> Non
             change_config(config, {name: value})
     with pytest.raises(ConfigError, match="--labels must be at least 4"):
         change_config(config, {"labels": 3})
+
+
+def test_a_configuration_that_was_edited_to_what_cannot_be_is_refused_when_it_is_to_go_on():
+    edited = dataclasses.replace(config_of(), steps=0)
+    with pytest.raises(ConfigError, match="--steps must be at least 1, got 0"):
+        change_config(edited, {})
