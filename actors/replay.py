@@ -34,6 +34,9 @@ HEADLESS = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE
 
 _TRIAL_STEPS = 30
 _TRIAL_TIMEOUT_S = 120.0
+_CANNOT = 3
+"""What a trial ends with that says, in the last line of its standard error, why it cannot be. Standard output is not
+ours: what an environment imports may print there."""
 
 
 class ReplayError(ValueError):
@@ -126,19 +129,24 @@ def drawing_problem(task: Task) -> str:
             "--labeler synthetic"
         )
     command = [sys.executable, "-m", "actors.replay", task.name]
+    env = {**HEADLESS, **os.environ}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TRIAL_TIMEOUT_S, check=False)
-        lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-        reason = lines[-1] if lines else "" if done.returncode == 0 else f"its renderer ended with {done.returncode}"
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_TRIAL_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         reason = f"drawing took more than {_TRIAL_TIMEOUT_S:.0f} s"
-    if not reason:
-        return ""
+    else:
+        if done.returncode == 0:
+            return ""
+        lines = done.stderr.strip().splitlines()
+        if done.returncode == _CANNOT and lines:
+            reason = lines[-1]
+        else:
+            reason = f"its renderer ended with {done.returncode}" + (f" ({lines[-1]})" if lines else "")
     return f"people cannot see {task.name}: {reason}; mend that, or use --labeler synthetic"
 
 
-def main(task_name: str) -> None:
-    """Plays a few random steps twice and draws the last; prints why that is impossible, or nothing."""
+def main(task_name: str) -> str:
+    """Plays a few random steps twice and draws the last; why that is impossible, or ""."""
     task = make_task(task_name)
     random = np.random.default_rng(0)
     shape = (_TRIAL_STEPS, *task.action.shape)
@@ -149,10 +157,10 @@ def main(task_name: str) -> None:
     try:
         first, again = ([*_tried(task, actions)] for _ in range(2))
     except (ReplayError, DrawingError) as error:
-        print(error)
-        return
+        return str(error)
     if not all(np.array_equal(one, other) for one, other in zip(first, again, strict=True)):
-        print(f"{task.environment_id} does not do the same again when it is reset with the same seed")
+        return f"{task.environment_id} does not do the same again when it is reset with the same seed"
+    return ""
 
 
 def _tried(task: Task, actions: Array) -> Iterator[Array]:
@@ -174,4 +182,6 @@ def _picture(task: Task, env: Any) -> Array:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if reason := main(*sys.argv[1:]):
+        print(f"\n{' '.join(reason.split())}", file=sys.stderr, flush=True)
+        os._exit(_CANNOT)  # and not sys.exit: what a renderer says as it is taken down would come last

@@ -19,19 +19,19 @@ _TOLERANCE = 1e-6
 _MOST_SWEEPS = 500  # 0.9^500 is 1e-23: it has long converged
 
 
-def action_values(next_cells: Array, rewards: Array, values: Array | None = None, gamma: float = GAMMA) -> Array:
+def action_values(next_cells: Array, rewards: Array, values: Array | None = None) -> Array:
     """[C, A]: the discounted rewards that follow each action in each cell, if one goes on as best one can.
 
     next_cells [C, A]; rewards [C], of acting in a cell; values [C] to begin from: those of slightly other rewards."""
     state_values = np.zeros(len(rewards)) if values is None else values
     tolerance = _TOLERANCE * max(1e-12, float(np.ptp(rewards)))
     for _ in range(_MOST_SWEEPS):
-        newer = rewards + gamma * state_values[next_cells].max(axis=1)
+        newer = rewards + GAMMA * state_values[next_cells].max(axis=1)
         change = np.abs(newer - state_values).max()
         state_values = newer
         if change <= tolerance:
             break
-    return rewards[:, None] + gamma * state_values[next_cells]
+    return rewards[:, None] + GAMMA * state_values[next_cells]
 
 
 def optimal_actions(grid: Grid) -> Array:

@@ -173,7 +173,9 @@ def export_(
         written, count, gone = export_run(RunFolder.open(run), out, format_)
         typer.echo(f"{count:,} rows written to {written}", err=json_)
         if gone:
-            typer.echo(f"{gone:,} surplus entries of the log are not among them: their clips are gone", err=True)
+            typer.echo(
+                f"{gone:,} entries of the log are not among them: their clips are gone, or cannot be read", err=True
+            )
         if json_:
             found = {"file": str(written), "rows": count, "clips_gone": gone, "run": str(run)}
             typer.echo(json.dumps(found))

@@ -31,7 +31,7 @@ from learners.learner import LearnerConfig
 from learners.ppo import PPOConfig
 from learners.trpo import TRPOConfig
 from reward_service.address import with_password, without_password
-from reward_service.trainer import RewardTrainerConfig
+from reward_service.trainer_config import RewardTrainerConfig
 
 
 @dataclass(frozen=True)

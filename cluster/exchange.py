@@ -33,7 +33,7 @@ def open_database(path: Path, config_redis: str = "") -> Generator[ComparisonDat
 
 def export_run(folder: RunFolder, out: Path | None = None, form: str = "") -> tuple[Path, int, int]:
     """Write all comparisons of a run, by default to <run>/comparisons.jsonl; the file, its number of rows, and how many
-    of the log are not among them since their clips are gone (see `rows_of`)."""
+    of the log are not among them since their clips are gone, or cannot be read (see `rows_of`)."""
     if not folder.config.uses_labels:
         raise ComparisonsError(f"{folder.path} learned from the true reward and has no comparisons; export another run")
     form = form or ("parquet" if out is not None and out.suffix == ".parquet" else "jsonl")

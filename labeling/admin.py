@@ -12,7 +12,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from labeling.bodies import GoldBody, InviteBody, PauseBody, RevokeBody
 from labeling.labelers import LOCAL_LABELER, NotFreeError
 from labeling.overview import Overview
-from labeling.queue import QueryQueue, QueueError
+from labeling.queue import QueryQueue
+from labeling.queue_records import QueueError
 from labeling.refusals import OF_ADMINS
 from labeling.sessions import Sessions
 from reward_service.comparison_rows import json_line, rows_of
@@ -79,9 +80,12 @@ def add_admin(app: FastAPI, sessions: Sessions, queue: QueryQueue, database: Com
 def _exported(database: ComparisonDatabase) -> Iterator[str]:
     """The lines of `twoclips export`. What they leave out is told to the server's log: the file holds rows only."""
     gone: list[Label] = []
-    yield from map(json_line, rows_of(database, gone.append))
+    unreadable: list[Label] = []
+    yield from map(json_line, rows_of(database, gone.append, unreadable.append))
     if gone:
         _log.warning("%d surplus entries of the log were not exported: their clips are gone", len(gone))
+    if unreadable:
+        _log.warning("%d entries of the log were not exported: a clip of each cannot be read", len(unreadable))
 
 
 def _check_revocable(labeler: str, admin: str) -> None:

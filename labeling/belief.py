@@ -3,7 +3,8 @@ average step that is shown.
 
 A small world's cells are the plane; so are the observation's two numbers, where there are two; any other observation is
 projected onto the two directions in which what was asked about differs most (principal components). Only stored clips
-are looked at, and only those are stored that a query names: what is empty on the plane was not asked about lately.
+are looked at, and only those are stored that a query names, or the practice: what is empty on the plane was not asked
+about lately.
 """
 
 from __future__ import annotations

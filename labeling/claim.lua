@@ -2,6 +2,7 @@
 -- ARGV: labeler, lease in seconds, token made by the caller, '1' for a marked gold pair first, if there is one, most
 -- leases of this labeler at a time (0: any number).
 -- Returns {query, left, right, deadline}, or nil. The same token again gives the same query again.
+though_full()
 local labeler, lease_s, token = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local at = now()
 

@@ -7,6 +7,7 @@
 -- (b) the lease expires, another labeler answers, the first one's answer arrives late: it is kept, as surplus.
 -- (c) the lease expires, the same labeler holds the query again, the first answer arrives: it counts, and ends the
 -- second lease with it, so that the second answer finds its token gone.
+though_full()
 local token, query, labeler, label, answer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local known = redis.call('HGET', LABELS, label)
 if known then
@@ -20,19 +21,12 @@ end_lease(token, query, labeler)
 forget(token)
 
 local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'left', 'right', 'by:' .. labeler)
-local state, counted, left, right, by = v[1], tonumber(v[2]), v[3], v[4], v[5]
-local answered = by and string.sub(by, 1, 6) == 'label:'
-local surplus = state == 'withdrawn' or counted >= overlap_of(query) or answered
+local by, answered = v[5], has_answered(query, labeler)
+local surplus = v[1] == 'withdrawn' or tonumber(v[2]) >= overlap_of(query) or answered
 if by and not answered then
   end_lease(by, query, labeler)
   forget(by)
 end
-if not answered then redis.call('HSET', query_key(query), 'by:' .. labeler, 'label:' .. label) end
-if not surplus then redis.call('HINCRBY', query_key(query), 'counted', 1) end
-redis.call('HINCRBY', query_key(query), 'kept', 1)
-hold_again(query, left, right)
 local entry = {id = label, query = query, labeler = labeler, answer = answer, retracts = '',
-  surplus = surplus and '1' or '0', left = left, right = right, evidence = ARGV[6]}
-local cursor = append(entry, now())
-settle(query)
-return {'stored', cursor, entry.surplus}
+  surplus = surplus and '1' or '0', left = v[3], right = v[4], evidence = ARGV[6]}
+return {'stored', take_in(entry, now()), entry.surplus}

@@ -203,7 +203,7 @@ class Session:
                 self.ensemble.remove(item.label.retracts, FIT_STEPS)
                 self.judged -= self._entered.pop(item.label.retracts, 0)  # who could not tell taught nothing
                 self.record.tell(self.num_steps, "An answer was taken back: all is fitted anew without it.")
-            else:
+            elif isinstance(item, Comparison):
                 self._learn(item)
         if items:
             self.policy.learn(self.ensemble.rewards)

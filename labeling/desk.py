@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.trajectory import Clip
-from labeling.queue import Completion, Lease, QueryQueue
+from labeling.queue import QueryQueue
+from labeling.queue_records import Completion, Lease
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 

@@ -2,7 +2,6 @@
 -- A labeler is asked about one by a query of its own, `only` theirs, so that nobody sees a pair twice and nobody's
 -- counted answers are taken. It never waits in the queue: it is made when it is claimed, and withdrawn if its lease
 -- ends without an answer.
-local GOLD = prefix .. 'gold'
 
 -- The side that is known to be better; nil once the answer that said so was taken back.
 local function gold_side(label)

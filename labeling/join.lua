@@ -2,6 +2,7 @@
 -- Returns the labeler, or nil when the invite is unknown, used or expired.
 -- Timeline: the reply is lost, the browser sends the same again, which makes the same session: that one is there, and is
 -- given again for so many seconds.
+though_full()
 local value, at = redis.call('HGET', prefix .. 'invites', ARGV[1]), now()
 if not value then
   local session = redis.call('HGET', prefix .. 'sessions', ARGV[2])

@@ -1,53 +1,7 @@
--- Prelude of the queue's scripts, after reward_service/common.lua: leases, and when a query may be asked.
+-- Prelude of the queue's scripts, after reward_service/common.lua: leases, and what ends the asking of a query.
 local LEASES, TOKENS, BEGUN = prefix .. 'leases', prefix .. 'leases:tokens', prefix .. 'leases:begun'
 local HELD, ENDED = prefix .. 'leases:held', prefix .. 'leases:ended'
-local KNOWN_S = 7 * 86400 -- that a token stays known after its lease has ended unanswered: longer nobody is offline
-local WITHDRAWN_S = 2 * KNOWN_S -- that a query is kept which was withdrawn and has no label: no token names it longer
 local UNDRAWN = prefix .. 'queries:undrawn'
-
-local function field(query, name) return redis.call('HGET', query_key(query), name) end
-local function overlap_of(query) return tonumber(field(query, 'overlap') or '1') end
-
--- In the queue exactly while more answers are wanted than there are labels and leases; gives back a withdrawn query's
--- clips, and in a while the query, once nobody holds it and no label names it. What is asked of one labeler only never
--- waits: see gold.lua.
-local function settle(query)
-  local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'leased', 'kept', 'held', 'priority', 'left',
-    'right', 'only')
-  local counted, leased, overlap = tonumber(v[2]), tonumber(v[3]), overlap_of(query)
-  if v[9] and counted + leased == 0 then
-    v[1] = 'withdrawn'
-    redis.call('HSET', query_key(query), 'state', 'withdrawn')
-  end
-  if v[1] == 'open' and counted >= overlap then
-    v[1] = 'done'
-    redis.call('HSET', query_key(query), 'state', 'done')
-  elseif v[1] == 'done' and counted < overlap then
-    v[1] = 'open'
-    redis.call('HSET', query_key(query), 'state', 'open')
-  end
-  redis.call(v[1] == 'open' and 'SADD' or 'SREM', PENDING, query)
-  if v[1] == 'open' and counted + leased < overlap then
-    redis.call('ZADD', OPEN, v[6], query)
-  else
-    redis.call('ZREM', OPEN, query)
-  end
-  if v[1] == 'withdrawn' and leased == 0 and v[4] == '0' and v[5] == '1' then
-    redis.call('HSET', query_key(query), 'held', 0)
-    redis.call('EXPIRE', query_key(query), WITHDRAWN_S)
-    release(v[7])
-    release(v[8])
-  end
-end
-
--- Holds a query's clips once more where they had been given back, and keeps the query itself.
-local function hold_again(query, left, right)
-  if field(query, 'held') ~= '0' then return end
-  redis.call('HSET', query_key(query), 'held', 1)
-  redis.call('PERSIST', query_key(query))
-  hold(left)
-  hold(right)
-end
 
 -- Stops asking a query; false where it is not asked.
 local function withdraw(query)

@@ -16,7 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from actors.trajectory import Clip
-from labeling.queue import LeaseLostError, QueryQueue
+from labeling.queue import QueryQueue
+from labeling.queue_records import LeaseLostError
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 
@@ -110,13 +111,14 @@ class SyntheticLabeler:
     def step(self, max_labels: int = 64) -> int:
         """Claims up to `max_labels` queries and answers them; returns how many, 0 when the queue has none for it.
 
-        A query whose clips are gone is withdrawn. Connection errors come through: what was claimed and not answered
-        goes back to the queue when its lease runs out, what was answered is stored."""
+        A query with a clip that is gone, or cannot be read, is withdrawn. Connection errors come through: what was
+        claimed and not answered goes back to the queue when its lease runs out, what was answered is stored."""
         answered = 0
         while answered < max_labels and (lease := self._queue.claim(self.config.name)) is not None:
-            clips = self._database.clips.get([lease.left, lease.right])
+            clips = self._database.clips.readable([lease.left, lease.right])
             if len(clips) < 2:
                 self._queue.withdraw(lease.query_id)
+                self._queue.set_aside(lease)
                 continue
             digest = self._digest(lease.query_id)
             left, right = (perceived_return(clips[s], self.config.short_sighted) for s in (lease.left, lease.right))

@@ -14,7 +14,7 @@ from reward_service.keys import text
 from reward_service.reliability import STATUS
 
 EXCLUDED_ALARM = 0.1
-"""Share of the labels' weight that is excluded from training, above which the page raises an alarm."""
+"""Share of the counted answers that weigh next to nothing in training, above which the page raises an alarm."""
 EXCLUDED_JUMP = 0.05
 """How far it may be above what it was lately, before the page does."""
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from labeling.queue_records import Completion, ConflictError, Lease, LeaseLostError, QueueError, Rank, Waiting, raised
 from reward_service.comparisons import Answer
 from reward_service.keys import checked_id, load_script, run_prefix, text
 
@@ -27,75 +28,6 @@ UNDRAWN_S = 600.0
 """How long a query that somebody cannot be shown waits for others."""
 
 _LUA = Path(__file__).parent
-
-
-class QueueError(RuntimeError):
-    """The queue refuses a transition; nothing was changed."""
-
-
-class ConflictError(QueueError):
-    """The id was used before, for another answer. (HTTP: 409.)"""
-
-
-class LeaseLostError(QueueError):
-    """The lease was never given, or is used up; or there is no such label of this labeler."""
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A query in a labeler's hands.
-
-    token       proves it; used up by the answer
-    deadline_s  server time, seconds since the epoch, after which others may be asked; an answer within a week is kept
-    """
-
-    token: str
-    query_id: str
-    left: str
-    right: str
-    labeler: str
-    deadline_s: float
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What became of an answer or a retraction.
-
-    cursor    its place in the log
-    surplus   kept, but not counted
-    repeated  it was there before; this is the first result
-    """
-
-    label_id: str
-    cursor: str
-    surplus: bool
-    repeated: bool
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A query that nobody holds and nobody has answered.
-
-    reward_version  that scored it last; asked_version: that first did (0: none)
-    is_gold         its better side is known
-    """
-
-    query_id: str
-    left: str
-    right: str
-    reward_version: int
-    asked_version: int
-    is_gold: bool = False
-
-
-@dataclass(frozen=True)
-class Rank:
-    """What a newer reward model makes of a query: its disagreement, and whether it is worth asking no longer. Of a gold
-    one: that of a pair which might be asked in its place."""
-
-    query_id: str
-    disagreement: float
-    stale: bool
 
 
 class QueryQueue:
@@ -177,7 +109,8 @@ class QueryQueue:
         `evidence`, JSON of how the answer was given, is kept beside it.
 
         The same id again returns the first result; with another answer it raises ConflictError. An answer after the
-        deadline is kept, and counts if the query still lacks one. Raises LeaseLostError when the token is used up."""
+        deadline is kept, and counts if the query still lacks one; about a marked pair it is surplus, since the query
+        was this lease's alone. Raises LeaseLostError when the token is used up."""
         return raised(self.complete_all([(lease, answer, label_id, evidence)])[0])
 
     def complete_all(self, given: Sequence[tuple[Lease, Answer, str, str]]) -> list[Completion | Exception]:
@@ -258,13 +191,6 @@ def _lease(labeler: str, token: str, reply: Any) -> Lease | None:
         return None
     query_id, left, right, deadline = map(text, reply)
     return Lease(token, query_id, left, right, labeler, float(deadline))
-
-
-def raised(outcome: Completion | Exception) -> Completion:
-    """The outcome, or what it is an exception of."""
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
 
 
 def _outcome(label_id: str, reply: Any, lost: str) -> Completion | Exception:

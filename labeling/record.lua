@@ -1,6 +1,7 @@
 -- Adds a point to the history. ARGV: its place (agent steps), JSON, most points to keep. Returns how many there are.
 -- Whatever was further on is taken back: the run went on from an older checkpoint. The same point again changes nothing.
 -- Points are at least `spacing` apart, the newest excepted. Where they become too many, spacing grows until half remain.
+though_full()
 local HISTORY, SPACING = prefix .. 'history', prefix .. 'history:spacing'
 local at, most = tonumber(ARGV[1]), tonumber(ARGV[3])
 local function place(point) return point and tonumber(string.match(point, '^%S+')) end
@@ -11,8 +12,9 @@ local before, last = place(redis.call('LINDEX', HISTORY, -2)), place(redis.call(
 if before and last - before < spacing then redis.call('RPOP', HISTORY) end
 redis.call('RPUSH', HISTORY, ARGV[1] .. ' ' .. ARGV[2])
 
+local count = redis.call('LLEN', HISTORY)
+if count <= most then return count end
 local points = redis.call('LRANGE', HISTORY, 0, -1)
-if #points <= most then return #points end
 spacing = (at - place(points[1])) / (most / 2)
 redis.call('SET', SPACING, string.format('%.17g', spacing))
 local kept, at_last = {}, nil

@@ -5,6 +5,7 @@
 -- answered. What this version, or a newer one, has scored already is not changed: the call may be repeated.
 --
 -- Timeline: the actor reads what waits, a labeler claims one of them, the actor writes: that one is left.
+though_full()
 local version = tonumber(ARGV[1])
 local results = {}
 for at = 2, #ARGV, 3 do

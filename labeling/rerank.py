@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from actors.trajectory import Clip
-from labeling.queue import QueryQueue, Rank, Waiting
+from labeling.queue import QueryQueue
+from labeling.queue_records import Rank, Waiting
 from labeling.selection import candidate_pairs
 from reward_service.database import ComparisonDatabase
 

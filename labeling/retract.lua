@@ -3,6 +3,7 @@
 -- ARGV: labeler, label id, retraction id.
 -- Returns {status, cursor, surplus}: 'stored'; 'repeated', with the first result, also when another retraction came
 -- first; 'conflict', the retraction id was used for something else; 'lost', there is no such label of this labeler.
+though_full()
 local labeler, label, retraction = ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HGET', LABELS, retraction)
 if known then
@@ -20,12 +21,4 @@ if target.retracted_by then
 end
 local entry = {id = retraction, query = target.query, labeler = labeler, answer = '', retracts = label,
   surplus = target.surplus, left = target.left, right = target.right, evidence = ''}
-local cursor = append(entry, now())
-target.retracted_by = retraction
-redis.call('HSET', LABELS, label, cjson.encode(target))
-if redis.call('HGET', GOLD, target.query) == label then redis.call('HDEL', GOLD, target.query) end
-local key = query_key(target.query)
-if redis.call('HGET', key, 'by:' .. labeler) == 'label:' .. label then redis.call('HDEL', key, 'by:' .. labeler) end
-if target.surplus == '0' then redis.call('HINCRBY', key, 'counted', -1) end
-settle(target.query)
-return {'stored', cursor, target.surplus}
+return {'stored', take_back(entry, target, now()), target.surplus}

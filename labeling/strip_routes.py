@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from actors.replay import DrawingError
 from labeling.bodies import QueryId
 from labeling.desk import Desk
-from labeling.queue import LeaseLostError
+from labeling.queue_records import LeaseLostError
 from labeling.refusals import OF_STRIPS
 from labeling.sessions import Sessions
 from labeling.show import Show
@@ -51,7 +51,7 @@ def add_strips(app: FastAPI, sessions: Sessions, desk: Desk, show: Show) -> None
     def strip(query: QueryId, digest: Digest, labeler: str = Depends(sessions.labeler)) -> Response:
         if show.strips is not None and desk.queue.holds(labeler, query):
             asked = desk.database.get_query(query)
-            clips = desk.database.clips.get([asked.left, asked.right]) if asked else {}
+            clips = desk.database.clips.readable([asked.left, asked.right]) if asked else {}
             with suppress(ValueError):  # what another process has drawn and this one cannot is not there
                 if asked and len(clips) == 2:
                     drawn = show.strips.of(clips[asked.left], clips[asked.right])

@@ -5,7 +5,8 @@
     tally.labelers()["anna"].left_share  # (0.48, 0.35, 0.61)
 
 It is a function of the log alone, so any process may build it at any time; it holds one short record for each label.
-A label that was taken back leaves everything as if it had never been given.
+A label that was taken back counts no longer: its labeler stays, with `last_s`. Where that labeler has answered the same
+query twice, the other answer does not take its place beside those of others.
 """
 
 from __future__ import annotations
@@ -181,10 +182,10 @@ def _figures(name: str, counts: _Counts) -> LabelerFigures:
     )
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share that keeps within 0 and 1 and holds for few trials too (Wilson 1927, as in Brown, Cai and
-    DasGupta 2001, equation 4)."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a share that keeps within 0 and 1 and holds for few trials too (Wilson 1927, as in Brown, Cai
+    and DasGupta 2001, equation 4)."""
+    z = NormalDist().inv_cdf(0.975)
     share = successes / trials
     scale = 1 + z * z / trials
     middle = share + z * z / (2 * trials)

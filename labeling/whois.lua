@@ -13,6 +13,7 @@ if redis.call('SISMEMBER', prefix .. 'labelers:revoked', labeler) == 1 then retu
 -- at human speed a write each minute is enough, and reading stays cheap
 if ARGV[4] == '1' and at - tonumber(seen) > 60 then
   local session = begun .. ' ' .. seconds(at) .. ' ' .. labeler .. ' ' .. role
+  though_full()
   redis.call('HSET', prefix .. 'sessions', ARGV[1], session)
 end
 return {labeler, role}

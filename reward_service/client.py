@@ -6,6 +6,7 @@ after a minute. Here every state change is keyed by an id that its caller made, 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import redis
@@ -15,6 +16,9 @@ from redis.retry import Retry
 
 from actors.failures import Failure
 from reward_service.address import REDIS_VARIABLE, without_password
+from reward_service.keys import run_prefix
+
+_MIB = 1024 * 1024
 
 TIMEOUT_S = 3.0
 """Longer than an fsync on a busy disk takes, and short enough for who waits to go on with something else."""
@@ -40,8 +44,10 @@ def connect(url: str) -> redis.Redis:
         ) from error
 
 
-def check_writable(client: redis.Redis) -> list[str]:
+def check_writable(client: redis.Redis, clip_budget_bytes: int = 0, run_id: str = "") -> list[str]:
     """Asks once, at the start, whether the server can keep labels. Raises DatabaseError with one sentence if not.
+    `clip_budget_bytes`: whether it has room for so many bytes of clips, those included that `run_id` has stored; 0, of
+    whoever stores none, asks for no room.
 
     Returns warnings: what works, but breaks a promise (labels that would not survive a crash)."""
     server: Any = client
@@ -80,6 +86,32 @@ def check_writable(client: redis.Redis) -> list[str]:
             f"this Redis evicts keys when it is full (maxmemory-policy {policy}) and would lose labels: "
             "set maxmemory-policy noeviction"
         )
+    limit, used = int(memory.get("maxmemory", 0)), int(memory.get("used_memory", 0))
+    stored = int(server.hget(f"{run_prefix(run_id)}counters", "clip_bytes") or 0) if run_id else 0
+    if clip_budget_bytes and 0 < limit < used + clip_budget_bytes - stored:
+        needed = math.ceil((used + clip_budget_bytes - stored) / _MIB)
+        raise DatabaseError(
+            f"this Redis may hold {limit / _MIB:,.0f} MiB (maxmemory) and holds {used / _MIB:,.0f}: too little for "
+            f"{clip_budget_bytes / _MIB:,.0f} MiB of clips: set its maxmemory to {needed:,} MiB at least, or lower "
+            "loop.clip_budget_mib"
+        )
     if not int(persistence.get("aof_enabled", 0)):
         return ["this Redis keeps no append-only file and may lose labels: set appendonly yes, appendfsync always"]
+    if (synced := _appendfsync(client)) not in ("", "always"):
+        return [
+            f"this Redis acknowledges labels before they are on disk (appendfsync {synced}) and may lose the latest: "
+            "set appendfsync always"
+        ]
     return []
+
+
+def _appendfsync(client: redis.Redis) -> str:
+    """What the server says; "" where we cannot know. Users of their own may not ask, and their refusals would stand in
+    the server's log."""
+    server: Any = client
+    if client.get_connection_kwargs().get("username"):
+        return ""
+    try:
+        return str(server.config_get("appendfsync").get("appendfsync", ""))
+    except redis.ResponseError:  # some services do not have the command
+        return ""

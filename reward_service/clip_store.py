@@ -29,7 +29,8 @@ class ClipStore:
         self._put = load_script(client, Path(__file__).with_name("put_clip.lua"))
 
     def put(self, clips: Iterable[Clip]) -> list[bool]:
-        """Stores the clips; False for each one refused because queries name all that the budget holds.
+        """Stores the clips; False for each one refused because queries name all that the budget holds, or since Redis
+        itself is full (its maxmemory).
 
         When the budget is full the oldest clips that no query names are dropped, and counted."""
         stored: list[bool] = []
@@ -55,13 +56,19 @@ class ClipStore:
 
     def readable(self, clip_ids: Iterable[str]) -> dict[str, Clip]:
         """`get` without those that are damaged, or of a newer version than this."""
+        return self.read(clip_ids)[0]
+
+    def read(self, clip_ids: Iterable[str]) -> tuple[dict[str, Clip], set[str]]:
+        """`readable`, and which of the clips are there and cannot be read."""
         clips: dict[str, Clip] = {}
+        unreadable: set[str] = set()
         for clip_id, blob in self._encoded(clip_ids):
             try:
                 clips[clip_id] = decode_clip(blob)
             except CodecError as error:
                 _log.warning("clip %s cannot be read: %s", clip_id, error)
-        return clips
+                unreadable.add(clip_id)
+        return clips, unreadable
 
     def newest(self, limit: int) -> list[str]:
         """Ids of the clips that were stored last, the newest first."""

@@ -6,10 +6,17 @@ local CLIPS, DROPPABLE, REFS = prefix .. 'clips', prefix .. 'clips:droppable', p
 local OPEN, PENDING = prefix .. 'queries:open', prefix .. 'queries:pending'
 local LABELS, LOG, COUNTERS = prefix .. 'labels', prefix .. 'log', prefix .. 'counters'
 local SNAPSHOT, SNAPSHOTS, STATUS = prefix .. 'snapshot', prefix .. 'snapshots', prefix .. 'status'
-local PRACTICE = prefix .. 'practice'
+local PRACTICE, GOLD = prefix .. 'practice', prefix .. 'gold'
+local KNOWN_S = 7 * 86400 -- that a token stays known after its lease has ended unanswered: longer nobody is offline
+local WITHDRAWN_S = 2 * KNOWN_S -- that a query is kept which was withdrawn and has no label: no token names it longer
 
 local function clip_key(id) return prefix .. 'clip:' .. id end
 local function query_key(id) return prefix .. 'query:' .. id end
+
+-- A Redis whose `maxmemory` is reached refuses a script at the first command that may take memory (deny-oom), unless the
+-- script has written before: then it lets it go on. Clips are to be refused then, labels and what belongs to them are
+-- not: whoever calls this first writes, and changes nothing.
+local function though_full() redis.call('HDEL', LABELS, '') end
 
 -- tostring() would round seconds since the epoch to a tenth of a millisecond
 local function seconds(x) return string.format('%.6f', x) end
@@ -40,9 +47,16 @@ local function release(clip)
   end
 end
 
--- Stores a clip within `budget` bytes. 1: it is there now. 0: refused, since all that is stored is named by queries.
+-- Stores a clip within `budget` bytes. 1: it is there now. 0: refused, since all that is stored is named by queries, or
+-- Redis itself is full.
 local function put_clip(id, blob, budget)
-  local key, arrival = clip_key(id), count('clip_arrivals', 1)
+  local key, arrival = clip_key(id), redis.pcall('HINCRBY', COUNTERS, 'clip_arrivals', 1)
+  if type(arrival) == 'table' then
+    if not string.find(arrival.err, 'OOM', 1, true) then return arrival end
+    though_full()
+    count('clips_refused', 1)
+    return 0
+  end
   if redis.call('EXISTS', key) == 1 then
     redis.call('ZADD', CLIPS, arrival, id)
     redis.call('ZADD', DROPPABLE, 'XX', arrival, id)
@@ -96,5 +110,83 @@ local function append(entry, at)
     count('labels', by)
     if answer == 'incomparable' then count('labels_incomparable', by) end
   end
+  return cursor
+end
+
+local function field(query, name) return redis.call('HGET', query_key(query), name) end
+local function overlap_of(query) return tonumber(field(query, 'overlap') or '1') end
+
+-- In the queue exactly while more answers are wanted than there are labels and leases; gives back a withdrawn query's
+-- clips, and in a while the query, once nobody holds it and no label names it. What is asked of one labeler only never
+-- waits: see gold.lua.
+local function settle(query)
+  local v = redis.call('HMGET', query_key(query), 'state', 'counted', 'leased', 'kept', 'held', 'priority', 'left',
+    'right', 'only')
+  local counted, leased, overlap = tonumber(v[2]), tonumber(v[3]), overlap_of(query)
+  if v[9] and counted + leased == 0 then
+    v[1] = 'withdrawn'
+    redis.call('HSET', query_key(query), 'state', 'withdrawn')
+  end
+  if v[1] == 'open' and counted >= overlap then
+    v[1] = 'done'
+    redis.call('HSET', query_key(query), 'state', 'done')
+  elseif v[1] == 'done' and counted < overlap then
+    v[1] = 'open'
+    redis.call('HSET', query_key(query), 'state', 'open')
+  end
+  redis.call(v[1] == 'open' and 'SADD' or 'SREM', PENDING, query)
+  if v[1] == 'open' and counted + leased < overlap then
+    redis.call('ZADD', OPEN, v[6], query)
+  else
+    redis.call('ZREM', OPEN, query)
+  end
+  if v[1] == 'withdrawn' and leased == 0 and v[4] == '0' and v[5] == '1' then
+    redis.call('HSET', query_key(query), 'held', 0)
+    redis.call('EXPIRE', query_key(query), WITHDRAWN_S)
+    release(v[7])
+    release(v[8])
+  end
+end
+
+-- Holds a query's clips once more where they had been given back, and keeps the query itself.
+local function hold_again(query, left, right)
+  if field(query, 'held') ~= '0' then return end
+  redis.call('HSET', query_key(query), 'held', 1)
+  redis.call('PERSIST', query_key(query))
+  hold(left)
+  hold(right)
+end
+
+-- Whether this labeler has a label on the query that stands.
+local function has_answered(query, labeler)
+  return string.sub(field(query, 'by:' .. labeler) or '', 1, 6) == 'label:'
+end
+
+-- An answer enters the log and its query; `entry` as in `append`. Returns its cursor.
+local function take_in(entry, at)
+  local key = query_key(entry.query)
+  if not has_answered(entry.query, entry.labeler) then
+    redis.call('HSET', key, 'by:' .. entry.labeler, 'label:' .. entry.id)
+  end
+  if entry.surplus == '0' then redis.call('HINCRBY', key, 'counted', 1) end
+  redis.call('HINCRBY', key, 'kept', 1)
+  hold_again(entry.query, entry.left, entry.right)
+  local query, cursor = entry.query, append(entry, at)
+  settle(query)
+  return cursor
+end
+
+-- A retraction enters the log, and its `target`, the label as LABELS has it, stands no longer; nor does a mark as gold
+-- that was its word. The query may be asked again. Returns the cursor.
+local function take_back(entry, target, at)
+  local query, key, label = target.query, query_key(target.query), target.id
+  if redis.call('HGET', GOLD, query) == label then redis.call('HDEL', GOLD, query) end
+  if field(query, 'by:' .. target.labeler) == 'label:' .. label then redis.call('HDEL', key, 'by:' .. target.labeler) end
+  if target.surplus == '0' then redis.call('HINCRBY', key, 'counted', -1) end
+  local cursor = append(entry, at)
+  target.retracted_by = entry.id
+  redis.call('HSET', LABELS, label, cjson.encode(target))
+  hold_again(query, target.left, target.right)
+  settle(query)
   return cursor
 end

@@ -43,28 +43,34 @@ class Row:
     gold: str = ""
 
 
-def rows_of(database: ComparisonDatabase, passed_over: Callable[[Label], object] = lambda _: None) -> Iterator[Row]:
+def rows_of(
+    database: ComparisonDatabase,
+    passed_over: Callable[[Label], object] = lambda _: None,
+    unreadable: Callable[[Label], object] | None = None,
+) -> Iterator[Row]:
     """All rows of the log, in order. Told to `passed_over` instead are surplus labels whose clips are gone, and what
-    retracts them: an answer that came after its query was withdrawn is kept, though nothing held its clips any more."""
+    retracts them: an answer that came after its query was withdrawn is kept, though nothing held its clips any more.
+    Told to `unreadable` (without one to `passed_over`, too) are labels with a clip that is damaged, or of a newer
+    version, and what retracts them: the others can still be saved."""
     cursor = START
     while True:
-        labels, cursor = database.labels_since(cursor, _BATCH)
-        if not labels:
+        entries, cursor = database.entries_since(cursor, _BATCH)
+        if not entries:
             return
-        sides = database.sides_of({label.query_id for label in labels})
-        golds = database.golds_of(sides)
-        clips = database.clips.get({clip_id for pair in sides.values() for clip_id in pair})
-        for label in labels:
-            left, right = sides[label.query_id]
-            if left not in clips or right not in clips:
-                if label.surplus:
-                    passed_over(label)
-                    continue
+        golds = database.golds_of({label.query_id for label, _, _ in entries})
+        clips, damaged = database.clips.read({clip_id for _, *pair in entries for clip_id in pair})
+        for label, left, right in entries:
+            if {left, right} & damaged:
+                (unreadable or passed_over)(label)
+            elif left in clips and right in clips:
+                yield Row(label, clips[left], clips[right], golds[label.query_id])
+            elif label.surplus:
+                passed_over(label)
+            else:
                 raise ComparisonsError(
                     f"the database lacks a clip of label {label.label_id}: it was changed from outside; restore "
                     "the run's redis folder from a backup"
                 )
-            yield Row(label, clips[left], clips[right], golds[label.query_id])
 
 
 def json_line(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""The records of the comparison database: Answer, Query, Offered, Label, Comparison.
+"""The records of the comparison database: Answer, Query, Offered, Label, Comparison, Retraction, Unreadable.
 
 Plain data, no torch, no Redis: the web server, the queue and the trainer all speak in these.
 """
@@ -126,3 +126,14 @@ class Retraction:
     """A labeler took a label back: `label.retracts` names it. Nothing is deleted; the trainer leaves it out."""
 
     label: Label
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A label that counts, about a clip that is damaged or of a newer version: nothing can be learned from it here."""
+
+    label: Label
+
+
+LogItem = Comparison | Retraction | Unreadable
+"""What a trainer is handed of the log."""

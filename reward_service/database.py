@@ -9,7 +9,8 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     practice           list    the six clips that every labeler may see without a lease: of each pair the better, then
                                the worse; kept for good, and named by no query (labeling/practice.lua)
     query:<query>      hash    left, right, disagreement, reward_version, priority, asked_at_s,
-                               overlap  answers that are counted; 1 where a run of before did not keep it
+                               overlap  answers that are counted; 1 where a run of before did not keep it, 0 where an
+                                        import made it: all that counted elsewhere, and nobody is asked
                                gold     "left" or "right" where that side is known to be better, else ""
                                asked_version  reward_version when it was asked, once a newer one has scored it
                                state    open | done (has its answers) | withdrawn
@@ -39,14 +40,16 @@ Key schema. Every key begins with "twoclips:<run>:", so that runs share a server
     counters           hash    labels, labels_surplus, labels_incomparable, retractions, queries, queries_refused,
                                clip_arrivals, clip_bytes, droppable_bytes, clips_dropped, clips_refused, leases_expired
 
-Every change is one Lua call, keyed by an id that the caller made: whoever lost a reply may simply repeat it. Why not
-let redis-py repeat: it would also repeat what is not keyed, and hide for how long it blocked (client.py).
-A full store refuses clips, never labels. Leases and answers belong to labeling/queue.py; the keys are the same.
+Every change is one Lua call keyed by an id that the caller made, or idempotent: whoever lost a reply may repeat it.
+Why not let redis-py repeat: it would also repeat what is not keyed, and hide for how long it blocked (client.py).
+A full store refuses clips, never labels; a full Redis, too (common.lua). Leases and answers belong to
+labeling/queue.py; the keys are the same.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -57,7 +60,7 @@ import redis
 from actors.trajectory import Clip
 from reward_service.client import DatabaseError, check_writable, connect
 from reward_service.clip_store import ClipStore
-from reward_service.comparisons import Answer, Comparison, Label, Offered, Query, Retraction
+from reward_service.comparisons import Answer, Comparison, Label, LogItem, Offered, Query, Retraction, Unreadable
 from reward_service.golds import Golds, Marks
 from reward_service.keys import START, checked_id, load_script, run_prefix, text
 from reward_service.snapshot_store import SnapshotStore
@@ -65,6 +68,7 @@ from reward_service.snapshot_store import SnapshotStore
 __all__ = ["START", "ComparisonDatabase", "DatabaseError", "check_writable", "connect"]
 
 _LUA = Path(__file__).parent
+_log = logging.getLogger(__name__)
 
 
 class ComparisonDatabase:
@@ -115,23 +119,34 @@ class ComparisonDatabase:
     def labels_since(self, cursor: str, limit: int = 1000) -> tuple[list[Label], str]:
         """Every version of every label after `cursor`, in order, surplus ones and retractions too, at most `limit`;
         and the cursor to go on from."""
-        entries, cursor = self._log_since(cursor, limit)
+        entries, cursor = self.entries_since(cursor, limit)
         return [label for label, _, _ in entries], cursor
 
-    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
+    def entries_since(self, cursor: str, limit: int = 1000) -> tuple[list[tuple[Label, str, str]], str]:
+        """`labels_since`, each with the two clips that were compared, left and right."""
+        replies = self._redis.xrange(f"{self.prefix}log", min=f"({cursor}", count=limit)
+        entries = [(_label(text(entry_id), f), text(f[b"left"]), text(f[b"right"])) for entry_id, f in replies]
+        return entries, entries[-1][0].cursor if entries else cursor
+
+    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[LogItem], str]:
         """What counts of the log after `cursor`, in order, joined with its segments; and the cursor to go on from.
 
         Answers that a person could not compare are included (their target is None), surplus labels and their
         retractions are not: see labels_since. Reads at most `limit` entries of the log, so an empty list with a
-        cursor that has moved means: go on."""
-        entries, cursor = self._log_since(cursor, limit)
+        cursor that has moved means: go on. Raises DatabaseError for a clip that is gone; one that is damaged, or of a
+        newer version, does not keep the rest from being read."""
+        entries, cursor = self.entries_since(cursor, limit)
         entries = [entry for entry in entries if not entry[0].surplus]
-        clips = self.clips.get(clip for label, *sides in entries if not label.retracts for clip in sides)
+        clips, unreadable = self.clips.read(clip for label, *sides in entries if not label.retracts for clip in sides)
         golds = self._golds.of(label.query_id for label, _, _ in entries)
-        found: list[Comparison | Retraction] = []
+        found: list[LogItem] = []
         for label, left_id, right_id in entries:
             if label.retracts:
                 found.append(Retraction(label))
+                continue
+            if bad := {left_id, right_id} & unreadable:
+                _log.warning("label %s is left out: its clip %s cannot be read", label.label_id, min(bad))
+                found.append(Unreadable(label))
                 continue
             left, right = clips.get(left_id), clips.get(right_id)
             if left is None or right is None:
@@ -168,8 +183,10 @@ class ComparisonDatabase:
         """Takes in one version of a label of another run, a retraction too (after what it retracts), with its clips;
         `gold` as in Query.
 
-        Repeating it changes nothing and gives False. Its query is never offered. The clips are stored whatever the
-        budget says, since a label names them. Raises DatabaseError when the label id is used for something else."""
+        Repeating it changes nothing and gives False. A query that is new here is never offered; one that this run asks
+        too takes the label as an answer, surplus where it has its answers or this labeler's. The clips are stored
+        whatever the budget says, since a label names them. Raises DatabaseError when the label id is used for something
+        else."""
         ids = [checked_id("query id", label.query_id)]
         ids += [checked_id("clip id", clip.clip_id) for clip in (left, right)]
         ids += [checked_id("label id", label.label_id), checked_id("labeler", label.labeler)]
@@ -183,18 +200,21 @@ class ComparisonDatabase:
                 self.clips.put_in(pipe, clip)
             args = [*ids, answer, label.retracts, f"{label.answered_at_s:.6f}", int(label.surplus), label.evidence]
             self._import_label([self.prefix], [*args, gold], pipe)
-            status = text(pipe.execute()[-1][0])
+            try:
+                status = text(pipe.execute()[-1][0])
+            except redis.OutOfMemoryError:
+                status = "full"
+        if status == "full":
+            raise DatabaseError(
+                f"this Redis is full and has no room for the clips of label {label.label_id}: raise its maxmemory, "
+                "then import again; what was read is kept"
+            )
         if status == "conflict":
             raise DatabaseError(
                 f"label {label.label_id} cannot be imported into run {self.run_id}: its id, or its query's, is used "
                 "for something else, or what it retracts is not there; import into a new run"
             )
         return status == "stored"
-
-    def _log_since(self, cursor: str, limit: int) -> tuple[list[tuple[Label, str, str]], str]:
-        replies = self._redis.xrange(f"{self.prefix}log", min=f"({cursor}", count=limit)
-        entries = [(_label(text(entry_id), f), text(f[b"left"]), text(f[b"right"])) for entry_id, f in replies]
-        return entries, entries[-1][0].cursor if entries else cursor
 
     # ---- counters
 
@@ -216,11 +236,10 @@ class ComparisonDatabase:
             pipe.zcard(f"{self.prefix}queries:open")
             pipe.scard(f"{self.prefix}queries:pending")
             pipe.zcard(f"{self.prefix}leases")
-            pipe.hget(f"{self.prefix}snapshot", "version")
             values, *sizes = pipe.execute()
         found = {name: int(value or 0) for name, value in zip(names, values, strict=True)}
-        sized = ("clips", "queries_waiting", "queries_open", "leases", "snapshot_version")
-        return found | {name: int(value or 0) for name, value in zip(sized, sizes, strict=True)}
+        sized = ("clips", "queries_waiting", "queries_open", "leases")
+        return found | {name: int(value) for name, value in zip(sized, sizes, strict=True)}
 
     def _counter(self, name: str) -> int:
         return int(self._redis.hget(f"{self.prefix}counters", name) or 0)

@@ -32,11 +32,11 @@ from actors.networks import stacked_tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
 from reward_service.bootstrap import multiplicities, pair_key
+from reward_service.columns import Columns
 from reward_service.comparisons import Comparison
 from reward_service.ensemble_config import pooled
 from reward_service.row_table import RowTable
 
-_FIRST_CAPACITY = 64
 _SIDES = {"left": 1, "right": -1, "": 0}
 
 
@@ -83,17 +83,16 @@ class ComparisonDataset:
             seen_shape = pooled(np.zeros(seen_shape, np.uint8), spec.pool).shape
         observation_dtype = torch.uint8 if is_stack(spec.observation_shape) else torch.float32
         action_dtype = torch.int64 if spec.action.discrete else torch.float32
-        capacity = _FIRST_CAPACITY
-        self._columns: dict[str, Tensor] = {
-            "observations": torch.empty(capacity, 2, *seen_shape, dtype=observation_dtype),
-            "actions": torch.empty(capacity, 2, *self._shapes[1], dtype=action_dtype),
-            "mu": torch.empty(capacity, 2),
-            "true_returns": torch.empty(capacity, 2, dtype=torch.float64),
-            "counts": torch.empty(capacity, spec.members, dtype=torch.int64),
-            "labelers": torch.empty(capacity, dtype=torch.int64),
-            "gold": torch.empty(capacity, dtype=torch.int64),
-            "reliability": torch.empty(capacity, dtype=torch.float64),
-        }
+        self._columns = Columns(
+            observations=((2, *seen_shape), observation_dtype),
+            actions=((2, *self._shapes[1]), action_dtype),
+            mu=((2,), torch.float32),
+            true_returns=((2,), torch.float64),
+            counts=((spec.members,), torch.int64),
+            labelers=((), torch.int64),
+            gold=((), torch.int64),
+            reliability=((), torch.float64),
+        )
         self._labelers: dict[str, int] = {}  # name -> index, by first appearance
         self._unknown, self._believed = reliability, dict[str, float]()
         self._rows: dict[str, int] = {}  # label_id -> row, oldest label first
@@ -124,25 +123,20 @@ class ComparisonDataset:
             self._check(label.label_id, side)
         if self.spec.max_labels is not None and len(self) >= self.spec.max_labels:
             self.retract(next(iter(self._rows)))
-        row = len(self)
-        if row == len(self._columns["mu"]):
-            self._columns = {name: torch.cat((kept, torch.empty_like(kept))) for name, kept in self._columns.items()}
-        columns = self._columns
-        for side, segment in enumerate(sides):
-            seen = np.ascontiguousarray(pooled(segment.observations, self.spec.pool))
-            columns["observations"][row, side] = torch.from_numpy(seen)
-            columns["actions"][row, side] = torch.from_numpy(np.ascontiguousarray(segment.actions))
-        columns["mu"][row] = torch.tensor(label.answer.target)
-        columns["true_returns"][row] = torch.tensor(
-            (comparison.left_true_return, comparison.right_true_return), dtype=torch.float64
-        )
+        seen = [np.ascontiguousarray(pooled(side.observations, self.spec.pool)) for side in sides]
         key = pair_key(comparison.clip_ids)
-        columns["counts"][row] = torch.from_numpy(multiplicities(key, self.spec.members, self.spec.seed))
-        columns["labelers"][row] = self._labelers.setdefault(label.labeler, len(self._labelers))
-        columns["gold"][row] = _SIDES[comparison.gold]
+        row = self._columns.append(
+            observations=torch.stack([torch.from_numpy(each) for each in seen]),
+            actions=torch.stack([torch.from_numpy(np.ascontiguousarray(side.actions)) for side in sides]),
+            mu=label.answer.target,
+            true_returns=(comparison.left_true_return, comparison.right_true_return),
+            counts=torch.from_numpy(multiplicities(key, self.spec.members, self.spec.seed)),
+            labelers=self._labelers.setdefault(label.labeler, len(self._labelers)),
+            gold=_SIDES[comparison.gold],
+            reliability=self._believed.get(label.labeler, self._unknown),
+        )
         if comparison.is_marked:
             self._marked[label.label_id] = comparison.clip_ids
-        columns["reliability"][row] = self._believed.get(label.labeler, self._unknown)
         self._rows[label.label_id] = row
         self._label_ids.append(label.label_id)
         self._tables = None
@@ -157,11 +151,9 @@ class ComparisonDataset:
         if label_id not in self._rows:
             return False
         self._marked.pop(label_id, None)
-        row, last = self._rows.pop(label_id), len(self) - 1
+        row = self._rows.pop(label_id)
         moved = self._label_ids.pop()
-        if row != last:
-            for column in self._columns.values():
-                column[row] = column[last]
+        if self._columns.remove(row):
             self._rows[moved], self._label_ids[row] = row, moved
         self._tables = None
         return True
@@ -189,7 +181,7 @@ class ComparisonDataset:
 
     @property
     def observations(self) -> Tensor:
-        return self._columns["observations"][: len(self)]
+        return self._columns["observations"]
 
     def stacks(self, observations: Tensor) -> Tensor:
         """Some of `observations` [..., L, *O] as networks see them: pictures become stacks of them, a view."""
@@ -197,31 +189,31 @@ class ComparisonDataset:
 
     @property
     def actions(self) -> Tensor:
-        return self._columns["actions"][: len(self)]
+        return self._columns["actions"]
 
     @property
     def mu(self) -> Tensor:
-        return self._columns["mu"][: len(self)]
+        return self._columns["mu"]
 
     @property
     def true_returns(self) -> Tensor:
-        return self._columns["true_returns"][: len(self)]
+        return self._columns["true_returns"]
 
     @property
     def counts(self) -> Tensor:
-        return self._columns["counts"][: len(self)]
+        return self._columns["counts"]
 
     @property
     def labelers(self) -> Tensor:
-        return self._columns["labelers"][: len(self)]
+        return self._columns["labelers"]
 
     @property
     def gold(self) -> Tensor:
-        return self._columns["gold"][: len(self)]
+        return self._columns["gold"]
 
     @property
     def reliability(self) -> Tensor:
-        return self._columns["reliability"][: len(self)]
+        return self._columns["reliability"]
 
     @property
     def validation_mask(self) -> Tensor:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from reward_service.comparisons import Comparison, Retraction
-from reward_service.database import START
+from reward_service.comparisons import Comparison, Label, LogItem, Unreadable
 from reward_service.dataset import ComparisonDataset, NotFiniteError, RewardDataError
+from reward_service.keys import START
 from reward_service.majority import MajorityVote
 
 _READ_AT_ONCE = 512
 
 
 class ComparisonLog(Protocol):
-    """The call of ComparisonDatabase that a feed needs. Its second implementation is the tests' list."""
+    """The calls of ComparisonDatabase that a feed needs. Their second implementation is the tests' list."""
 
-    def comparisons_since(self, cursor: str, limit: int = ...) -> tuple[list[Comparison | Retraction], str]: ...
+    def comparisons_since(self, cursor: str, limit: int = ...) -> tuple[Sequence[LogItem], str]: ...
+
+    def labels_since(self, cursor: str, limit: int = ...) -> tuple[list[Label], str]: ...
 
 
 class ComparisonFeed:
@@ -36,8 +38,8 @@ class ComparisonFeed:
 
     @property
     def num_left_out(self) -> int:
-        """Labels of clips with values that are not finite. Nothing can be learned from them, nor may they keep what
-        comes after them in the log from being read."""
+        """Labels of clips that cannot be read, or with values that are not finite. Nothing can be learned from them,
+        nor may they keep what comes after them in the log from being read."""
         return len(self._left_out)
 
     @property
@@ -65,7 +67,7 @@ class ComparisonFeed:
 
     def has_news(self) -> bool:
         """Whether the log has gone on since it was read."""
-        return self._log.comparisons_since(self._cursor, 1)[1] != self._cursor
+        return self._log.labels_since(self._cursor, 1)[1] != self._cursor
 
     def state_dict(self) -> dict[str, Any]:
         return {"cursor": self._cursor, "items_read": self._items_read, "unpublished_items": self.unpublished}
@@ -91,7 +93,10 @@ class ComparisonFeed:
         self._items_read = num_items
         self.unpublished = state["unpublished_items"]
 
-    def _apply(self, entry: Comparison | Retraction) -> None:
+    def _apply(self, entry: LogItem) -> None:
+        if isinstance(entry, Unreadable):
+            self._left_out.add(entry.label.label_id)
+            return
         for item in self._vote.take(entry) if self._vote else [entry]:
             if item.label.retracts:
                 self.dataset.retract(item.label.retracts)

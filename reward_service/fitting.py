@@ -196,9 +196,9 @@ class EnsembleFit:
         coefficient for all members."""
         factor = (2 * self.l2 * trainable).view(-1, 1, 1)
         for weight in self.ensemble.all_weights:
-            if weight.grad is not None:
-                members = len(factor), -1, weight.shape[-1]  # a convolution has its members' channels side by side
-                weight.grad.view(members).addcmul_(weight.detach().view(members), factor)
+            assert weight.grad is not None
+            members = len(factor), -1, weight.shape[-1]  # a convolution has its members' channels side by side
+            weight.grad.view(members).addcmul_(weight.detach().view(members), factor)
 
 
 def adapted_l2(l2: Tensor, ratio: Tensor, low: float, high: float, factor: float) -> Tensor:

@@ -2,6 +2,7 @@
 -- ARGV: query id, left clip, right clip, disagreement, reward version, priority, gold ('', 'left', 'right'), overlap.
 -- Returns 1 when it is queued, 2 when it was there before, asked still or not, 0 when a clip is missing or the id names
 -- another pair.
+though_full()
 local id, left, right = ARGV[1], ARGV[2], ARGV[3]
 local key = query_key(id)
 if redis.call('EXISTS', key) == 1 then

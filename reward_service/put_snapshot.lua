@@ -3,6 +3,7 @@
 -- Returns 1 when stored, 0 when the version is not newer.
 if tonumber(ARGV[1]) <= tonumber(redis.call('HGET', SNAPSHOT, 'version') or '0') then return 0 end
 local at = seconds(now())
+redis.call('LTRIM', SNAPSHOTS, -256, -1) -- first, so that a full Redis does not refuse the rest; see common.lua
 redis.call('HSET', SNAPSHOT, 'version', ARGV[1], 'payload', ARGV[2], 'at_s', at)
 
 local function place(cursor)

@@ -100,6 +100,25 @@ class PoolReliability:
             "excluded_usual": self.excluded_usual,
         }
 
+    @classmethod
+    def from_status(cls, status: Mapping[str, Any]) -> PoolReliability:
+        """What `status` told, possibly of an older twoclips, or nothing."""
+        try:
+            labelers = {
+                name: Reliability(
+                    told["reliability"],
+                    told["low"],
+                    told["high"],
+                    told["gold_right"],
+                    told["gold_asked"],
+                    told["answers"],
+                )
+                for name, told in status.get("labelers", {}).items()
+            }
+            return cls(labelers, status["slope"], status.get("excluded_usual", 0.0))
+        except (KeyError, TypeError, AttributeError):
+            return cls({}, 0.0)
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "labelers": {name: asdict(labeler) for name, labeler in self.labelers.items()},

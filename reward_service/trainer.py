@@ -7,106 +7,22 @@ what it observed and of its seed. How often `step` is called, and so its share o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from actors.limits import within
 from actors.spaces import ActionSpec
 from reward_service.dataset import ComparisonDataset, DatasetSpec, RewardDataError
-from reward_service.ensemble import EnsembleConfig, RewardEnsemble
-from reward_service.ensemble_config import Torso
-from reward_service.feed import ComparisonFeed, ComparisonLog
-from reward_service.fitting import EnsembleFit, FitConfig
-from reward_service.golds import Marks
-from reward_service.normalisation import Kind, Normalisation
+from reward_service.ensemble import RewardEnsemble
+from reward_service.feed import ComparisonFeed
+from reward_service.fitting import EnsembleFit
+from reward_service.normalisation import Normalisation
 from reward_service.recent import RecentSteps
 from reward_service.reliability import STATUS, Evidence, PoolReliability, estimate
 from reward_service.snapshot import RewardSnapshot
-
-
-class Publisher(Protocol):
-    """The calls of SnapshotStore that the trainer needs."""
-
-    def put(self, version: int, payload: bytes, cursor: str = ...) -> bool: ...
-
-    def version(self) -> int: ...
-
-
-class RewardDatabase(ComparisonLog, Protocol):
-    """What the trainer needs of ComparisonDatabase."""
-
-    @property
-    def snapshots(self) -> Publisher: ...
-
-    def set_status(self, component: str, status: dict[str, Any]) -> None: ...
-
-    def gold_marks(self) -> Marks: ...
-
-
-@dataclass(frozen=True)
-class RewardTrainerConfig(FitConfig):
-    """members                  networks in the ensemble (paper: 3)
-    hidden                   widths of each one's hidden layers (paper, MuJoCo: 64-64)
-    input_noise              deviation of the Gaussian noise on normalised observations, in training only
-    torso                    of pictures: "paper", or "small" for a quarter of its arithmetic
-    dropout                  share of a convolution's channels that are left out, in training only (paper: 0.5)
-    gradient_steps_per_step  gradient steps in one turn of the reward service
-    publish_every_steps      gradient steps between two snapshots while no label arrives (one publishes at once)
-    reward_std               deviation of the agent's reward (paper: 1 for MuJoCo, 0.05 for Atari)
-    normalisation            "anchored": zero mean and the deviation `reward_std` over what the untrained policy does;
-                             each later snapshot is scaled to give recent steps the same mean and deviation as the one
-                             before. "recent": zero mean and that deviation over the latest steps, at each snapshot
-                             (paper). See normalisation.py
-    recent_steps             the latest agent steps, by which rewards are normalised
-    max_labels               keep the latest so many labels only (paper, Atari: 3000); none: all
-    reliability              "learned": each labeler's answers weigh as they have proved right; "fixed": all alike,
-                             with `error_floor`
-    reliability_every_steps  gradient steps between two estimates of how far each labeler is right
-    majority                 keep one comparison a query, what most said, and tell nobody apart: a baseline
-    seed                     of weights, batches and the split
-    """
-
-    members: int = 3
-    hidden: tuple[int, ...] = (64, 64)
-    input_noise: float = 0.0
-    torso: Torso = "paper"
-    dropout: float = 0.5
-    gradient_steps_per_step: int = 10
-    publish_every_steps: int = 100
-    reward_std: float = 1.0
-    normalisation: Kind = "anchored"
-    recent_steps: int = 16384
-    max_labels: int | None = None
-    reliability: Literal["learned", "fixed"] = "learned"
-    reliability_every_steps: int = 100
-    majority: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.networks  # refuses what no ensemble can be
-        within(self, gradient_steps_per_step="[1, inf)", publish_every_steps="[1, inf)", recent_steps="[1, inf)")
-        within(self, reward_std="(0, inf)", max_labels="[1, inf)", reliability_every_steps="[1, inf)")
-        if self.normalisation not in ("anchored", "recent"):
-            raise ValueError(f"normalisation must be 'anchored' or 'recent', got {self.normalisation!r}")
-        if self.reliability not in ("learned", "fixed"):
-            raise ValueError(f"reliability must be 'learned' or 'fixed', got {self.reliability!r}")
-
-    @property
-    def learns_reliability(self) -> bool:
-        """Whether labelers are told apart; true returns, in place of answers, do not depend on who was asked."""
-        return self.reliability == "learned" and self.target == "comparisons" and not self.majority
-
-    @property
-    def networks(self) -> EnsembleConfig:
-        """The ensemble that trainer and readers alike must build; without regularisation there is no input noise and no
-        dropout."""
-        noise, dropout = (self.input_noise, self.dropout) if self.regularise else (0.0, 0.0)
-        return EnsembleConfig(self.members, tuple(self.hidden), input_noise=noise, torso=self.torso, dropout=dropout)
+from reward_service.trainer_config import RewardDatabase, RewardTrainerConfig
 
 
 class RewardTrainer:
@@ -150,11 +66,15 @@ class RewardTrainer:
         return self._feed.dataset
 
     def adopt(self, snapshot: RewardSnapshot) -> None:
-        """Go on from a published snapshot where there is no checkpoint: from its weights, and the statistics with
-        which they were trained. Raises SnapshotError where it belongs to other networks or spaces."""
+        """Go on from a published snapshot where there is no checkpoint: from its weights, the statistics with which
+        they were trained, and what was last told of the labelers. Raises SnapshotError where it belongs to other
+        networks or spaces."""
         snapshot.load_into(self.ensemble)
         self.normalisation.adopt(snapshot)
         self._feed.begin()
+        if self.config.learns_reliability:
+            self.reliability = PoolReliability.from_status(self._database.status_of(STATUS))
+            self.dataset.believe(self.reliability.means)
 
     def observe(self, observations: np.ndarray | Tensor, actions: np.ndarray | Tensor) -> None:
         """Recent agent data, for the statistics only: observations [T, B, *O] raw, actions [T, B, *A] as executed
@@ -256,8 +176,8 @@ class RewardTrainer:
 
     def _metrics(self, waiting: bool) -> dict[str, float]:
         """num_labels: answers trained on or held out; num_incomparable: of no use for that, but counted, since whoever
-        waits for so many answers waits for these too; num_left_out: those of them whose clips are not finite;
-        members_trained: of how many members there is anything to train on."""
+        waits for so many answers waits for these too; num_left_out: those of them whose clips are not finite, or cannot
+        be read; members_trained: of how many members there is anything to train on."""
         num_labels, left_out = self._feed.num_labels, self._feed.num_left_out
         return self.fit.metrics() | {
             "waiting": float(waiting),

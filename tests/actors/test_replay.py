@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from actors.tasks import Preset, make_task, register
 from actors.trajectory import Clip, Hidden, Rollout
 from tests.labeling import paintings
 from tests.labeling.paintings import dot_clips
+
+COUNTERS = "tests.actors.counters"  # without torch: a task is tried out in a process of its own
 
 
 @pytest.fixture(autouse=True)
@@ -114,11 +118,51 @@ def test_what_cannot_be_drawn_here_is_no_fault_of_the_clip() -> None:
         clip_frames(make_task("dot"), dot_clips()[0])
 
 
-def test_a_task_is_tried_out_before_people_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_is_tried_out_before_people_are_asked() -> None:
     assert drawing_problem(make_task("hopper")) == ""
-    assert drawing_problem(make_task("TwoclipsBlind-v0")).startswith("people cannot see TwoclipsBlind-v0: the environ")
-    problem = drawing_problem(make_task("tests.labeling.paintings:TwoclipsBroken-v0"))
+    blind = f"{COUNTERS}:TwoclipsCounter-v0"
+    assert drawing_problem(make_task(blind)).startswith(f"people cannot see {blind}: the environment has no")
+    problem = drawing_problem(make_task(f"{COUNTERS}:TwoclipsCounterUndrawable-v0"))
     assert "pip install paint" in problem
     assert problem.endswith("mend that, or use --labeler synthetic")
-    assert drawing_problem(make_task("tests.labeling.paintings:TwoclipsDot-v0")) == ""
+    assert drawing_problem(make_task(f"{COUNTERS}:TwoclipsCounterDrawn-v0")) == ""
     assert drawing_problem(make_task("cart-pole")) == "", "pygame draws without a screen"
+
+
+PACKAGE = """
+import atexit
+import os
+import sys
+
+import gymnasium
+
+from tests.actors.counters import Drawn
+
+print("Hello from my_pkg, and its community")
+print("my_pkg is deprecated", file=sys.stderr)
+if sys.argv[0].endswith("replay.py"):
+    atexit.register(print, "my_pkg says goodbye", file=sys.stderr)
+
+
+class Loud(Drawn):
+    def render(self):
+        print("drawing, silently:", os.environ.get("PYGAME_HIDE_SUPPORT_PROMPT"))
+        if self.lacking == "legs":
+            os._exit(7)
+        return super().render()
+
+
+for name, lacking in (("Loud", ""), ("Undrawable", "paint"), ("Fatal", "legs")):
+    gymnasium.register(f"My{name}-v0", Loud, max_episode_steps=8, kwargs={"lacking": lacking})
+"""
+
+
+def test_what_an_environment_prints_is_not_taken_for_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_pkg.py").write_text(PACKAGE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])]))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert drawing_problem(make_task("my_pkg:MyLoud-v0")) == ""
+    problem = drawing_problem(make_task("my_pkg:MyUndrawable-v0"))
+    assert problem.startswith("people cannot see my_pkg:MyUndrawable-v0: my_pkg:MyUndrawable-v0 cannot draw itself: I")
+    fatal = drawing_problem(make_task("my_pkg:MyFatal-v0"))
+    assert "its renderer ended with 7 (my_pkg is deprecated); mend that" in fatal

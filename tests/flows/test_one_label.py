@@ -13,7 +13,8 @@ from reward_service.comparisons import Answer, Comparison, Query
 from reward_service.database import START, ComparisonDatabase
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.snapshot import SnapshotReader
-from reward_service.trainer import RewardTrainer, RewardTrainerConfig
+from reward_service.trainer import RewardTrainer
+from reward_service.trainer_config import RewardTrainerConfig
 
 pytestmark = pytest.mark.redis
 

@@ -13,7 +13,8 @@ from actors.trajectory import Clip, Segment
 from cluster.redis_server import PrivateRedis
 from labeling.queue import QueryQueue
 from reward_service.codec import encode_clip
-from reward_service.comparisons import Answer, Comparison, Label, Offered, Query, Retraction
+from reward_service.comparison_rows import rows_of
+from reward_service.comparisons import Answer, Comparison, Label, Offered, Query, Retraction, Unreadable
 from reward_service.database import START, ComparisonDatabase, DatabaseError, check_writable, connect
 from reward_service.keys import BadIdError
 
@@ -31,8 +32,14 @@ def query(name: str, left: int, right: int, disagreement: float = NAN) -> Query:
     return Query(name, f"clip{left}", f"clip{right}", disagreement, 0, 0.0)
 
 
-def label(name: str, answer: Answer | None = Answer.LEFT, retracts: str = "", surplus: bool = False) -> Label:
-    return Label("", name, "imported", "bob", answer, retracts, 12.5, surplus)
+def label(
+    name: str,
+    answer: Answer | None = Answer.LEFT,
+    retracts: str = "",
+    surplus: bool = False,
+    query: str = "imported",
+) -> Label:
+    return Label("", name, query, "bob", answer, retracts, 12.5, surplus)
 
 
 def with_budget_for(num_clips: float, database: ComparisonDatabase) -> ComparisonDatabase:
@@ -223,6 +230,34 @@ def test_a_label_whose_clip_was_lost_is_told_not_skipped(database: ComparisonDat
     assert len(database.labels_since(START)[0]) == 1
 
 
+def test_a_label_whose_clip_cannot_be_read_does_not_keep_the_others_from_being_read(
+    database: ComparisonDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        database.import_comparison(clip(2 * number), clip(2 * number + 1), label(f"l{number}", query=f"q{number}"))
+    database.import_comparison(clip(2), clip(3), label("r1", None, "l1", query="q1"))
+    newer = bytearray(encode_clip(clip(3)))
+    newer[4] += 1  # the format's version
+    database.client.set(f"{database.prefix}clip:clip3", bytes(newer))
+    items, _ = database.comparisons_since(START)
+    assert [type(item) for item in items] == [Comparison, Unreadable, Comparison, Retraction]
+    assert [item.label.label_id for item in items] == ["l0", "l1", "l2", "r1"]
+    assert "label l1 is left out: its clip clip3 cannot be read" in caplog.messages
+    gone: list[Label] = []
+    unreadable: list[Label] = []
+    assert [row.label.label_id for row in rows_of(database, gone.append, unreadable.append)] == ["l0", "l2"]
+    assert (gone, [each.label_id for each in unreadable]) == ([], ["l1", "r1"])
+    assert [row.label.label_id for row in rows_of(database, gone.append)] == ["l0", "l2"]
+    assert [each.label_id for each in gone] == ["l1", "r1"], "whoever asks for one figure is told of all"
+
+
+def test_rows_need_nothing_of_a_query_but_its_labels(database: ComparisonDatabase) -> None:
+    """An import of before it kept the query of its label may have lost it."""
+    database.import_comparison(clip(0), clip(1), label("l1"))
+    database.client.delete(f"{database.prefix}query:imported")
+    assert [row.label.label_id for row in rows_of(database)] == ["l1"]
+
+
 def test_only_newer_snapshots_are_kept(database: ComparisonDatabase) -> None:
     assert database.snapshots.version() == 0
     assert database.snapshots.get() is None
@@ -315,9 +350,41 @@ def test_servers_that_would_lose_labels_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DatabaseError, match="out of memory"):
             check_writable(client)
         client.config_set("maxmemory", 0)
+        client.config_set("appendonly", "yes")
+        assert check_writable(client) == []
+        client.config_set("appendfsync", "everysec")
+        assert ["before they are on disk (appendfsync everysec)" in each for each in check_writable(client)] == [True]
         client.replicaof("127.0.0.1", "1")
         with pytest.raises(DatabaseError, match="read-only"):
             check_writable(client)
+
+
+def test_a_server_without_room_for_the_clips_is_refused(tmp_path: Path) -> None:
+    budget = 64 * 1024 * 1024
+    with PrivateRedis(tmp_path) as url, connect(url) as client:
+        assert check_writable(client, budget) == [], "without a limit there is room"
+        client.config_set("maxmemory", budget)
+        with pytest.raises(
+            DatabaseError, match=r"64 MiB \(maxmemory\).* set its maxmemory to 6\d MiB at least, or lower"
+        ):
+            check_writable(client, budget)
+        assert check_writable(client) == [], "who stores no clips needs none"
+        database = ComparisonDatabase(client, "run", budget)
+        assert all(database.clips.put(map(clip, range(10))))
+        client.hset(f"{database.prefix}counters", "clip_bytes", 32 * 1024 * 1024)
+        assert check_writable(client, budget, "run") == [], "what the run has stored is part of its budget"
+
+
+def test_a_user_who_may_not_ask_for_settings_is_let_in(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path) as url, connect(url) as admin:
+        admin.config_set("appendfsync", "everysec")
+        admin.acl_setuser("default", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
+        assert check_writable(admin) == []
+        assert len(admin.acl_log()) == 1
+        admin.acl_setuser("ann", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
+        with connect(url.replace("unix://", "unix://ann:any@")) as client:
+            assert check_writable(client) == []
+        assert len(admin.acl_log()) == 1, "one of its own is not asked to do what it may not"
 
 
 def test_nothing_is_repeated_in_secret(redis_url: str) -> None:

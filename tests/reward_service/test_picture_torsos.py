@@ -197,7 +197,8 @@ def test_regularisation_holds_down_the_weights_of_convolutions_too() -> None:
     ensemble = RewardEnsemble(EnsembleConfig(torso="small"), SHAPE, SPEC, generator=generator)
     fit = EnsembleFit(FitConfig(l2_initial=0.5), ensemble, generator)
     weight = ensemble.torsos.weights[1]
-    weight.grad = torch.zeros_like(weight)
+    for each in ensemble.all_weights:
+        each.grad = torch.zeros_like(each)
     fit._add_l2(torch.tensor([True, False, True]))
     torch.testing.assert_close(weight.grad[:16], weight[:16].detach())  # 2 x 0.5 x weight
     assert not weight.grad[16:32].any()

@@ -12,7 +12,7 @@ from torch import Tensor
 from actors.spaces import ActionSpec
 from actors.trajectory import Segment
 from reward_service.bootstrap import multiplicities
-from reward_service.comparisons import Answer, Comparison, Label, Retraction
+from reward_service.comparisons import Answer, Comparison, Label, LogItem, Retraction, Unreadable
 from reward_service.database import START
 from reward_service.dataset import RewardDataError
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
@@ -20,7 +20,8 @@ from reward_service.fitting import RewardTrainingError, adapted_l2
 from reward_service.losses import bradley_terry
 from reward_service.recent import RecentSteps
 from reward_service.snapshot import RewardSnapshot, SnapshotReader
-from reward_service.trainer import RewardTrainer, RewardTrainerConfig
+from reward_service.trainer import RewardTrainer
+from reward_service.trainer_config import RewardTrainerConfig
 
 SPEC = ActionSpec(2, 0, (-1.0, -1.0), (1.0, 1.0))
 CLIP_STEPS = 8
@@ -54,18 +55,28 @@ class ListDatabase:
     """What the trainer asks of the comparison database, in a list."""
 
     def __init__(self) -> None:
-        self.log: list[Comparison | Retraction] = []
+        self.log: list[LogItem] = []
         self.snapshots = Newest()
         self.told: dict[str, dict[str, Any]] = {}
         self.marks: dict[tuple[str, str], str] = {}
+        self.joined = 0  # times that clips were asked for
 
-    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[Comparison | Retraction], str]:
+    def comparisons_since(self, cursor: str, limit: int = 1000) -> tuple[list[LogItem], str]:
+        self.joined += 1
         start = int(cursor.split("-")[1])
         found = self.log[start : start + limit]
         return found, f"0-{start + len(found)}"
 
+    def labels_since(self, cursor: str, limit: int = 1000) -> tuple[list[Label], str]:
+        start = int(cursor.split("-")[1])
+        found = [item.label for item in self.log[start : start + limit]]
+        return found, f"0-{start + len(found)}"
+
     def set_status(self, component: str, status: dict[str, Any]) -> None:
         self.told[component] = status
+
+    def status_of(self, component: str) -> dict[str, Any]:
+        return self.told.get(component, {})
 
     def gold_marks(self) -> dict[tuple[str, str], str]:
         return self.marks
@@ -84,9 +95,9 @@ def true_reward(observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
     return ((observations - SCALE) / SCALE) @ TRUE_WEIGHTS + actions.sum(-1)
 
 
-def comparisons(num: int, seed: int = 0, start: int = 0) -> list[Comparison | Retraction]:
+def comparisons(num: int, seed: int = 0, start: int = 0) -> list[LogItem]:
     rng = np.random.default_rng(seed)
-    made: list[Comparison | Retraction] = []
+    made: list[LogItem] = []
     for n in range(start, start + num):
         left, right = (Segment(*some_steps(rng, CLIP_STEPS)) for _ in range(2))
         true = [float(true_reward(side.observations, side.actions).sum()) for side in (left, right)]
@@ -187,7 +198,9 @@ def test_with_no_labels_a_step_returns_at_once_and_says_so() -> None:
     assert database.snapshots.newest is None
     assert not trainer.has_news()
     database.log = comparisons(10)
+    asked = database.joined
     assert trainer.has_news()
+    assert database.joined == asked, "no clip is fetched to find that out"
     assert trainer.step()["waiting"] == 0.0
     assert not trainer.has_news()
 
@@ -474,6 +487,38 @@ def test_a_pool_is_told_apart_and_the_reward_is_better_for_it() -> None:
     assert errors["learned"] < errors["fixed"] / 2
 
 
+def test_a_trainer_started_anew_keeps_what_was_known_of_the_labelers() -> None:
+    database = ListDatabase()
+    database.log = by_a_pool(100)
+    first = make(database, POOL)
+    for _ in range(3):
+        first.step()
+    told = database.told["reliability"]
+    told["excluded_usual"] = 0.07
+    told = dict(told)
+    again = make(database, replace(POOL, gradient_steps_per_step=10, publish_every_steps=1))
+    again.adopt(newest(database))
+    assert again.reliability == replace(first.reliability, excluded_usual=0.07)
+    again.step()  # reads the log, and publishes before the next estimate
+    assert torch.equal(again.dataset.reliability, first.dataset.reliability)
+    assert database.told["reliability"] == told
+    alike = make(database, replace(POOL, gradient_steps_per_step=10, reliability="fixed"))
+    alike.adopt(newest(database))
+    alike.step()
+    assert (alike.dataset.reliability == 0.95).all()
+
+
+@pytest.mark.parametrize("status", [{}, {"labelers": {"ann": {"reliability": 0.5}}, "slope": 1.0}, {"labelers": []}])
+def test_a_status_that_says_too_little_of_the_labelers_is_none(status: dict[str, Any]) -> None:
+    database = ListDatabase()
+    database.log = by_a_pool(20)
+    make(database, POOL).step()
+    database.told["reliability"] = status
+    again = make(database, POOL)
+    again.adopt(newest(database))
+    assert again.reliability.labelers == {}
+
+
 def test_of_a_single_labeler_only_gold_can_tell() -> None:
     database = ListDatabase()
     database.log = comparisons(40)
@@ -620,7 +665,8 @@ def test_values_that_are_not_finite_are_refused_with_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("majority", [False, True])
-def test_a_label_of_a_clip_that_is_not_finite_is_left_out_and_counted(majority: bool) -> None:
+@pytest.mark.parametrize("fault", ["not finite", "unreadable"])
+def test_a_label_of_a_clip_that_is_of_no_use_is_left_out_and_counted(fault: str, majority: bool) -> None:
     """It may have come by an import of before such were refused; what follows it in the log must be read."""
     database = ListDatabase()
     database.log = comparisons(12)
@@ -628,7 +674,8 @@ def test_a_label_of_a_clip_that_is_not_finite_is_left_out_and_counted(majority: 
     assert isinstance(bad, Comparison)
     observations = bad.right.observations.copy()
     observations[2, 0] = np.nan
-    database.log[3] = replace(bad, right=Segment(observations, bad.right.actions))
+    is_read = fault == "not finite"
+    database.log[3] = replace(bad, right=Segment(observations, bad.right.actions)) if is_read else Unreadable(bad.label)
     trainer = make(database, replace(SMALL, majority=majority))
     metrics = trainer.step()
     assert (len(trainer.dataset), metrics["num_left_out"], metrics["num_incomparable"]) == (11, 1, 1)
