@@ -70,7 +70,7 @@ def doctor(
             from cluster.doctor import examine
             from cluster.settings import ConfigError
 
-            if workers or gpus or redis:
+            if workers != 1 or gpus or redis:
                 raise ConfigError("--workers, --gpus and --redis are for a cluster: name it with --address")
             checks = examine(Path.cwd())
         for check in checks:

@@ -157,7 +157,7 @@ class ElasticPool:
             for member in pending.values():
                 with suppress(GoneError):  # its call will say so, too
                     member.feel()
-            if all(member.life.silent_s > SILENT_S for member in pending.values()):
+            if all(member.life.is_silent(SILENT_S) for member in pending.values()):
                 break
         return set(pending)
 

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from actors.failures import Failure
+from cluster.cli_parts import plain_errors
 from cluster.errors import exit_code, sentence
 from cluster.interrupts import STOPPED_EARLY, terminated_like_interrupted
 from cluster.keeper import keeper_process
@@ -24,6 +25,7 @@ from cluster.progress import Progress
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, run_process
 from cluster.runner import Interrupted, run_training
+from cluster.writing import WritingError
 
 LOG_NAME = "train.log"
 _AT_WORK = ("running", "restarting")
@@ -41,7 +43,12 @@ def run_job(folder: RunFolder, resume: bool, comparisons: Path | None = None) ->
     progress = Progress(folder.config)
     is_saved = False
     try:
-        with terminated_like_interrupted(), claimed(folder), _stored(folder, progress.say) as store:
+        with (
+            terminated_like_interrupted(),
+            claimed(folder),
+            _failure_logged(folder),
+            _stored(folder, progress.say) as store,
+        ):
 
             def saved() -> None:
                 nonlocal is_saved
@@ -77,6 +84,18 @@ def claimed(folder: RunFolder) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _failure_logged(folder: RunFolder) -> Generator[None]:
+    """Why a run failed stands in its events.log, too: who looks later has no terminal to look at."""
+    try:
+        yield
+    except Exception as error:
+        if exit_code(error) is not None and not isinstance(error, Interrupted):
+            with contextlib.suppress(OSError, WritingError):  # of a full disk the first failure tells
+                folder.log_event(sentence(error))
+        raise
 
 
 def detach(folder: RunFolder, resume: bool, comparisons: Path | None = None) -> int:
@@ -197,21 +216,8 @@ def main(arguments: list[str]) -> int:
     """The driver of a detached run: FOLDER [--resume] [--comparisons=FILE]."""
     folder = RunFolder.open(Path(arguments[0]))
     files = [Path(argument.partition("=")[2]) for argument in arguments if argument.startswith("--comparisons=")]
-    try:
+    with plain_errors(STOPPED_EARLY):
         run_job(folder, "--resume" in arguments, files[0] if files else None)
-    except Interrupted as error:
-        print(sentence(error), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(STOPPED_EARLY, file=sys.stderr)
-        return 1
-    except Exception as error:
-        code = exit_code(error)
-        if code is None:
-            raise
-        folder.log_event(sentence(error))
-        print(f"twoclips: {sentence(error)}", file=sys.stderr)
-        return code
     return 0
 
 

@@ -53,6 +53,7 @@ class Member:
     def restart(self, generation: int) -> None:
         """Episodes start anew, and what was asked for is nobody's any more."""
         self._actor.restart.remote(generation)
+        self.life.rebuilding()
         self.call = None
 
     def collect(self, patience_s: float = math.inf) -> Any:
@@ -67,7 +68,7 @@ class Member:
             except GetTimeoutError:
                 self.feel()
                 self.end_if_stuck()
-                if self.life.silent_s > patience_s:
+                if self.life.is_silent(patience_s):
                     raise SilentError from None
             except RayTaskError as error:
                 raise_cause(error)

@@ -4,7 +4,8 @@ them, and asked again only when it is.
     care = RedisCare(url, private, tell)
     care.attempt(work)              # does what needs Redis, or leaves it out while Redis is away
 
-A private server that died is started again, one that is alive and silent too; a given one is waited for.
+A private server that died is started again, one that is alive and silent too; where it does not start any more the run
+ends and says why, since nothing would be learned from people. A given one is waited for.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ class RedisCare:
     that found it away."""
 
     TRY_EVERY_S = 0.5
+    MAX_PAUSE_S = 10.0
+    GIVE_UP_AFTER = 20
+    """Starts of a private server that failed, one after the other and ever further apart: two minutes and a half."""
 
     def __init__(self, url: str, private: PrivateRedis | None, tell: Tell) -> None:
         self._url, self._private, self._tell = url, private, tell
@@ -36,6 +40,8 @@ class RedisCare:
         self._mender: threading.Thread | None = None
         self._lost_s = 0.0
         self._why = ""
+        self._failed_starts = 0
+        self._given_up: RedisServerError | None = None
         self.failures = 0
 
     @property
@@ -44,8 +50,11 @@ class RedisCare:
         return self._well.is_set()
 
     def attempt(self, work: Callable[[], object]) -> None:
-        """Do what needs Redis. While it does not answer that is counted and left out: a dead one costs every caller a
-        timeout, and acting and learning go on with the reward model at hand."""
+        """Do what needs Redis. The first that finds it away is counted, and all are left out until it is back: a dead
+        one costs every caller a timeout, and acting and learning go on with the reward model at hand. Raises
+        RedisServerError where it does not start any more."""
+        if self._given_up is not None:
+            raise RedisServerError(f"{self._given_up}; then continue with --resume") from self._given_up
         if not self.is_well:
             return
         try:
@@ -78,8 +87,10 @@ class RedisCare:
         return told("Redis", state, silent_s, restarts, self._why, process_id)
 
     def _mend(self) -> None:
+        self._failed_starts = 0
         while not self._is_back():
-            if self._closing.wait(self.TRY_EVERY_S):
+            pause_s = min(self.MAX_PAUSE_S, self.TRY_EVERY_S * 2.0 ** min(self._failed_starts, 10))
+            if self._given_up is not None or self._closing.wait(pause_s):
                 return
         away_s = time.monotonic() - self._lost_s
         self._well.set()
@@ -89,7 +100,16 @@ class RedisCare:
     def _is_back(self) -> bool:
         try:
             self._private.start() if self._private else _ping(self._url)
-        except (redis.RedisError, RedisServerError, OSError):
+        except RedisServerError as error:
+            self._failed_starts += 1
+            if self._failed_starts == self.GIVE_UP_AFTER:
+                self._given_up = error
+            if str(error) != self._why:
+                self._why = str(error)
+                with contextlib.suppress(OSError, WritingError):
+                    self._tell("Redis", f"Redis does not start again: {error}")
+            return False
+        except (redis.RedisError, OSError):
             return False
         return True
 

@@ -74,7 +74,8 @@ class PrivateRedis:
     @property
     def process_id(self) -> int | None:
         """The running server's process id; None when it does not run."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        process = self._process  # once: it may be ended meanwhile by who mends it
+        return process.pid if process and process.poll() is None else None
 
     def start(self) -> str:
         """Starts the server unless it runs, waits until it answers, returns its address. One that runs and is silent is
@@ -93,6 +94,7 @@ class PrivateRedis:
             (self.folder / "url").write_text(self.url + "\n", encoding="utf-8")
             self._spawn(executable)
             self._wait_until_ready()
+            self._starts += 1
         except OSError as error:
             self.stop()
             raise RedisServerError(
@@ -184,7 +186,6 @@ class PrivateRedis:
 
         def keep(process: Process) -> None:
             self._process = process
-            self._starts += 1
 
         spawn(arguments, keep, pass_fds=(self._lock,))
 

@@ -154,10 +154,9 @@ def _redis(
         url = stack.enter_context(private)
     care = RedisCare(url, private, tell)
     stack.callback(care.close)
-    client = connect(url)
-    stack.callback(client.close)
-    for warning in check_writable(client):
-        say(f"warning: {warning}")
+    with closing(connect(url)) as client:
+        for warning in check_writable(client, config.loop.clip_budget_mib * 2**20, folder.run_id):
+            say(f"warning: {warning}")
     return url, care
 
 

@@ -93,6 +93,15 @@ class Life:
         always does need not say so."""
         self._listened_s = self._clock() - ago_s
 
+    def rebuilding(self) -> None:
+        """Its process builds all anew, as after a start: it may take as long for that."""
+        self._is_up = False
+        self._heard_s = self._clock()
+
+    def is_silent(self, for_s: float) -> bool:
+        """Whether it gave no sign of life for longer. One that is being built is given its time."""
+        return self.silent_s > (for_s if self._is_up else max(for_s, self.patience_s))
+
     @property
     def silent_s(self) -> float:
         """Seconds since the last sign of life, or since somebody listens."""

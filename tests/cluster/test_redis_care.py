@@ -14,7 +14,7 @@ import redis
 
 from cluster import redis_server
 from cluster.redis_care import RedisCare
-from cluster.redis_server import PrivateRedis
+from cluster.redis_server import PrivateRedis, RedisServerError
 from cluster.writing import WritingError
 from reward_service.client import connect
 from tests.waiting import wait_until
@@ -128,3 +128,33 @@ def test_other_failures_are_not_put_down_to_redis(said: list[str]) -> None:
         care.attempt(lambda: 1 / 0)
     assert care.is_well
     assert said == []
+
+
+class Unstartable:
+    """A private server whose file is damaged."""
+
+    restarts, process_id, starts = 0, None, 0
+
+    def start(self) -> None:
+        self.starts += 1
+        raise RedisServerError("repair its append-only file" if self.starts > 2 else "free some disk space")
+
+
+def test_one_that_does_not_start_any_more_ends_the_run_with_the_reason(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RedisCare, "TRY_EVERY_S", 0.001)
+    monkeypatch.setattr(RedisCare, "MAX_PAUSE_S", 0.002)
+    server = Unstartable()
+    care = RedisCare("unix:///nowhere", server, lambda _, text: said.append(text))  # pyright: ignore
+    care.lost(ConnectionError("gone"))
+    wait_until(lambda: server.starts == RedisCare.GIVE_UP_AFTER, 10)
+    care.close()
+    with pytest.raises(RedisServerError, match="repair its append-only file; then continue with --resume"):
+        care.attempt(lambda: None)
+    assert server.starts == RedisCare.GIVE_UP_AFTER, "nobody tries again"
+    assert care.told()["why"] == "repair its append-only file"
+    assert said[1:] == [
+        "Redis does not start again: free some disk space",
+        "Redis does not start again: repair its append-only file",
+    ]

@@ -58,6 +58,22 @@ def test_one_that_was_just_started_is_given_more_time(clock: Clock) -> None:
     assert worker.restarts == 1
 
 
+def test_one_that_builds_all_anew_is_given_as_much_time_as_at_its_start(clock: Clock) -> None:
+    """As rollout workers do after each checkpoint; meanwhile they tell the count of before."""
+    worker = life(clock)
+    worker.heard(7)
+    worker.rebuilding()
+    clock.now_s += 100
+    worker.heard(7)
+    assert not worker.is_stuck
+    assert not worker.is_silent(3)
+    assert worker.told()["state"] == "starting"
+    worker.heard(0)  # as built
+    clock.now_s += 4
+    assert worker.is_silent(3)
+    assert worker.restarts == 0
+
+
 def test_that_nobody_listened_is_no_silence(clock: Clock) -> None:
     worker = life(clock)
     worker.heard(3)
