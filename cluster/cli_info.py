@@ -84,7 +84,9 @@ def doctor(
 
 
 def bench(
-    task: Annotated[str, typer.Option(help="The task to measure with.")] = "half-cheetah",
+    task: Annotated[
+        str, typer.Option(help="The task to measure with. [default: half-cheetah; pong with --device cuda]")
+    ] = "",
     device: Annotated[str, typer.Option(help="cpu or cuda, for learner and reward model.")] = "cpu",
     scale: Annotated[
         bool, typer.Option("--scale", help="Instead: many workers and people against one process of each kind.")
@@ -108,14 +110,12 @@ def bench(
         def say(text: str) -> None:
             typer.echo(text, err=True)
 
+        measured = make_task(task or ("pong" if device == "cuda" else "half-cheetah"))
         if scale and (set_ or device != "cpu"):
             raise ConfigError(
                 "--scale measures workers and people, which neither --device nor --set changes: leave it out"
             )
-        if scale:
-            found = bench_scale(make_task(task), say)
-        else:
-            found = measure(make_task(task), device, say, parse_settings(set_ or []))
+        found = bench_scale(measured, say) if scale else measure(measured, device, say, parse_settings(set_ or []))
         print_table(scale_rows(found) if scale else table_rows(found), json_)
         if json_:
             typer.echo(json.dumps(found))

@@ -118,7 +118,11 @@ def build_relabeler(spec: RunSpec, database: ComparisonDatabase) -> Relabeler:
 def build_learner(spec: RunSpec) -> Learner:
     config, task = spec.config, spec.task
     torch.manual_seed(config.seed)
-    policy = ActorCritic(config.policy, task.observation_shape, task.action).to(pick_device(config))
+    device = pick_device(config)
+    if device.type == "cuda" and is_stack(task.observation_shape):
+        # As convolutions may: the layer behind them would take as long as they do.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    policy = ActorCritic(config.policy, task.observation_shape, task.action).to(device)
     algorithm: Algorithm
     if config.algorithm == "trpo":
         algorithm = TRPO(config.trpo, policy, config.seed)

@@ -14,8 +14,8 @@ from cluster.config import RunConfig
 from cluster.errors import is_out_of_device_memory
 
 _GROWS_WITH = {
-    "the policy update": ("ppo.minibatch", "rollout.num_envs"),
-    "relabelling": ("rollout.num_envs",),
+    "the policy update": ("ppo.minibatch", "rollout.num_envs", "rollout.steps"),
+    "relabelling": ("rollout.num_envs", "rollout.steps"),
     "reward training": ("reward.batch_pairs",),
     "acting": ("rollout.num_envs",),
     "choosing what to ask": ("query.recent_clips", "query.candidates"),

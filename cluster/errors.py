@@ -24,7 +24,13 @@ def exit_code(error: BaseException) -> int | None:
     return None
 
 
-_DEVICE_REFUSED = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+_DEVICE_REFUSED = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine to execute this computation",  # cuDNN, where no way's own memory fits
+)
 
 
 def is_out_of_device_memory(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from functools import partial
+from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
@@ -50,7 +51,8 @@ class LocalPool:
         self._workers: list[RolloutWorker] = []
         self._generation = 0
         self._collected: Collected = []
-        self._collecting: _Collecting | None = None
+        self._acting: _Acting | None = None
+        self._collecting: Future[Collected] | None = None
 
     @property
     def size(self) -> int:
@@ -63,7 +65,8 @@ class LocalPool:
         for index in range(len(self._workers), num_workers(self._spec.config)):
             self._workers.append(build_worker(self._spec, index, self._generation))
         if self._beside:
-            self._collecting = _Collecting(partial(self._collect, weights))
+            self._acting = self._acting or _Acting()
+            self._collecting = self._acting.submit(partial(self._collect, weights))
         else:
             self._collected = self._collect(weights)
 
@@ -84,33 +87,43 @@ class LocalPool:
     def close(self) -> None:
         for worker in self._workers:
             worker.abandon()
-        if self._collecting is not None:
-            self._collecting.join(_STOP_S)
+        if self._acting is not None:
+            self._acting.end()
+            self._acting.join(_STOP_S)
         for worker in self._workers:
             worker.close()
-        if self._collecting is not None:
-            self._collecting.join(_STOP_S)
-        self._workers, self._collected, self._collecting = [], [], None
+        if self._acting is not None:
+            self._acting.join(_STOP_S)
+        self._workers, self._collected, self._acting, self._collecting = [], [], None, None
 
 
-class _Collecting(Thread):
-    """One call on a thread of its own, which does not keep the process from ending."""
+class _Acting(Thread):
+    """A thread that acts, the same one from rollout to rollout: cuDNN keeps its plans for each thread. It does not keep
+    the process from ending."""
 
-    def __init__(self, collect: partial[Collected]) -> None:
+    def __init__(self) -> None:
         super().__init__(name="acting", daemon=True)
-        self._collect, self._outcome = collect, Future[Collected]()
+        self._calls: SimpleQueue[tuple[partial[Collected], Future[Collected]] | None] = SimpleQueue()
         self.start()
 
-    def run(self) -> None:
-        try:
-            self._outcome.set_result(self._collect())
-        except BaseException as error:
-            self._outcome.set_exception(error)
+    def submit(self, collect: partial[Collected]) -> Future[Collected]:
+        """Its result, once it is there, or what it raised."""
+        outcome = Future[Collected]()
+        self._calls.put((collect, outcome))
+        return outcome
 
-    def result(self) -> Collected:
-        """Waited for; raises what the call raised."""
-        self.join()
-        return self._outcome.result()
+    def end(self) -> None:
+        """After what it was given."""
+        self._calls.put(None)
+
+    def run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            collect, outcome = call
+            try:
+                outcome.set_result(collect())
+            except BaseException as error:
+                outcome.set_exception(error)
+            del call, collect, outcome  # no rollout is kept for longer than whoever asked for it keeps it
 
 
 class LocalServices:

@@ -32,8 +32,11 @@ class Stacks:
     def stacked(self) -> Tensor:
         """[N, K, H, W] uint8, copied, and channels last: so convolutions are a third faster where a backward pass
         follows (EXPERIMENTS.md, "Atari"), and bytes are moved sooner than the floats that they become."""
-        stacks = self.pictures.index_select(0, self.places.flatten()).unflatten(0, self.places.shape)
-        return stacks.contiguous(memory_format=torch.channels_last)
+        rows = self.places.flatten()
+        # torch's CUDA kernel of index_select goes byte by byte, that of an index by sixteen; on a CPU it is the former
+        # that copies whole pictures
+        picked = self.pictures[rows] if self.pictures.is_cuda else self.pictures.index_select(0, rows)
+        return picked.unflatten(0, self.places.shape).contiguous(memory_format=torch.channels_last)
 
     @classmethod
     def of_block(cls, pictures: Tensor, depth: int, steps: int) -> Stacks:

@@ -1,5 +1,6 @@
 """A GPU learns and predicts what the CPU does, within what float32 leaves open; within what TF32 does, to which torch
-lets a GPU's convolutions round what they multiply; and learns it within what bfloat16 does, where it is asked to."""
+lets a GPU's convolutions round what they multiply, and twoclips the layers behind them; and learns it within what
+bfloat16 does, where it is asked to."""
 
 from __future__ import annotations
 
@@ -95,7 +96,8 @@ def clips_of(task: Task) -> tuple[Task, list[Clip]]:
 @ON_A_GPU
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_gradient_step_of_the_reward_model_is_that_of_the_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # Adam's first step is the gradient's sign
+    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(backend, "allow_tf32", False)  # Adam's first step is the gradient's sign
     task, clips = clips_of(make_task(name))
     found, expected = fitted(task, clips, GPU), fitted(task, clips, "cpu")
     assert found @ expected > 0.98 * np.linalg.norm(found) * np.linalg.norm(expected) > 0
