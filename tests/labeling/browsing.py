@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ WINDOW = {"width": 1100, "height": 740}
 """As small as a page is given whole: a browser without a graphics card pays for each pixel."""
 FRAME_MS = 16
 """Between two frames, where a test lets time pass."""
-WHILE_MS = 200
-"""That passes between two looks, where a test is in a hurry."""
+WHILE_MS, LOOK_EVERY_S = 500, 0.05
+"""That passes between two looks, and how long after another a look is, where a test is in a hurry. Not faster: the
+time that a page gives a server to answer passes as fast."""
 
 # A browser without a graphics card spends a whole core on frames, however few of them a test looks at. The page takes
 # it for slow then, as it does such a browser anyway, and draws fewer pixels.
@@ -46,6 +48,24 @@ addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
   requestAnimationFrame(() => window.latencies.push(performance.now() - since));
 }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-query"] }));
 """
+
+
+@contextmanager
+def person(
+    browser: Any, address: str, *, moving: bool = False, every_frame: bool = False, **options: Any
+) -> Generator[Visit]:
+    """A tab of a person of their own: another browser profile, with the options of a Playwright context. Clips stand
+    still unless it is `moving`, and few frames are drawn unless it is `every_frame`."""
+    still = {} if moving or every_frame else {"reduced_motion": "reduce"}
+    context = browser.new_context(**{"viewport": WINDOW, **still, **options})
+    try:
+        if not every_frame:
+            context.add_init_script(FEWER_FRAMES)
+        page = Visit(context, address)
+        yield page
+    finally:
+        context.close()
+    assert page.errors == []
 
 
 @contextmanager
@@ -77,6 +97,7 @@ class Visit:
     def __init__(self, context: Any, address: str) -> None:
         self.context, self.tab = context, context.new_page()
         self.errors: list[str] = []
+        """Of all tabs of this person."""
         self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
         self._address = address
         self._is_time_stopped = False
@@ -99,15 +120,17 @@ class Visit:
         return self
 
     def hurried(self) -> Visit:
-        """From here on time passes a dozen times as fast for all tabs of this person whenever the test waits for this
+        """From here on time passes many times as fast for all tabs of this person whenever the test waits for this
         one: what a page does every five seconds need not take five. The server's time goes on as ever."""
         self.context.clock.install()
+        self.context.add_init_script(FEWER_FRAMES)  # once more: the clock has frames of its own
         self._is_hurried = True
         return self
 
     def beside(self, address: str) -> Visit:
         """Another tab of this person."""
         other = Visit(self.context, address)
+        other.errors = self.errors
         other._is_hurried = self._is_hurried
         return other
 
@@ -124,7 +147,7 @@ class Visit:
         wanted = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
         there = self.tab.locator(f"html{wanted}")
         if self._is_hurried:
-            until(lambda: self._after_a_while(lambda: there.count() > 0), f"a page that is {wanted}")
+            self._until(lambda: there.count() > 0, f"a page that is {wanted}")
         else:
             there.wait_for(state="attached", timeout=20_000)
         if data.get("state") in ("labeling", "practice"):
@@ -143,10 +166,7 @@ class Visit:
         return self.tab.inner_text(f"#{element}")
 
     def has_said(self, element: str, text: str) -> None:
-        until(
-            lambda: self._after_a_while(lambda: text in self.text(element)),
-            f"{element} to say {text!r}, not {self.text(element)!r}",
-        )
+        self._until(lambda: text in self.text(element), f"{element} to say {text!r}, not {self.text(element)!r}")
 
     def answer(self, answer: str) -> str:
         """Answer by keyboard and see the next pair, or the thank-you; the query that was answered."""
@@ -156,15 +176,23 @@ class Visit:
         until(lambda: self._shows_another_than(query), "the next pair")
         return query
 
-    def _after_a_while(self, is_so: Callable[[], bool]) -> bool:
+    def answer_in_vain(self, answer: str) -> str:
+        """As `answer`, where no answer gets through, and until a try has failed: one on its way survives the page."""
+        with self.context.expect_event("requestfailed"):
+            return self.answer(answer)
+
+    def _until(self, is_so: Callable[[], bool], what: str) -> None:
         from playwright.sync_api import Error
 
-        with suppress(Error):  # the page is just being loaded anew
-            if is_so():
-                return True
-            if self._is_hurried:
-                self.context.clock.fast_forward(WHILE_MS)
-        return False
+        def is_so_by_now() -> bool:
+            with suppress(Error):  # the page is just being loaded anew
+                if is_so():
+                    return True
+                if self._is_hurried:
+                    self.context.clock.fast_forward(WHILE_MS)
+            return False
+
+        until(is_so_by_now, what, every_s=LOOK_EVERY_S if self._is_hurried else 0.01)
 
     def _shows_another_than(self, query: str) -> bool:
         if self._is_time_stopped:
@@ -172,22 +200,40 @@ class Visit:
         return self.data("query") != query
 
 
-def answer_too_late(page: Visit) -> None:
-    """An answer that the server refuses for good: its lease is over."""
-    over = json.dumps({"error": "the lease is over"})
-    page.context.route("**/api/answers", lambda route: route.fulfill(status=410, body=over))
-    page.answer("left")
-    page.has_said("notice", "too late")
+def refuse_answers(page: Visit, status: int, error: str) -> None:
+    """Whatever it answers from here on the server turns away."""
+    body = json.dumps({"error": error})
+    page.context.route("**/api/answers", lambda route: route.fulfill(status=status, body=body))
 
 
-def until(is_so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def until(is_so: Callable[[], bool], what: str, timeout_s: float = 20.0, every_s: float = 0.01) -> None:
     """Looks often and gives up soon: what a page does, it does at once."""
-    wait_until(is_so, timeout_s, what, every_s=0.01)
+    wait_until(is_so, timeout_s, what, every_s)
 
 
-def serious(page: Visit) -> list[str]:
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-    found = page.tab.evaluate("rules => axe.run(document, rules)", rules)["violations"]
+def keep_picture(page: Visit, name: str, whole: bool = True) -> None:
+    """Of what is on screen, or of the whole page: in the folder ARTEFACTS, if there is one."""
+    picture = page.tab.screenshot(full_page=whole)
+    assert len(picture) > 10_000, "a blank page"
+    if artefacts := os.environ.get("ARTEFACTS"):
+        folder = Path(artefacts)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(picture)
+
+
+def schemes(page: Visit) -> Iterator[str]:
+    """The page in one scheme after the other: it changes without being loaded anew."""
+    for scheme in ("light", "dark"):
+        page.tab.emulate_media(color_scheme=scheme)
+        page.drawn()
+        yield scheme
+
+
+def serious(page: Visit, scheme: str = "light") -> list[str]:
+    """What axe finds; in the dark, where only colours are others than in the light, what it finds about those."""
+    standards = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    rules = standards if scheme == "light" else {"type": "rule", "values": ["color-contrast"]}
+    found = page.tab.evaluate("rules => axe.run(document, { runOnly: rules })", rules)["violations"]
     return [
         f"{violation['id']}: {node['html']} {node['failureSummary']}"
         for violation in found

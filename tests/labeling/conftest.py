@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,55 +11,37 @@ from starlette.testclient import TestClient
 
 from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
-from tests.labeling.browsing import FEWER_FRAMES, WINDOW, Visit, served
+from tests.labeling.browsing import Visit, person, served
+from tests.labeling.chromium import chromium, close_chromium
 from tests.labeling.pool import HEADERS, TASK, offer_pairs
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-IN_CI = bool(os.environ.get("CI"))
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "Playwright is missing: pip install playwright"
-    else:
-        missing = "" if CHROMIUM else "Chromium is missing: apt-get install chromium"
-    if missing and IN_CI:
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
-def address(database: ComparisonDatabase) -> Iterator[str]:
+def browser() -> Any:
+    return chromium()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or not nextitem.get_closest_marker("browser"):
+            close_chromium()
+
+
+@pytest.fixture
+def address(database: ComparisonDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr("labeling.server.EVENTS_EVERY_S", 0.2)
     with served(database, TASK) as address:
         yield address
 
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
-    """Opens tabs; each call is another person (another browser profile), with the options of a Playwright context."""
-    visits: list[Visit] = []
-
-    def begin(every_frame: bool = False, **options: Any) -> Visit:
-        context = browser.new_context(**{"viewport": WINDOW, **options})
-        if not every_frame:
-            context.add_init_script(FEWER_FRAMES)
-        visits.append(Visit(context, address))
-        return visits[-1]
-
-    yield begin
-    for one in visits:
-        one.context.close()
-        assert one.errors == []
+    """Opens tabs; each call is another person, with the options of `person`."""
+    with ExitStack() as visits:
+        yield lambda **options: visits.enter_context(person(browser, address, **options))
 
 
 @pytest.fixture

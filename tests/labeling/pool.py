@@ -68,6 +68,12 @@ def clips_of(count: int, seed: int) -> list[Clip]:
     ]  # fmt: skip
 
 
+def one_step_clip(clip_id: str, true_return: float = 0.0, late_return: float | None = None) -> Clip:
+    """The least that is a clip, where only its return matters."""
+    step = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
+    return Clip(clip_id, step, np.zeros((1, 0), np.float32), true_return, 0, None, late_return)
+
+
 def offer_pairs(database: ComparisonDatabase, count: int, seed: int = 0, overlap: int = 1) -> list[str]:
     """Stores 2 x count clips and offers `count` queries about them; their ids, the most wanted first."""
     clips = clips_of(2 * count, seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +20,10 @@ from reward_service.comparison_rows import rows_of
 from reward_service.comparisons import Answer
 from reward_service.database import ComparisonDatabase
 from reward_service.reliability import STATUS
-from tests.labeling.pool import TASK, offer_pairs
+from tests.labeling.pool import EVIDENCE, HEADERS, TASK, answer_to, claimed_pair, new_id, offer_pairs
 
 pytestmark = pytest.mark.redis
 
-HEADERS = {"x-twoclips": "1"}
 GETS = ["overview", "comparisons"]
 POSTS: list[tuple[str, dict[str, Any]]] = [
     ("pauses", {"labeler": "*", "paused": True}),
@@ -56,10 +54,8 @@ def signed_in(app: FastAPI, database: ComparisonDatabase, name: str, role: Role)
 
 
 def label(client: TestClient, answer: str = "left") -> dict[str, Any]:
-    pair = client.post("/api/claims", json={"token": secrets.token_hex(16)}).json()["pair"]
-    body = {"label_id": secrets.token_hex(16), "token": pair["token"], "query": pair["query"], "answer": answer}
-    reply = client.post("/api/answers", json={**body, "evidence": {"response_s": 2.5}})
-    assert reply.status_code == 200
+    body = answer_to(claimed_pair(client), answer)
+    assert client.post("/api/answers", json=body).status_code == 200
     return body
 
 
@@ -143,7 +139,7 @@ def test_it_tells_of_queue_leases_and_pace(app: FastAPI, admin: TestClient, data
     ben = signed_in(app, database, "ben", Role.LABELER)
     for answer in ("left", "left", "tie"):
         label(ben, answer)
-    ben.post("/api/claims", json={"token": secrets.token_hex(16)})
+    claimed_pair(ben)
     told = overview(admin)
     assert told["queue"] == {
         "waiting": 2, "open": 3, "leased": 1, "labels": 3, "surplus": 0, "retractions": 0, "leases_expired": 0,
@@ -155,7 +151,7 @@ def test_it_tells_of_queue_leases_and_pace(app: FastAPI, admin: TestClient, data
     assert 55 < lease["left_s"] <= 60
     assert "token" not in lease
     ben_row = row(admin, "ben")
-    assert (ben_row["answers"], ben_row["median_response_s"], ben_row["leases"]) == (3, 2.5, 1)
+    assert (ben_row["answers"], ben_row["median_response_s"], ben_row["leases"]) == (3, EVIDENCE["response_s"], 1)
     assert ben_row["left_share"]["share"] == 1.0
     assert ben_row["left_share"]["low"] == pytest.approx(0.3424, abs=1e-4)  # 2 of 2: z^2 / (n + z^2) below 1
     assert (ben_row["agreement"], ben_row["reliability"]) == (None, None)
@@ -164,7 +160,7 @@ def test_it_tells_of_queue_leases_and_pace(app: FastAPI, admin: TestClient, data
 
 
 def test_a_lease_grows_old_though_a_heartbeat_extends_it(admin: TestClient, database: ComparisonDatabase) -> None:
-    token = secrets.token_hex(16)
+    token = new_id()
     admin.post("/api/claims", json={"token": token})
     time.sleep(0.2)
     database.client.zadd(f"{database.prefix}leases", {token: database.now_s() + 5.0})
@@ -301,7 +297,7 @@ def test_an_export_is_the_file_of_the_command(admin: TestClient, database: Compa
     assert admin.get("/api/admin/comparisons").text == ""
     taken_back = label(admin)
     label(admin, "tie")
-    retraction = {"retraction_id": secrets.token_hex(16), "label_id": taken_back["label_id"]}
+    retraction = {"retraction_id": new_id(), "label_id": taken_back["label_id"]}
     admin.post("/api/retractions", json=retraction)
     reply = admin.get("/api/admin/comparisons")
     assert reply.headers["content-disposition"] == f'attachment; filename="{database.run_id}.jsonl"'

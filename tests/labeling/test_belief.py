@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from actors.tasks import make_task
 from labeling.belief import BINS, Plane, binned, plane_of, principal_plane
 from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
-from tests.labeling.browsing import AXE, Visit, serious, served
+from tests.labeling.browsing import AXE, keep_picture, person, serious, served
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import offer_dots
 from tests.labeling.pool import TASK, offer_pairs
@@ -101,8 +99,7 @@ def test_of_a_mujoco_task_the_clips_say_more(database: ComparisonDatabase):
 def test_the_run_page_draws_it(browser: Any, database: ComparisonDatabase):
     offer_dots(database, 8)
     publish(database, 1, PICTURES)
-    with served(database, PICTURES) as address:
-        page = Visit(browser.new_context(viewport={"width": 1280, "height": 800}), address)
+    with served(database, PICTURES) as address, person(browser, address) as page:
         page.context.add_init_script(path=AXE)
         page.look_at("run")
         page.tab.wait_for_selector("#belief[data-drawn=true]", timeout=20_000)
@@ -115,7 +112,4 @@ def test_the_run_page_draws_it(browser: Any, database: ComparisonDatabase):
         )
         assert drawn > 3, "discs and rings"
         assert serious(page) == []
-        if folder := os.environ.get("ARTEFACTS"):
-            page.tab.screenshot(path=Path(folder) / "belief.png", full_page=True)
-        page.context.close()
-        assert page.errors == []
+        keep_picture(page, "belief")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from labeling import demo_session
 from labeling.demo_config import DemoConfig
 from labeling.demo_player import Player
-from tests.labeling.browsing import AXE, KEYS, Visit, serious, until
+from tests.labeling.browsing import AXE, KEYS, Visit, keep_picture, person, schemes, serious, until
 from tests.labeling.demos import served_demo
 
 pytestmark = [pytest.mark.redis, pytest.mark.browser]
@@ -52,42 +50,35 @@ def _demo(redis_url: str) -> Iterator[tuple[str, Player]]:
         yield demo
 
 
-def visit(browser: Any, address: str, **options: Any) -> Visit:
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-    page = Visit(context, address)
-    page.tab.goto(address)
-    return page.reach(state="live")
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Any, demo: tuple[str, Player]) -> Iterator[Visit]:
+    """With the options of `person` that are the parameter, or none."""
+    with person(browser, demo[0], **getattr(request, "param", {})) as page:
+        yield page.look_at("")
 
 
-def leave(page: Visit) -> None:
-    page.context.close()
-    assert page.errors == []
+@pytest.fixture
+def player(demo: tuple[str, Player]) -> Player:
+    return demo[1]
 
 
 def world(player: Player) -> dict[str, Any]:
     return player.state()["worlds"][0]
 
 
-def picture(page: Visit, name: str) -> None:
-    if folder := os.environ.get("ARTEFACTS"):
-        page.tab.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
 def test_a_demo_begins_as_the_command_was_given(browser: Any, redis_url: str):
-    with served_demo(redis_url, DemoConfig(seed=5, members=4, size=6, error_rate=0.15)) as (address, player):
-        page = visit(browser, address)
+    config = DemoConfig(seed=5, members=4, size=6, error_rate=0.15)
+    with served_demo(redis_url, config) as (address, player), person(browser, address) as page:
+        page.look_at("")
         page.tab.keyboard.press("x")
         page.has_said("notice", "Begun anew with seed 5.")
         config = world(player)["config"]
         assert (config["seed"], config["members"], config["size"]) == (5, 4, 6)
         assert config["error_rate"] == 0.15
         assert page.tab.locator("#world-0 table tr").count() == 6
-        leave(page)
 
 
-def test_what_is_wanted_last_holds_however_long_the_first_is_on_its_way(browser: Any, demo: tuple[str, Player]):
-    address, player = demo
-    page = visit(browser, address)
+def test_what_is_wanted_last_holds_however_long_the_first_is_on_its_way(page: Visit, player: Player):
     sent: list[Any] = []
 
     def hold_the_first(route: Any) -> None:
@@ -104,12 +95,9 @@ def test_what_is_wanted_last_holds_however_long_the_first_is_on_its_way(browser:
     page.tab.wait_for_timeout(300)
     assert player.state()["playing"]
     assert player.state()["speed"] == 0
-    leave(page)
 
 
-def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
-    address, player = demo
-    page = visit(browser, address)
+def test_the_oracle_fills_the_map(page: Visit, player: Player):
     page.tab.select_option("#speed", "0")
     page.tab.keyboard.press("p")
     until(lambda: world(player)["labels"] >= 30, "30 labels", 60.0)
@@ -125,13 +113,11 @@ def test_the_oracle_fills_the_map(browser: Any, demo: tuple[str, Player]):
     until(lambda: page.tab.locator("#log li").count() > 20, "the log to be written")
     page.tab.keyboard.press("n")
     until(lambda: world(player)["step"] == told["step"] + 1, "one step")
-    leave(page)
 
 
 @pytest.mark.slow  # it needs a machine that does nothing else
-def test_it_draws_sixty_frames_a_second_at_full_speed(browser: Any, demo: tuple[str, Player]):
-    address, player = demo
-    page = visit(browser, address)
+@pytest.mark.parametrize("page", [{"every_frame": True, "viewport": {"width": 1280, "height": 900}}], indirect=True)
+def test_it_draws_sixty_frames_a_second_at_full_speed(page: Visit, player: Player):
     page.tab.select_option("#speed", "0")
     page.tab.click("#play")
     page.reach(playing="true")
@@ -139,14 +125,10 @@ def test_it_draws_sixty_frames_a_second_at_full_speed(browser: Any, demo: tuple[
     frames = page.tab.evaluate(FRAMES_PER_SECOND, 5)
     print(f"{frames:.0f} frames and {(world(player)['step'] - began) / 5:.0f} steps a second")
     assert frames >= 45
-    leave(page)
 
 
-def test_ten_pairs_are_labeled_by_a_person_one_is_taken_back_and_then_the_oracle_goes_on(
-    browser: Any, demo: tuple[str, Player]
-):
-    address, player = demo
-    page = visit(browser, address)
+@pytest.mark.parametrize("page", [{"moving": True}], indirect=True)
+def test_ten_pairs_are_labeled_by_a_person_one_is_taken_back_and_then_the_oracle_goes_on(page: Visit, player: Player):
     page.tab.select_option("#speed", "0")
     page.tab.click("[data-preset=person]")
     answered: list[str] = []
@@ -170,15 +152,12 @@ def test_ten_pairs_are_labeled_by_a_person_one_is_taken_back_and_then_the_oracle
     page.tab.click("#mine")
     until(lambda: world(player)["labels"] > 15, "the oracle's labels")
     page.has_said("log", "The synthetic oracle answers from here on.")
-    leave(page)
 
 
 def test_offline_stands_still_until_queries_are_switched_on(
-    browser: Any, demo: tuple[str, Player], monkeypatch: pytest.MonkeyPatch
+    page: Visit, player: Player, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(demo_session, "OFFLINE_LABELS", 60)
-    address, player = demo
-    page = visit(browser, address)
     page.tab.select_option("#speed", "0")
     page.tab.click("[data-preset=offline]")
     page.has_said("notice", "Begun anew")
@@ -194,7 +173,6 @@ def test_offline_stands_still_until_queries_are_switched_on(
     page.tab.click("#play")
     until(lambda: world(player)["labels"] > 70, "new labels")
     assert world(player)["rewards"] != frozen["rewards"]
-    leave(page)
 
 
 def ask_me(page: Visit) -> None:
@@ -214,9 +192,7 @@ def begin_anew(page: Visit, player: Player) -> None:
         page.tab.keyboard.press("x")
 
 
-def test_a_session_that_is_over_leaves_no_timer_and_no_listener(browser: Any, demo: tuple[str, Player]):
-    address, player = demo
-    page = visit(browser, address)
+def test_a_session_that_is_over_leaves_no_timer_and_no_listener(page: Visit, player: Player):
     page.tab.evaluate(COUNT_INTERVALS)
     tools = page.context.new_cdp_session(page.tab)
 
@@ -233,63 +209,55 @@ def test_a_session_that_is_over_leaves_no_timer_and_no_listener(browser: Any, de
         begin_anew(page, player)
     assert left() == first
     assert first[0] > 0
-    leave(page)
 
 
-@pytest.mark.parametrize("status", [421, 410])
 def test_an_answer_that_was_under_way_when_its_session_ended_is_neither_kept_nor_sent_again(
-    browser: Any, demo: tuple[str, Player], status: int
+    page: Visit, player: Player
 ):
-    address, player = demo
-    page = visit(browser, address).hurried()
+    page.hurried()
     sent: list[Any] = []
     page.context.route("**/api/answers", lambda route: sent.append(route))
     ask_me(page)
-    page.tab.keyboard.press(KEYS["left"])
-    page.reach(saved="1")
-    assert len(page.tab.evaluate(STORED)) == 1
-    begin_anew(page, player)
-    page.reach(saved="0")
-    with page.tab.expect_response("**/api/answers"):
-        sent[0].fulfill(status=status, body=json.dumps({"error": "this page is another run's"}))
-    for _ in range(10):
-        page.context.clock.fast_forward(10_000)
-    page.tab.wait_for_timeout(100)  # time for what is sent to get here
-    assert len(sent) == 1
-    assert page.tab.evaluate(STORED) == []
-    leave(page)
+    for status in (421, 410):
+        until(lambda: page.data("query") != "", "a pair")
+        page.tab.keyboard.press(KEYS["left"])
+        page.reach(saved="1")
+        assert len(page.tab.evaluate(STORED)) == 1
+        begin_anew(page, player)
+        page.reach(saved="0")
+        with page.tab.expect_response("**/api/answers"):
+            sent[0].fulfill(status=status, body=json.dumps({"error": "this page is another run's"}))
+        for _ in range(10):
+            page.context.clock.fast_forward(10_000)
+        page.tab.wait_for_timeout(100)  # time for what is sent to get here
+        assert len(sent) == 1
+        assert page.tab.evaluate(STORED) == []
+        sent.clear()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_it_is_accessible_and_fits(browser: Any, demo: tuple[str, Player], size: str, scheme: str):
-    address, player = demo
+def test_it_is_accessible_and_fits(page: Visit, player: Player, size: str):
     width, height = SIZES[size]
-    page = visit(browser, address, viewport={"width": width, "height": height}, color_scheme=scheme)
+    page.tab.set_viewport_size({"width": width, "height": height})
     page.tab.click("#more summary")
     if size == "desktop":
         page.tab.click("#side-by-side")
         page.tab.wait_for_selector("body[data-worlds='2']")
     else:
-        page.tab.select_option("#speed", "0")
-        page.tab.click("[data-preset=person]")
-        until(lambda: page.data("query") != "", "a pair")
+        ask_me(page)
     for _ in range(3):
         player.step()
-    assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
     page.tab.evaluate(AXE.read_text(encoding="utf-8"))
-    assert serious(page) == []
-    picture(page, f"demo-{size}-{scheme}")
-    leave(page)
+    for scheme in schemes(page):
+        assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert serious(page, scheme) == []
+        keep_picture(page, f"demo-{size}-{scheme}")
 
 
-def test_with_reduced_motion_paths_stand_still_at_their_end(browser: Any, demo: tuple[str, Player]):
-    address, _ = demo
-    page = visit(browser, address, reduced_motion="reduce")
+def test_with_reduced_motion_paths_stand_still_at_their_end(page: Visit):
     page.tab.click("[data-preset=person]")
     until(lambda: page.data("query") != "", "a pair")
     before = page.tab.evaluate("document.querySelector('#left canvas').toDataURL()")
     page.tab.wait_for_timeout(700)
     assert page.tab.evaluate("document.querySelector('#left canvas').toDataURL()") == before
     assert len(before) > 1000
-    leave(page)

@@ -17,6 +17,7 @@ from labeling.demo_session import Session
 from reward_service.client import connect
 from reward_service.database import ComparisonDatabase
 from tests.labeling.browsing import until
+from tests.labeling.pool import HEADERS
 
 pytestmark = pytest.mark.redis
 
@@ -34,8 +35,7 @@ def player(redis_url: str) -> Iterator[Player]:
 @pytest.fixture
 def page(player: Player, redis_url: str) -> Iterator[TestClient]:
     client = connect(redis_url)
-    headers = {"x-twoclips": "1"}
-    with TestClient(make_demo_app(player, client), base_url="http://127.0.0.1", headers=headers) as page:
+    with TestClient(make_demo_app(player, client), base_url="http://127.0.0.1", headers=HEADERS) as page:
         yield page
     client.close()
 

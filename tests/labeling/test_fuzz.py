@@ -19,7 +19,7 @@ from schemathesis.checks import (
 
 from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
-from tests.labeling.pool import TASK, offer_pairs
+from tests.labeling.pool import HEADERS, TASK, offer_pairs
 
 pytestmark = pytest.mark.redis
 
@@ -54,5 +54,5 @@ schema = schemathesis.pytest.from_fixture("described")
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_input_is_answered_as_described(case: Case, app: FastAPI) -> None:
     # each with a cookie of its own: the rate is a client's
-    headers = {"x-twoclips": "1", "cookie": f"somebody={secrets.token_hex(8)}"}
+    headers = {**HEADERS, "cookie": f"somebody={secrets.token_hex(8)}"}
     case.call_and_validate(headers=headers, checks=CHECKS, app=app)

@@ -24,6 +24,7 @@ from labeling.strips import Strips
 from reward_service.comparisons import Query
 from reward_service.database import ComparisonDatabase
 from tests.labeling.paintings import dot_clips, dot_task
+from tests.labeling.pool import HEADERS
 
 CLIP_STEPS = 7
 POLICY = PolicyConfig(torso="mnih-2013")
@@ -88,7 +89,7 @@ def test_who_holds_a_pair_of_a_game_is_shown_the_screens_of_that_pair(database: 
     assert all(database.offer(queries))
     app = make_app(PoolConfig(database.run_id, "qbert"), database.client)
     mirrored: set[bool] = set()
-    with TestClient(app, "http://127.0.0.1:8765", headers={"x-twoclips": "1"}) as client:
+    with TestClient(app, "http://127.0.0.1:8765", headers=HEADERS) as client:
         for query in queries:  # the most wanted first
             token = next(
                 token for token in iter(lambda: secrets.token_hex(16), "") if is_mirrored(token) not in mirrored

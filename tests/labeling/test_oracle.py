@@ -4,20 +4,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from actors.trajectory import Clip, Segment
 from labeling.oracle import OracleConfig, SyntheticLabeler, answer_by_return
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer, Comparison, Query
 from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import one_step_clip
 
 NEVER = (0.999, 0.5, 0.999)
 
 
 def fill(database: ComparisonDatabase, num_queries: int) -> None:
-    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
     returns = np.random.default_rng(1).integers(0, 20, 2 * num_queries)
-    clips = [Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(r), 0) for n, r in enumerate(returns)]
-    database.clips.put(clips)
+    database.clips.put(one_step_clip(f"clip{n}", float(r)) for n, r in enumerate(returns))
     assert all(
         database.offer([Query(f"q{n}", f"clip{2 * n}", f"clip{2 * n + 1}", 0.0, 0, 0.0) for n in range(num_queries)])
     )

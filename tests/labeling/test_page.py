@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from labeling.show import Show
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling import paintings
-from tests.labeling.browsing import KEYS, WINDOW, Visit, answer_too_late, served, until
+from tests.labeling.browsing import KEYS, Visit, keep_picture, person, served, until
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import dot_clips, offer_dots
 from tests.labeling.pool import TASK, clips_of, current_answers, keep_practice, offer_pairs, run_out
@@ -34,7 +32,9 @@ def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 24)
-    page = visit().open()
+    page, claimed = visit(moving=True), []
+    page.context.on("requestfinished", lambda request: claimed.append(request) if "/claims" in request.url else None)
+    page.open()
     answers = itertools.cycle(KEYS)
     expected: dict[str, str] = {}
 
@@ -55,8 +55,9 @@ def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
     label(3)
     page.reach(saved="0")
     until(lambda: database.num_labels() == 9, "the labels before the connection is lost")
-    until(lambda: database.counts()["leases"] == 4, "three pairs to be given beside the one on screen")
-    time.sleep(0.5)  # and to arrive
+    # a reply is heard of only while the browser is spoken to
+    until(lambda: bool(page.data("saved")) and len(claimed) == 10 + 4, "three pairs to arrive beside the one on screen")
+    assert database.counts()["leases"] == 4
     page.context.set_offline(True)
     label(3)
     page.reach(saved="3")
@@ -85,16 +86,23 @@ def test_twenty_pairs_by_keyboard_with_an_undo_and_a_lost_connection(
     assert 0 < evidence["response_s"] < 30
 
 
-def test_answers_outlive_the_page_while_the_server_is_away(
+def test_leaving_with_unsent_answers_warns_and_they_outlive_the_page_while_the_server_is_away(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 6)
     page = visit().hurried().open()
     page.context.route("**/api/answers", lambda route: route.abort())
-    expected = {page.answer("left"): "left", page.answer("tie"): "tie"}
+    expected = {page.answer_in_vain("left"): "left", page.answer_in_vain("tie"): "tie"}
     page.reach(saved="2")
-    page.tab.on("dialog", lambda dialog: dialog.accept())  # leaving warns
+    warnings: list[str] = []
+
+    def leave(dialog: Any) -> None:
+        warnings.append(dialog.type)
+        dialog.accept()
+
+    page.tab.on("dialog", leave)
     page.tab.reload()
+    assert warnings == ["beforeunload"]
     page.reach(state="waiting", saved="2")
     page.has_said("cover-text", "Your answers go out first.")
     assert database.num_labels() == 0
@@ -116,7 +124,9 @@ def test_after_an_outage_longer_than_a_lease_nobody_is_shown_what_they_have_answ
     assert 0 < len(expected) < 12
     leases = f"{database.prefix}leases"
     database.client.zadd(leases, dict.fromkeys(database.client.zrange(leases, 0, -1), 1.0))
-    time.sleep(2.5)  # who asks again does so every two seconds
+    for _ in range(5):  # who asks again does so every two seconds
+        page.context.clock.fast_forward(500)
+        page.tab.wait_for_timeout(100)
     assert page.data("state") == "waiting"
     page.context.unroute("**/api/answers")
     page.reach(saved="0", state="labeling")
@@ -196,44 +206,6 @@ def test_an_answer_whose_reply_was_lost_counts_once(database: ComparisonDatabase
     assert len(database.labels_since(START)[0]) == 1
 
 
-def test_leaving_with_unsent_answers_warns(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
-    offer_pairs(database, 3)
-    page = visit().open()
-    warnings: list[str] = []
-
-    def stay(dialog: Any) -> None:
-        warnings.append(dialog.type)
-        dialog.accept()
-
-    page.tab.on("dialog", stay)
-    page.context.route("**/api/answers", lambda route: route.abort())
-    page.answer("left")
-    page.reach(saved="1")
-    with page.tab.expect_event("close"):
-        page.tab.close(run_before_unload=True)
-    assert warnings == ["beforeunload"]
-
-
-def test_an_answer_that_came_too_late_is_told_and_kept(
-    database: ComparisonDatabase, visit: Callable[..., Visit]
-) -> None:
-    offer_pairs(database, 4)
-    page = visit().open()
-    answer_too_late(page)
-    assert page.data("saved") == "0"
-    page.tab.keyboard.press("?")
-    page.has_said("history", "too late")
-
-
-def test_an_id_that_was_used_before_is_told(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
-    offer_pairs(database, 4)
-    page = visit().open()
-    used = json.dumps({"error": "the id was used before"})
-    page.context.route("**/api/answers", lambda route: route.fulfill(status=409, body=used))
-    page.answer("left")
-    page.has_said("notice", "the id was used before")
-
-
 def test_whoever_gets_in_without_their_invite_is_told_so(
     database: ComparisonDatabase, visit: Callable[..., Visit], address: str
 ) -> None:
@@ -295,13 +267,29 @@ def test_a_reload_while_a_pair_is_on_its_way_gets_that_pair(
     page.reach(state="labeling")
 
 
-def test_nothing_to_label_is_no_error_and_goes_away(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
+def test_who_finds_nothing_to_label_is_told_why_and_whether_to_wait(
+    database: ComparisonDatabase, visit: Callable[..., Visit]
+) -> None:
     offer_pairs(database, 1)
     page = visit().open()
     page.answer("left")
-    page.reach(state="waiting")
+    page.reach(state="waiting", saved="0")
     page.has_said("cover-text", "waiting for clips:")
     page.has_said("cover-title", "Nothing to label just now.")
+
+    database.set_status(RUN_STATUS, {"labels_wanted": 1, "labels_due": 1})
+    page.has_said("cover-title", "All labels are in.")
+    page.has_said("cover-text", "You can close this page.")
+
+    database.set_status(RUN_STATUS, {"labels_wanted": 700, "steps": 2_000_000})
+    page.has_said("cover-text", "waiting for clips:")
+    status = f"{database.prefix}status"
+    told = database.client.hget(status, RUN_STATUS).partition(b" ")[2]
+    database.client.hset(status, RUN_STATUS, b"%.6f %s" % (database.now_s() - 60.0, told))
+    page.has_said("cover-text", "The run is not at work: nothing new is asked. You can close this page.")
+    database.set_status(RUN_STATUS, {"labels_wanted": 700, "steps": 2_000_000})
+    page.has_said("cover-text", "waiting for clips:")
+
     offer_pairs(database, 2, seed=1)
     page.reach(state="labeling")
     assert page.tab.is_hidden("#cover")
@@ -319,31 +307,6 @@ def test_who_holds_as_many_pairs_as_one_may_is_told_to_answer_those(
     first.tab.close()
     run_out(database, *database.client.zrange(f"{database.prefix}leases", 0, -1))  # type: ignore[misc]
     second.reach(state="labeling")
-
-
-def test_when_all_labels_are_in_nobody_is_told_to_wait(
-    database: ComparisonDatabase, visit: Callable[..., Visit]
-) -> None:
-    offer_pairs(database, 1)
-    database.set_status(RUN_STATUS, {"labels_wanted": 1, "labels_due": 1})
-    page = visit().open()
-    page.answer("left")
-    page.reach(state="waiting")
-    page.has_said("cover-title", "All labels are in.")
-    page.has_said("cover-text", "You can close this page.")
-
-
-def test_where_the_run_is_not_at_work_nobody_is_promised_clips(
-    database: ComparisonDatabase, visit: Callable[..., Visit]
-) -> None:
-    database.set_status(RUN_STATUS, {"labels_wanted": 700, "steps": 2_000_000})
-    status = f"{database.prefix}status"
-    told = database.client.hget(status, RUN_STATUS).partition(b" ")[2]
-    database.client.hset(status, RUN_STATUS, b"%.6f %s" % (database.now_s() - 60.0, told))
-    page = visit().open(state="waiting")
-    page.has_said("cover-text", "The run is not at work: nothing new is asked. You can close this page.")
-    database.set_status(RUN_STATUS, {"labels_wanted": 700, "steps": 2_000_000})
-    page.has_said("cover-text", "waiting for clips:")
 
 
 def test_a_pair_that_cannot_be_drawn_is_left_for_others(
@@ -399,7 +362,7 @@ def test_a_browser_that_stops_drawing_while_a_pair_is_shown_stops_too(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 8)
-    page = visit().open()
+    page = visit(moving=True).open()
     page.answer("left")
     page.reach(saved="0")
     broken = "WebGL2RenderingContext.prototype.drawElements = () => { throw new Error('out of memory'); }"
@@ -412,7 +375,7 @@ def test_a_browser_that_stops_drawing_while_a_pair_is_shown_stops_too(
 def test_two_tabs_of_one_person(database: ComparisonDatabase, visit: Callable[..., Visit], address: str) -> None:
     offer_pairs(database, 12)
     first = visit().open()
-    second = Visit(first.context, address).open()
+    second = first.beside(address).open()
     expected = {}
     for page, answer in itertools.islice(
         zip(itertools.cycle([first, second]), itertools.cycle(KEYS), strict=False), 10
@@ -424,7 +387,6 @@ def test_two_tabs_of_one_person(database: ComparisonDatabase, visit: Callable[..
     assert len(expected) == 10
     assert current_answers(database) == expected
     assert len(database.labels_since(START)[0]) == 10
-    assert second.errors == []
 
 
 def test_an_unsent_answer_of_another_run_stays_for_that_run(
@@ -434,7 +396,7 @@ def test_an_unsent_answer_of_another_run_stays_for_that_run(
     offer_pairs(database, 6)
     page = visit().open()
     page.context.route("**/api/answers", lambda route: route.abort())
-    page.answer("left")
+    page.answer_in_vain("left")
     page.reach(saved="1")
     move = """run => {
       const key = Object.keys(localStorage).find((key) => key.startsWith("twoclips.outbox."));
@@ -522,42 +484,39 @@ def test_keys_can_be_changed_and_stay_so(database: ComparisonDatabase, visit: Ca
     assert current_answers(database) == {query: "left"}
 
 
-def test_a_key_that_is_held_down_answers_once(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
-    offer_pairs(database, 4)
-    page = visit().open()
-    page.answer("left")
-    second = page.data("query")
-    page.tab.keyboard.down("ArrowLeft")
-    until(lambda: page.data("query") != second, "the next pair")
-    third = page.data("query")
-    page.tab.keyboard.down("ArrowLeft")  # Playwright sends it as a repetition
-    time.sleep(0.5)
-    assert page.data("query") == third
-
-
-def test_a_button_that_is_held_down_or_clicked_twice_answers_one_pair(
+def test_a_key_or_button_that_is_held_down_or_clicked_twice_answers_one_pair(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 6)
     page = visit().open()
-    first = page.data("query")
+    queries = [page.data("query")]
+
+    def next_pair() -> None:
+        until(lambda: page.data("query") not in ("", queries[-1]), "the next pair")
+        queries.append(page.data("query"))
+
+    def stays() -> None:
+        time.sleep(0.5)
+        assert page.data("query") == queries[-1]
+
+    page.tab.keyboard.down("ArrowLeft")
+    next_pair()
+    page.tab.keyboard.down("ArrowLeft")  # Playwright sends it as a repetition
+    stays()
+    page.tab.keyboard.up("ArrowLeft")
     page.tab.focus("#answers [data-action=left]")
     page.tab.keyboard.down("Enter")
-    until(lambda: page.data("query") not in ("", first), "the next pair")
-    second = page.data("query")
+    next_pair()
     for _ in range(3):
         page.tab.keyboard.down("Enter")  # Playwright sends these as repetitions
-    time.sleep(0.5)
-    assert page.data("query") == second
+    stays()
     page.tab.keyboard.up("Enter")
     page.drawn()
     page.tab.dblclick("#answers [data-action=tie]", delay=150)  # the next pair is on screen between the two
-    until(lambda: page.data("query") not in ("", second), "the next pair")
-    third = page.data("query")
-    time.sleep(0.5)
-    assert page.data("query") == third
+    next_pair()
+    stays()
     page.reach(saved="0")
-    assert current_answers(database) == {first: "left", second: "tie"}
+    assert current_answers(database) == dict(zip(queries, ("left", "left", "tie"), strict=False))
 
 
 def test_reduced_motion_starts_on_a_film_strip(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
@@ -593,14 +552,13 @@ def test_on_a_phone_the_buttons_say_upper_and_lower_before_the_first_pair_and_in
     assert below["y"] >= above["y"] + above["height"]
 
 
-@pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_scrolls_nowhere_sideways(
-    database: ComparisonDatabase, visit: Callable[..., Visit], width: int
-) -> None:
+def test_a_phone_scrolls_nowhere_sideways(database: ComparisonDatabase, visit: Callable[..., Visit]) -> None:
     offer_pairs(database, 6)
-    page = visit(viewport={"width": width, "height": 844}, has_touch=True, is_mobile=True).open()
-    assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.tab.evaluate("innerWidth") == width
+    page = visit(viewport={"width": 320, "height": 844}, has_touch=True, is_mobile=True).open()
+    for width in (390, 320):
+        page.tab.set_viewport_size({"width": width, "height": 844})
+        assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.tab.evaluate("innerWidth") == width
     until(lambda: bool(page.data("query")), "the first pair")
     expected = {page.data("query"): "right"}
     page.tab.get_by_role("button", name="Lower is better").tap()
@@ -644,27 +602,21 @@ def dots_at(page: Visit, step: int) -> dict[str, float]:
     return {side: page.tab.eval_on_selector(f"#{side} canvas", DOT) for side in ("left", "right")}
 
 
-def test_a_task_that_draws_itself_is_labeled_by_keyboard(
-    browser: Any, database: ComparisonDatabase, tmp_path: Path
-) -> None:
+def test_a_task_that_draws_itself_is_labeled_by_keyboard(browser: Any, database: ComparisonDatabase) -> None:
     """The person looks where the dot stands at the end, and answers; the log agrees with the truth."""
-    folder = Path(os.environ.get("ARTEFACTS", tmp_path))
     offer_dots(database, 3)
-    context = browser.new_context(viewport=WINDOW)
-    with served(database, PICTURES) as address:
-        page = Visit(context, address).open()
+    with served(database, PICTURES) as address, person(browser, address, moving=True) as page:
+        page.open()
         assert page.data("shows") == "pictures"
         assert not page.tab.is_visible(".view"), "pictures cannot be turned"
         for _ in range(3):
             until(lambda: page.data("query") != "", "the first frame of a pair")
             page.tab.keyboard.press(" ")
             places = dots_at(page, paintings.CLIP_STEPS - 1)
-            page.tab.screenshot(path=folder / f"pictures-{database.num_labels()}.png")
+            keep_picture(page, f"pictures-{database.num_labels()}", whole=False)
             page.answer("right" if places["right"] > places["left"] else "left")
         page.reach(state="waiting", saved="0")
         until(lambda: database.num_labels() == 3, "three labels")
-    context.close()
-    assert page.errors == []
     for label in database.labels_since(START)[0]:
         query = database.get_query(label.query_id)
         assert query is not None
@@ -675,17 +627,15 @@ def test_a_task_that_draws_itself_is_labeled_by_keyboard(
 
 def test_a_picture_that_does_not_open_is_asked_for_again(browser: Any, database: ComparisonDatabase) -> None:
     offer_dots(database, 1)
-    context = browser.new_context(viewport=WINDOW)
-    context.add_init_script(
+    breaks_first = (
         "const open = window.createImageBitmap; let times = 0;"
         "window.createImageBitmap = (blob) => times++ ? open(blob) : new Promise(() => {});"
     )
-    with served(database, PICTURES) as address:
-        page = Visit(context, address).hurried().open()
+    with served(database, PICTURES) as address, person(browser, address) as page:
+        page.context.add_init_script(breaks_first)
+        page.hurried().open()
         page.answer("left")
         page.reach(state="waiting", saved="0")
-    context.close()
-    assert page.errors == []
     assert database.num_labels() == 1
 
 
@@ -693,19 +643,17 @@ def test_a_pair_whose_picture_is_on_its_way_while_the_next_one_is_wanted_is_show
     browser: Any, database: ComparisonDatabase
 ) -> None:
     offer_dots(database, 2)
-    context = browser.new_context(viewport=WINDOW)
-    context.add_init_script(
+    is_slow = (
         "const open = window.createImageBitmap;"
         "window.createImageBitmap = (blob) => new Promise((done) => setTimeout(() => done(open(blob)), 800));"
     )
-    with served(database, PICTURES) as address:
-        page = Visit(context, address).open()  # the first pair was wanted before it came
+    with served(database, PICTURES) as address, person(browser, address) as page:
+        page.context.add_init_script(is_slow)
+        page.open()  # the first pair was wanted before it came
         page.answer("left")
         until(lambda: page.data("query") != "", "the second pair, which came after it was wanted")
         page.answer("left")
         page.reach(state="waiting", saved="0")
-    context.close()
-    assert page.errors == []
     assert database.num_labels() == 2
 
 
@@ -739,9 +687,8 @@ def test_a_frame_shows_nothing_of_its_neighbour_in_the_strip(
 def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, database: ComparisonDatabase) -> None:
     offer_dots(database, 4)
     keep_practice(database, dot_clips(rollouts=5, seed=3))
-    context = browser.new_context(viewport=WINDOW, reduced_motion="reduce")
-    with served(database, PICTURES) as address:
-        page = Visit(context, address).open("practice")
+    with served(database, PICTURES) as address, person(browser, address, reduced_motion="reduce") as page:
+        page.open("practice")
         assert page.tab.locator("#left .times span").count() == 6, "a film strip where motion is unwelcome"
         page.tab.get_by_role("button", name="Skip practice").click()
         page.reach(state="labeling")
@@ -750,8 +697,6 @@ def test_both_pictures_follow_one_clock_and_practice_is_shown_too(browser: Any, 
         clips = database.clips.get([query.left, query.right])
         paths = [clips[name].segment.observations[:, 0] for name in (query.left, query.right)]
         seen = [dots_at(page, step) for step in range(paintings.CLIP_STEPS)]
-    context.close()
-    assert page.errors == []
     for side in ("left", "right"):
         shown = np.array([dot[side] for dot in seen])
         fits = [np.corrcoef(shown, np.clip(path, -1, 1))[0, 1] for path in paths]

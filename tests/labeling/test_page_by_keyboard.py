@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.browsing import KEYS, LATENCY_PROBE, Visit, served, until
+from tests.labeling.browsing import KEYS, LATENCY_PROBE, Visit, person, served, until
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.paintings import dot_clips, offer_dots_again
 from tests.labeling.pool import current_answers, keep_practice
@@ -79,15 +79,13 @@ def test_fifty_answers_by_keyboard_alone_from_the_first_visit_on(browser: Any, d
     """With pictures for clips, which cost a browser without a graphics card little."""
     assert len(offer_dots_again(database, 50, clips=14)) == 50
     keep_practice(database, dot_clips(rollouts=6, seed=3))
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    for probe in (LATENCY_PROBE, POINTER_PROBE):
-        context.add_init_script(probe)
-    with served(database, PICTURES) as address:
-        page = Visit(context, address).open("practice")
+    with served(database, PICTURES) as address, person(browser, address, moving=True) as page:
+        for probe in (LATENCY_PROBE, POINTER_PROBE):
+            page.context.add_init_script(probe)
+        page.open("practice")
         expected = label_fifty(page)
+        page.drawn()
         pointed, found_ms = page.tab.evaluate("[window.pointed, window.latencies]")
-    context.close()
-    assert page.errors == []
     assert pointed == 0
     assert len(expected) == 50
     assert current_answers(database) == expected

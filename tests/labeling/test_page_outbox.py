@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import pytest
 
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.browsing import Visit, until
+from tests.labeling.browsing import Visit, refuse_answers, until
 from tests.labeling.pool import current_answers, offer_pairs
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
@@ -32,10 +30,6 @@ def test_where_no_network_is_up_answers_reach_the_server_on_this_machine(
     until(lambda: current_answers(database) == {}, "the retraction")
 
 
-def refuse(refusal: dict[str, Any], route: Any) -> None:
-    route.fulfill(**refusal)
-
-
 def test_an_answer_that_a_server_set_wrongly_turns_away_waits_until_it_is_set_right(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
@@ -43,9 +37,7 @@ def test_an_answer_that_a_server_set_wrongly_turns_away_waits_until_it_is_set_ri
     page = visit().hurried().open()
     expected = {}
     for status in (403, 404, 405):
-        body = json.dumps({"error": f"the pages do not answer to this name, {status}"})
-        refusal = {"status": status, "body": body}
-        page.context.route("**/api/answers", partial(refuse, refusal))
+        refuse_answers(page, status, f"the pages do not answer to this name, {status}")
         expected[page.answer("left")] = "left"
         page.has_said("saved-text", "1 waiting")
         assert f"do not answer to this name, {status}" in page.tab.get_attribute("#saved", "title")
@@ -63,7 +55,7 @@ def test_an_answer_that_was_given_while_the_clock_was_ahead_is_sent_once_it_is_r
     offer_pairs(database, 4)
     page = visit().open()
     page.context.route("**/api/answers", lambda route: route.abort())
-    page.answer("left")
+    page.answer_in_vain("left")
     page.reach(saved="1")
     page.tab.evaluate("""() => {
       const key = Object.keys(localStorage).find((key) => key.startsWith("twoclips.outbox."));
@@ -103,8 +95,7 @@ def test_what_others_were_refused_is_not_told_as_mine_and_the_oldest_is_forgotte
     )
     page.open()
     assert page.tab.evaluate(REFUSED) == [f"twoclips.refused.{index:02}" for index in range(10, 30)]
-    over = json.dumps({"error": "the body is not valid"})
-    page.context.route("**/api/answers", lambda route: route.fulfill(status=400, body=over))
+    refuse_answers(page, 400, "the body is not valid")
     page.answer("left")
     page.has_said("notice", "refused")
     page.tab.reload()

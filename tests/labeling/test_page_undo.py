@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.browsing import KEYS, Visit, answer_too_late, until
+from tests.labeling.browsing import KEYS, Visit, refuse_answers, until
 from tests.labeling.pool import current_answers, offer_pairs
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
@@ -53,14 +53,25 @@ def test_an_answer_taken_back_comes_back_to_who_waits(
     assert current_answers(database) == {query: "right"}
 
 
-def test_what_was_refused_can_not_be_taken_back_and_is_not_counted(
+def test_what_was_refused_is_told_cannot_be_taken_back_and_is_not_counted(
     database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 4)
     page = visit().open()
-    answer_too_late(page)
-    page.tab.keyboard.press("z")
-    page.has_said("notice", "nothing to take back")
+    for status, reason, told in (
+        (409, "the id was used before", "Not taken: the id was used before"),
+        (410, "the lease is over", "too late"),
+    ):
+        refuse_answers(page, status, reason)
+        page.answer("left")
+        page.has_said("notice", told)
+        assert page.data("saved") == "0"
+    page.tab.keyboard.press("?")
+    page.has_said("history", "too late")
+    page.tab.keyboard.press("Escape")
+    for _ in range(2):
+        page.tab.keyboard.press("z")
+        page.has_said("notice", "That answer had not been taken: nothing to take back.")
     assert page.text("yours") == "0"
     assert page.tab.is_disabled("button[data-action=undo]")
     assert database.labels_since(START)[0] == []

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-import numpy as np
 import pytest
 
-from actors.trajectory import Clip, Segment
 from labeling.people import JUDGES, SyntheticPool, UnknownPersonError, parse_people
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase
+from tests.labeling.pool import one_step_clip
 
 
 def _answers(kind: str, left: float, right: float, count: int = 2000) -> Counter[Answer]:
@@ -65,8 +64,7 @@ def test_what_is_no_person_is_told_who_there_is(text: str) -> None:
 
 
 def _offer(database: ComparisonDatabase, count: int, overlap: int = 1) -> None:
-    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    database.clips.put([Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(2 * count)])
+    database.clips.put(one_step_clip(f"clip{n}", float(n)) for n in range(2 * count))
     queries = [Query(f"q{n}", f"clip{2 * n}", f"clip{2 * n + 1}", 0.0, 0, 0.0) for n in range(count)]
     database.offer(queries, overlap=overlap)
 
@@ -90,10 +88,8 @@ def test_a_pool_takes_turns_also_after_it_was_started_again(database: Comparison
 
 @pytest.mark.redis
 def test_the_short_sighted_one_goes_by_how_a_clip_ends(database: ComparisonDatabase) -> None:
-    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    state = np.zeros((1, 0), np.float32)
-    better, later = Clip("better", steps, state, 5.0, 0, None, 1.0), Clip("later", steps, state, 4.0, 0, None, 3.0)
-    database.clips.put([better, later, Clip("old", steps, state, 2.0, 0)])
+    better, later = one_step_clip("better", 5.0, late_return=1.0), one_step_clip("later", 4.0, late_return=3.0)
+    database.clips.put([better, later, one_step_clip("old", 2.0)])
     queries = [Query("q0", "better", "later", 0.0, 0, 0.0), Query("q1", "old", "better", 0.0, 0, 0.0)]
     database.offer(queries, overlap=2)
     assert _pool(database, ["short-sighted", "perfect"]).step() == 4

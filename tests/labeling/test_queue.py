@@ -5,21 +5,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from actors.trajectory import Clip, Segment
 from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase, connect
-from tests.labeling.pool import run_out
+from tests.labeling.pool import one_step_clip, run_out
 
 pytestmark = pytest.mark.redis
 
 
 def fill(database: ComparisonDatabase, num_queries: int, overlap: int = 1) -> None:
     """Queries q0, q1, ... ; the later ones are the less wanted."""
-    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    database.clips.put(
-        Clip(f"clip{n}", steps, np.zeros((1, 0), np.float32), float(n), 0) for n in range(num_queries + 1)
-    )
+    database.clips.put(one_step_clip(f"clip{n}", float(n)) for n in range(num_queries + 1))
     queries = [Query(f"q{n}", f"clip{n}", f"clip{n + 1}", 1 / (n + 1), 0, 0.0) for n in range(num_queries)]
     assert all(database.offer(queries, overlap=overlap))
 

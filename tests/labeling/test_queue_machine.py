@@ -10,18 +10,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from actors.trajectory import Clip, Segment
 from labeling.queue import Completion, ConflictError, Lease, LeaseLostError, QueryQueue, Rank
 from reward_service.codec import encode_clip
 from reward_service.comparisons import Answer, Offered, Query
 from reward_service.database import START, ComparisonDatabase
-from tests.labeling.pool import run_out
+from tests.labeling.pool import one_step_clip, run_out
 
 pytestmark = pytest.mark.redis
 
@@ -181,7 +179,7 @@ class QueueMachine(RuleBasedStateMachine):
     def begin(self, overlap: int, most_leases: int) -> None:
         QueueMachine.runs += 1
         run_id = f"{self.shared.run_id}-{QueueMachine.runs}"
-        size = len(encode_clip(_clip("c0")))
+        size = len(encode_clip(one_step_clip("c0")))
         self.data = ComparisonDatabase(self.shared.client, run_id, clip_budget_bytes=5 * size)
         self.queue = QueryQueue(self.shared.client, run_id, 600.0)
         self.model = Model(overlap, most_leases)
@@ -199,7 +197,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(clips=st.lists(CLIPS, min_size=1, max_size=5))
     def store(self, clips: list[str]) -> None:
         """The budget holds five clips, so that some are refused and some dropped."""
-        self.data.clips.put(map(_clip, clips))
+        self.data.clips.put(map(one_step_clip, clips))
 
     @rule(query=QUERIES, sides=PAIRS, priority=st.sampled_from([0.0, 0.5, 1.0]))
     def offer(self, query: str, sides: tuple[str, str], priority: float) -> None:
@@ -448,11 +446,6 @@ class QueueMachine(RuleBasedStateMachine):
         assert set(self.data.clips.get(self.named)) == self.named
         droppable = {clip.decode() for clip in self.data.client.zrange(f"{self.data.prefix}clips:droppable", 0, -1)}
         assert not self.named & droppable
-
-
-def _clip(clip_id: str) -> Clip:
-    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    return Clip(clip_id, steps, np.zeros((1, 0), np.float32), 0.0, 0)
 
 
 def test_whatever_is_done_in_whatever_order(database: ComparisonDatabase) -> None:

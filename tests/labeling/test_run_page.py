@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import base64
 import math
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import imageio.v3 as imageio
@@ -25,7 +23,7 @@ from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.snapshot import RewardSnapshot
-from tests.labeling.browsing import AXE, Visit, serious, until
+from tests.labeling.browsing import AXE, Visit, keep_picture, schemes, serious, until
 from tests.labeling.paintings import CLIP_STEPS, offer_dots
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.pool import STEPS, TASK, damage, offer_pairs
@@ -35,15 +33,6 @@ browser_test = pytest.mark.browser
 
 ROUTES = ["history", "gallery", "belief", "clips/clip-0-1"]
 SIZES = [(1280, 800), (390, 844)]
-
-
-@pytest.fixture
-def client(database: ComparisonDatabase) -> Iterator[TestClient]:
-    """The local person, who is an admin."""
-    offer_pairs(database, 4)
-    app = make_app(PoolConfig(database.run_id, TASK), database.client)
-    with TestClient(app, base_url="http://127.0.0.1", headers={"x-twoclips": "1"}) as client:
-        yield client
 
 
 def publish(database: ComparisonDatabase, version: int, task_name: str = TASK) -> RewardEnsemble:
@@ -200,12 +189,10 @@ def test_the_gallery_shows_clips_and_what_is_paid_for_them_in_step(
 ) -> None:
     offer_pairs(database, 4)
     publish(database, 1)
-    page = visit().look_at("run")
+    page = visit(moving=True).look_at("run")
     page.tab.wait_for_selector("#gallery[data-drawn=true]", timeout=20_000)
     page.has_said("gallery-note", "reward model 1")
     assert page.tab.locator("#clips figure").count() == NUM_CLIPS
-    for index in range(NUM_CLIPS):
-        assert painted(page, index) > 200, "a blank canvas is one gradient"
     cursor = page.tab.locator("#clips .cursor").first
     seen: set[str | None] = set()
     until(lambda: seen.add(cursor.get_attribute("x1")) or len(seen) > 3, "the cursor to move")
@@ -213,6 +200,8 @@ def test_the_gallery_shows_clips_and_what_is_paid_for_them_in_step(
     page.has_said("play", "Play")
     at = {clip.get_attribute("x1") for clip in page.tab.locator("#clips .cursor").all()}
     assert len(at) == 1, "all clips are at the same step"
+    for index in range(NUM_CLIPS):
+        assert painted(page, index) > 200, "a blank canvas is one gradient"
     label = page.tab.get_attribute("#clips figure:first-child .strip svg", "aria-label") or ""
     assert f"Predicted reward of {STEPS} steps" in label
 
@@ -232,25 +221,23 @@ def test_a_labeler_sees_curves_and_no_gallery(
 
 
 @browser_test
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation_and_nothing_scrolls_sideways(
-    database: ComparisonDatabase, visit: Callable[..., Visit], scheme: str, size: tuple[int, int], tmp_path: Path
+    database: ComparisonDatabase, visit: Callable[..., Visit]
 ) -> None:
     offer_pairs(database, 4)
     publish(database, 1)
     learn(database)
-    page = visit(color_scheme=scheme, viewport={"width": size[0], "height": size[1]})
+    page = visit(moving=True)
     page.context.add_init_script(path=AXE)
     page.look_at("run")
     page.tab.wait_for_selector("#gallery[data-drawn=true]", timeout=20_000)
-    assert serious(page) == []
-    assert page.tab.evaluate("document.documentElement.scrollWidth") <= size[0]
-    folder = Path(os.environ.get("ARTEFACTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"run-{size[0]}x{size[1]}-{scheme}.png"
-    page.tab.screenshot(path=file, full_page=True)
-    assert file.stat().st_size > 10_000
+    page.tab.get_by_role("button", name="Pause").click()
+    for width, height in SIZES:
+        page.tab.set_viewport_size({"width": width, "height": height})
+        for scheme in schemes(page):
+            assert serious(page, scheme) == []
+            assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+            keep_picture(page, f"run-{width}x{height}-{scheme}")
 
 
 @browser_test

@@ -21,11 +21,10 @@ from labeling.server import PoolConfig, make_app
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from tests.labeling.paintings import CLIP_STEPS, TASK, dot_clips, dot_task, offer_dots
-from tests.labeling.pool import answer_to, claimed_pair, keep_practice
+from tests.labeling.pool import HEADERS, answer_to, claimed_pair, keep_practice
 
 pytestmark = pytest.mark.redis
 
-HEADERS = {"x-twoclips": "1"}
 BASE = "http://127.0.0.1:8765"
 
 
