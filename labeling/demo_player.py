@@ -96,6 +96,7 @@ class Player:
                 Session(each, ComparisonDatabase(self._client, run_id), self._make_policy)
                 for each, run_id in zip(configs, self._runs, strict=True)
             ]
+            self._trouble = ""
             self._changed()
 
     def play(self, playing: bool, steps_per_second: float | None = None) -> None:
@@ -171,15 +172,14 @@ class Player:
             before_s = now_s
             try:
                 moved, due = self._slice(due)
-                self._trouble = ""
+                self._recover()
             except redis.RedisError:
                 _log.warning("Redis does not answer; the demo waits for it", exc_info=True)
                 self._fail("The database does not answer; the demo goes on when it does.")
                 continue
             except Exception:
                 _log.exception("the demo stopped")
-                self._fail("The demo stopped by a fault of its own; reset it. The terminal says more.")
-                self._playing = False
+                self._fail("The demo stopped by a fault of its own; reset it. The terminal says more.", stops=True)
                 continue
             self._stop.wait(_LOOK_AGAIN_S if not moved else _BREATH_S if self._speed == FULL_SPEED else 1 / 120)
 
@@ -201,11 +201,18 @@ class Player:
             return False
         return any([session.step() for session in self._sessions])  # noqa: C419 - every one of them
 
-    def _fail(self, sentence: str) -> None:
+    def _fail(self, sentence: str, stops: bool = False) -> None:
         with self._lock:
             self._trouble = sentence
+            self._playing = self._playing and not stops
             self._changed()
         self._stop.wait(_AFTER_FAILURE_S)
+
+    def _recover(self) -> None:
+        with self._lock:
+            if self._trouble:
+                self._trouble = ""
+                self._changed()
 
     def _changed(self) -> None:
         self.version += 1

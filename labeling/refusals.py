@@ -4,6 +4,8 @@ description names them. What `access.py` turns away before a route sees it is de
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -18,6 +20,11 @@ from starlette.exceptions import HTTPException
 from labeling.labelers import InviteError
 from labeling.queue import ConflictError, LeaseLostError
 from labeling.sessions import MisdirectedError, NotAdminError, NotInvitedError
+
+_ADDRESS = re.compile(r"(?<!\S)(?:\S*/\S+|(?!@?user_script:)\S+:\d+\b)")
+"""A path, a URL, or a host and its port; not the line at which a script failed."""
+
+_log = logging.getLogger(__name__)
 
 
 class Refusal(BaseModel):
@@ -41,7 +48,7 @@ ALWAYS = _described(
         415: "the body is not JSON",
         421: "the page was loaded for another run or another labeler: X-Twoclips-Scope says which; reload it",
         429: "too many requests; Retry-After says when to come back",
-        503: "the database does not answer; send it again, as Retry-After says",
+        503: "the database does not answer, or refuses; send it again, as Retry-After says",
     }
 )
 """What any operation may answer."""
@@ -89,9 +96,14 @@ def add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(redis.RedisError)
     def database(_: Request, error: redis.RedisError) -> JSONResponse:
-        del error  # its text names addresses
-        sentence = "the database does not answer; nothing is lost, send it again in a moment"
-        return JSONResponse({"error": sentence}, 503, {"Retry-After": "1"})
+        """Both are 503, at which a page keeps what it sends, and sends it again: what is full is given room one day,
+        and what is set wrongly is set right."""
+        if _is_absence(error):
+            sentence = "the database does not answer; nothing is lost, send it again in a moment"
+            return JSONResponse({"error": sentence}, 503, {"Retry-After": "1"})
+        _log.error("%s: %s", type(error).__name__, _ADDRESS.sub("…", str(error)))
+        sentence = "the database refuses this; the server's log says why"
+        return JSONResponse({"error": sentence}, 503, {"Retry-After": "10"})
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -116,6 +128,12 @@ def add_refusals(app: FastAPI) -> None:
         return described
 
     app.openapi = without_422
+
+
+def _is_absence(error: redis.RedisError) -> bool:
+    """It may be there again in a moment. One that lets nobody in under this name is there."""
+    isnt_let_in = isinstance(error, redis.AuthenticationError)
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError) and not isnt_let_in
 
 
 def _listed(places: Iterable[str]) -> str:

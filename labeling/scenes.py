@@ -127,7 +127,6 @@ class Scene:
             "shape": _SHAPE_OF_TYPE[kind],
             "size": [float(value) for value in self._model.geom_size[geom]],
             "rgba": self._rgba(geom),
-            "name": _lib.mj_id2name(self._model, _lib.mjtObj.mjOBJ_GEOM, geom) or "",
         }
 
 

@@ -203,7 +203,8 @@ async def _events(
     database: ComparisonDatabase, sessions: Sessions, labeler: str, request: Request
 ) -> AsyncIterator[str]:
     """Progress, and whether this labeler is paused, about once a second until the page goes or is this labeler's no
-    longer: the session is over, or its labeler revoked. While Redis does not answer it says so and goes on."""
+    longer: the session is over, or its labeler revoked. While Redis does not answer it says nothing and goes on: what
+    the page asks for and sends finds out."""
     while not await request.is_disconnected():
         try:
             if (await sessions.person(request)).labeler != labeler:
@@ -215,7 +216,7 @@ async def _events(
         except NotInvitedError:
             return
         except redis.RedisError:
-            yield "event: trouble\ndata: {}\n\n"
+            pass
         await asyncio.sleep(EVENTS_EVERY_S)
 
 

@@ -68,7 +68,7 @@ class Admin {
     const sentences = [];
     if (excluded.alarm) {
       sentences.push(
-        `${percent(excluded.share)} of the labels’ weight is left out of training, ${percent(excluded.usual)} a while ago: `
+        `${percent(excluded.share)} of the answers are left out of training, ${percent(excluded.usual)} a while ago: `
           + "look at whose reliability fell.",
       );
     }

@@ -3,20 +3,23 @@
  * state (loading, practice, labeling, waiting, paused, error), query (id of the pair on screen), saved (answers not yet
  * sent), shows (world, which can be turned, or pictures).
  */
+import { Answering } from "./answering.js";
 import { get, scopeOf } from "./api.js";
+import { Departure } from "./departure.js";
 import { Evidence } from "./evidence.js";
 import {
-  byId, cover, floorColors, say, spoken, stacked, writeClock, writeKeys, writeProgress, writeSides,
+  allow, allowAnswers, byId, cover, floorColors, say, spoken, stacked, writeClock, writeKeys, writeProgress, writeSides,
   writeTimes,
 } from "./face.js";
 import { toggleGold } from "./gold.js";
 import { Help } from "./help.js";
 import { listenToActions } from "./input.js";
-import { heedInvites, somebodySignedIn, useInvite } from "./invite.js";
+import { useInvite } from "./invite.js";
 import { ANSWERS, Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Pairs } from "./pairs.js";
 import { Practice } from "./practice.js";
+import { PracticeRound } from "./practice_round.js";
 import { Progress } from "./progress.js";
 import { SavedChip } from "./saved.js";
 import { writeSignedIn } from "./signed_in.js";
@@ -24,7 +27,6 @@ import { Stage } from "./stage.js";
 import { Storage } from "./storage.js";
 import { listen } from "./touch.js";
 
-const MAX_UNDO = 10;
 const TRY_AGAIN_S = 3;
 
 const status = document.documentElement.dataset;
@@ -42,18 +44,19 @@ class App {
   #pairs;
   #outbox;
   #practice;
+  #round;
   #help;
-  #shown = null; // the pair on screen, once both clips have been drawn
-  #undoable = []; // {id, pair, answer}, the newest last
+  #answering;
   #numAnswers = 0;
   #waitingSince = 0;
-  #hasFeedback = false;
   #isInviteOver = false;
-  #isLeaving = false;
-  #isStopped = false;
+  #departure = new Departure((title, text) => {
+    this.#pairs.rest();
+    this.#showNothing("error");
+    cover(title, text);
+  });
 
   async start() {
-    heedInvites(() => this.#reload());
     const scene = await this.#load();
     if (!this.#session.drawable) {
       const reason = "The task's environment does not draw itself: it has no render_mode=\"rgb_array\".";
@@ -72,8 +75,14 @@ class App {
     }
     status.shows = scene.camera ? "world" : "pictures";
     this.#outbox = new Outbox(storage, scopeOf(this.#session));
+    this.#departure.guard(this.#outbox);
     this.#pairs = new Pairs(scene.geoms.length, this.#session.lease_s, this.#outbox);
+    this.#answering = new Answering(this.#stage, this.#pairs, this.#outbox, evidence);
     this.#practice = new Practice(storage, this.#session.task);
+    this.#round = new PracticeRound(this.#practice, {
+      show: (pair) => this.#show(pair),
+      end: () => this.#showNext(),
+    });
     this.#help = new Help(keys, () => this.#outbox.history, () => writeKeys(keys), () => this.#practise(true));
     writeSignedIn(this.#session, this.#outbox);
     byId("admin-link").hidden = this.#session.role !== "admin";
@@ -152,21 +161,16 @@ class App {
       else this.#pairs.wake();
       if (status.state !== "practice") this.#showNext();
     });
-    addEventListener("beforeunload", (event) => {
-      if (this.#outbox.waiting && !this.#isLeaving) event.preventDefault();
-    });
     setInterval(() => {
       saved.write(this.#outbox);
       if (status.state === "waiting") this.#writeWaiting();
     }, 500);
     stacked.addEventListener("change", () => writeSides());
-    reducedMotion.addEventListener("change", () => this.#shown && this.#draw(this.#shown, () => {}));
+    reducedMotion.addEventListener("change", () => this.#answering.shown && this.#show(this.#answering.shown));
   }
 
   #listenToPerson() {
     listenToActions(keys, () => this.#help.isOpen, (action, input) => this.#act(action, input));
-    byId("next").addEventListener("click", () => this.#practiceNext());
-    byId("skip").addEventListener("click", () => this.#endPractice());
     const scrub = byId("scrub");
     scrub.addEventListener("input", () => this.#stage.control("seek", Number(scrub.value)));
     scrub.addEventListener("pointerup", () => scrub.blur()); // arrow keys answer again
@@ -175,106 +179,74 @@ class App {
       reset: () => this.#stage.resetView(),
       answer: (answer) => this.#act(answer, "touch"),
       hint: (answer) => {
-        byId("hint").hidden = !answer || !this.#shown;
-        if (answer) byId("hint").textContent = spoken(answer);
+        byId("hint").hidden = !answer || !this.#answering.shown;
+        if (answer) byId("hint").textContent = spoken(answer, stacked.matches);
       },
     });
   }
 
   #act(action, input) {
     this.#pairs.noteActivity();
-    if (ANSWERS.includes(action)) return this.#answer(action, input);
-    const verbs = {
-      undo: () => this.#undo(),
-      pause: () => this.#stage.control("toggle"),
-      replay: () => this.#stage.control("replay"),
-      stepBack: () => this.#stage.control("step", -1),
-      stepForward: () => this.#stage.control("step", 1),
-      slower: () => this.#stage.control("faster", -1),
-      faster: () => this.#stage.control("faster", 1),
-      turnLeft: () => this.#stage.turn(15, 0),
-      turnRight: () => this.#stage.turn(-15, 0),
-      resetView: () => this.#stage.resetView(),
-      gold: () => this.#markGold(),
-      help: () => this.#help.open(),
-    };
-    verbs[action]();
+    if (ANSWERS.includes(action)) this.#answer(action, input);
+    else if (action === "undo") this.#undo();
+    else if (action === "gold") this.#markGold();
+    else if (action === "help") this.#help.open();
+    else this.#stage.act(action);
   }
 
   #answer(answer, input) {
-    if (status.state === "practice") return this.#answerPractice(answer);
-    if (status.state !== "labeling" || !this.#shown) return;
-    const pair = this.#shown;
-    const how = {
-      response_s: evidence.responseS, plays: this.#stage.clock.plays, focus_lost: evidence.focusLost, input,
-    };
-    const id = this.#outbox.answer({ token: pair.token, query: pair.query, answer, evidence: how });
-    this.#undoable = [...this.#undoable, { id, pair, answer }].slice(-MAX_UNDO);
+    if (!this.#answering.shown) return;
+    if (status.state === "practice") return this.#round.answer(answer);
+    if (status.state !== "labeling") return;
+    this.#answering.answer(answer, input);
     this.#numAnswers += 1;
     this.#showNext();
-    say(`${spoken(answer)}.`);
+    say(`${spoken(answer, stacked.matches)}.`);
     this.#writeMine();
   }
 
   #undo() {
     if (status.state === "practice") return;
-    const last = this.#undoable.pop();
-    if (!last) return say("There is nothing to take back.");
-    this.#numAnswers -= 1;
+    const undone = this.#answering.undo();
+    if (!undone) return say("There is nothing to take back.");
+    this.#numAnswers = Math.max(0, this.#numAnswers - 1); // it may be of a visit before this one
     this.#writeMine();
-    const state = this.#stateOf(last);
-    if (state === "late" || state === "refused") return say("That answer had not been taken: nothing to take back.");
-    const wasUnsent = this.#outbox.undo(last.id);
-    const what = `Taken back: ${spoken(last.answer).toLowerCase()}.`;
-    if (wasUnsent && this.#pairs.putBack(last.pair)) {
-      this.#showNext();
-      say(`${what} Here is that pair again.`);
-    } else {
-      say(`${what} That pair will be asked again.`);
-    }
+    if (!undone.wasTaken) return say("That answer had not been taken: nothing to take back.");
+    if (undone.isNext) this.#showNext();
+    const what = `Taken back: ${spoken(undone.answer, stacked.matches).toLowerCase()}.`;
+    say(`${what} ${undone.isNext ? "Here is that pair again." : "That pair may be asked again."}`);
   }
 
   async #markGold() {
     if (this.#session.role !== "admin") return;
-    const last = this.#undoable.at(-1);
-    say(await toggleGold(last, this.#stateOf(last), this.#outbox.scope));
-  }
-
-  #stateOf(answered) {
-    return this.#outbox.history.find((line) => line.id === answered?.id)?.state;
+    const { last } = this.#answering;
+    say(await toggleGold(last, last && this.#outbox.stateOf(last.id), this.#outbox.scope));
   }
 
   /** The next pair, from those that are here already; else the thank-you. What went wrong stays on screen. */
   #showNext() {
     if (status.state === "error") return undefined;
-    this.#hasFeedback = false;
     if (progress.isPaused) return this.#rest();
-    const pair = this.#pairs.next();
-    if (!pair) return this.#wait();
+    if (!this.#answering.showNext(reducedMotion.matches, uncover)) return this.#wait();
     status.state = "labeling";
-    this.#draw(pair, () => {
-      status.query = pair.query;
-      evidence.start();
-    });
-    return undefined;
+    return this.#writePair();
   }
 
-  #draw(pair, onShown) {
-    this.#shown = null;
-    this.#allowAnswers(true);
-    this.#stage.show([pair.left, pair.right], reducedMotion.matches, () => {
-      this.#shown = pair;
-      this.#pairs.noteDrawn();
-      byId("cover").hidden = true;
-      onShown();
-    });
+  #show(pair) {
+    this.#answering.show(pair, reducedMotion.matches, uncover);
+    this.#writePair();
+  }
+
+  /** A pair has been put on the stage. */
+  #writePair() {
+    allowAnswers(true);
     writeSides();
-    writeTimes(this.#stage.strip, pair.left.stepS);
+    writeTimes(this.#stage.strip, this.#stage.clock.stepS);
   }
 
   #skipUndrawable(error) {
     const pair = this.#pairs.shown;
-    if (status.state === "practice") return this.#endPractice();
+    if (status.state === "practice") return this.#round.end();
     if (pair) this.#pairs.withdraw(pair, String(error?.message ?? error));
     return this.#showNext();
   }
@@ -293,60 +265,19 @@ class App {
   }
 
   #suffer(error) {
-    if (error.status === 421) this.#leave(error.message);
-    else if (error.status === 401) this.#shut(error.message);
+    if (error.status === 421) this.#departure.leave(error.message);
+    else if (error.status === 401) this.#departure.shut(error.message);
     else if (status.state !== "waiting") return;
     else if (this.#pairs.isHeld) this.#writeWaiting();
     else byId("cover-text").textContent = `${error.message} Trying again.`;
   }
 
-  /** The page has become another run's, or another labeler's: what waits in the outbox stays there, for its own. */
-  #leave(reason) {
-    const wouldLose = this.#wouldLose;
-    const remedy = "leave the tab open until its run, or its labeler, is back.";
-    const waits = `Its answers could not be stored in this browser: ${remedy}`;
-    this.#stop("This page is out of date", wouldLose ? waits : reason);
-    if (!wouldLose) this.#reload();
-  }
-
-  /** The session has ended: what waits in the outbox stays there, for the next one. */
-  #shut(reason) {
-    this.#stop("You are not signed in", reason);
-  }
-
-  /** Shows nothing more, and loads the page anew once somebody is signed in and all that it would lose has gone out. */
-  async #stop(title, text) {
-    this.#pairs.rest();
-    this.#showNothing("error");
-    cover(title, text);
-    if (this.#isStopped) return;
-    this.#isStopped = true;
-    do await somebodySignedIn(); while (this.#wouldLose);
-    this.#reload();
-  }
-
-  /** Whether answers wait that could not be stored: they go with the page. */
-  get #wouldLose() {
-    return Boolean(this.#outbox?.isVolatile && this.#outbox.waiting);
-  }
-
-  #reload() {
-    this.#isLeaving = !this.#wouldLose;
-    location.reload();
-  }
-
   #showNothing(state) {
     status.state = state;
-    status.query = "";
-    this.#shown = null;
-    this.#allowAnswers(false);
-    this.#stage.clear();
-    this.#hidePractice();
+    allowAnswers(false);
+    this.#answering.showNothing();
+    this.#round.hide();
     writeTimes(null);
-  }
-
-  #allowAnswers(areAllowed) {
-    for (const button of document.querySelectorAll("#answers button")) button.disabled = !areAllowed;
   }
 
   #writeWaiting() {
@@ -372,58 +303,25 @@ class App {
   }
 
   async #practise(again) {
-    if (!(await this.#practice.load(this.#stage.numGeoms, again))) {
-      if (!again) return this.#showNext();
-      return say("This task has no practice round.");
-    }
+    const isThere = await this.#practice.load(this.#stage.numGeoms, again);
+    if (!isThere && !again) return this.#showNext();
+    const { trouble } = this.#practice;
+    if (!isThere) return say(trouble ? `No practice now. ${trouble}` : "This task has no practice round.");
     if (status.state === "error") return undefined; // meanwhile
     this.#pairs.setAside();
-    this.#showPractice();
-    return undefined;
-  }
-
-  #showPractice() {
     status.state = "practice";
     status.query = "";
-    this.#hasFeedback = false;
-    this.#draw(this.#practice.pair, () => {});
-    byId("badge").textContent = `Practice ${this.#practice.index + 1} of ${this.#practice.length}`;
-    byId("badge").hidden = false;
-    byId("skip").hidden = false;
-    byId("next").hidden = true;
-    say("It does not count. Which clip is better?");
-  }
-
-  #answerPractice(answer) {
-    if (!this.#shown) return;
-    if (this.#hasFeedback) return this.#practiceNext();
-    const { better } = this.#practice.pair;
-    this.#hasFeedback = true;
-    say(`${answer === better ? "Yes" : "Not quite"}: ${spoken(better).toLowerCase()}, by the task's own measure.`);
-    byId("next").hidden = false;
-    byId("next").focus({ preventScroll: true });
-  }
-
-  #practiceNext() {
-    if (this.#practice.next()) this.#showPractice();
-    else this.#endPractice();
-  }
-
-  #endPractice() {
-    this.#practice.finish();
-    this.#hidePractice();
-    this.#showNext();
-    say("From here on your answers count.");
-  }
-
-  #hidePractice() {
-    for (const id of ["badge", "skip", "next"]) byId(id).hidden = true;
+    return this.#round.show();
   }
 
   #writeMine() {
     byId("yours").textContent = String(this.#numAnswers);
-    document.querySelector("button[data-action=undo]").disabled = this.#undoable.length === 0;
+    allow(document.querySelector("button[data-action=undo]"), this.#answering.last !== undefined);
   }
+}
+
+function uncover() {
+  byId("cover").hidden = true;
 }
 
 new App().start();

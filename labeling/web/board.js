@@ -65,9 +65,11 @@ export async function signIn() {
   }
 }
 
+/** The reason is a tooltip, and beside it words for those who have no mouse or do not see. */
 export function sayLive(isLive, reason = "") {
   byId("live").dataset.tone = isLive ? "good" : "late";
   byId("live").title = reason;
+  write("live-why", reason);
   write("live-text", isLive ? "live" : "no connection");
   if (status.state !== "shut") status.state = isLive ? "live" : "lost";
 }

@@ -7,7 +7,7 @@ const MARGIN = { top: 10, right: 12, bottom: 26, left: 52 };
 const TABLE_ROWS = 12;
 
 /** Round numbers from `low` to `high`, about `count` of them. */
-export function ticks(low, high, count) {
+function ticks(low, high, count) {
   const rough = (high - low) / count || 1;
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * size).find((candidate) => candidate >= rough);

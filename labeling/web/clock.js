@@ -1,6 +1,6 @@
 /** The one clock of both clips: a frame between 0 and steps - 1, moved by real time, by hand, or not at all. */
 
-export const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 3, 4];
+const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 3, 4];
 const HOLD_S = 0.5; // at the end, before the clips start over: the end is what is judged most
 const LONGEST_TICK_S = 0.1; // a page that was hidden does not jump
 

@@ -6,13 +6,18 @@
 import { get, post } from "./api.js";
 import { sayLive, write } from "./board.js";
 import { Chart } from "./chart.js";
+import { confirmed } from "./confirm.js";
 import { Ask } from "./demo_ask.js";
 import { RewardMap } from "./demo_map.js";
 import { brief, writeFigures, writeGridTable, writeLog } from "./demo_words.js";
 import { byId } from "./face.js";
+import { whole } from "./figures.js";
+import { Keys } from "./keys.js";
+import { Storage } from "./storage.js";
 
 const TABLE_EVERY_MS = 1_000;
 const REOPEN_MS = 2_000;
+const SHORTCUTS = { p: "play", n: "one-step", x: "reset" };
 const PRESETS = {
   oracle: "A synthetic oracle answers at once. It sees the hidden reward: how near the star every step was.",
   person: "The agent walks, then waits for you: pick the path that ends nearer the star. Ten answers already show.",
@@ -25,6 +30,8 @@ class Demo {
   #state = null;
   #maps = [];
   #ask;
+  #keys = new Keys(new Storage()); // as they were chosen on the labeling page
+  #trouble = "";
   #series = { match: series("match"), optimal: series("optimal"), loss: series("loss") };
   #charts = {
     match: new Chart(byId("chart-match"), this.#series.match, { isShare: true, range: [0, 1] }),
@@ -38,7 +45,7 @@ class Demo {
   async start() {
     const state = await this.#first();
     this.#maps = [0, 1].map((index) => new RewardMap(byId(`world-${index}`).querySelector(".map"), state.grid));
-    this.#ask = new Ask(state.grid);
+    this.#ask = new Ask(state.grid, this.#keys);
     const { seed, members } = state.worlds[0].config; // as the command was given them
     byId("seed").value = String(seed);
     byId("members").value = String(members);
@@ -139,6 +146,8 @@ class Demo {
     byId("side-by-side").checked = areTwo;
     byId("mine").disabled = byId("selection").disabled = areTwo;
     if (trouble) this.#say(trouble, true);
+    else if (this.#trouble && byId("notice").textContent === this.#trouble) this.#say("");
+    this.#trouble = trouble;
   }
 
   // ---- what the person wants
@@ -166,11 +175,17 @@ class Demo {
     byId("error-rate").addEventListener("change", ({ target }) => {
       this.#send("change", { error_rate: Number(target.value) }, "");
     });
+    for (const [key, id] of Object.entries(SHORTCUTS)) {
+      if (!this.#keys.actionOf({ key })) continue;
+      byId(id).removeAttribute("aria-keyshortcuts");
+      byId(id).querySelector("kbd").remove();
+    }
     addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-      if (event.target.closest?.("input:not([type=checkbox]), select")) return;
-      const id = { p: "play", n: "one-step", x: "reset" }[event.key.toLowerCase()];
-      if (id) byId(id).click();
+      // A single letter does something only from nowhere, or from the buttons that it stands for, and their neighbours.
+      if (byId("confirm").open || !event.target.matches?.("body, .controls button")) return;
+      const id = SHORTCUTS[event.key.toLowerCase()];
+      if (id && !this.#keys.actionOf(event)) byId(id).click();
     });
   }
 
@@ -183,7 +198,16 @@ class Demo {
     return this.#state.worlds[0].config.preset;
   }
 
+  /** Whether a person has given answers that a reset would forget, and wants to keep them. */
+  async #keepsAnswers() {
+    const { config, labeler, labels } = this.#state.worlds[0];
+    if (!labels || (config.preset !== "person" && labeler !== "person")) return false;
+    const answers = labels === 1 ? "1 answer is" : `${whole.format(labels)} answers are`;
+    return !(await confirmed("Begin anew?", `What the agent learned is forgotten: ${answers} lost.`, "Begin anew"));
+  }
+
   async #reset(preset) {
+    if (await this.#keepsAnswers()) return this.#writeControls(this.#state.worlds[0]);
     if (preset === "person") byId("side-by-side").checked = false;
     const { config } = this.#state.worlds[0];
     const seed = Math.max(0, Math.min(2 ** 31 - 1, Math.trunc(Number(byId("seed").value) || 0)));
@@ -199,6 +223,7 @@ class Demo {
     await this.#send("reset", wanted, `Begun anew with seed ${seed}.`);
     if (preset === "offline") byId("more").open = true;
     if (preset === "person" && !this.#state.playing) await this.#play(true);
+    return undefined;
   }
 
   async #send(what, body, said) {

@@ -2,12 +2,13 @@
  * The question of the demo, in the labeling pages' own parts: two paths on a stage, answered by keys, buttons or swipes.
  * As long as a synthetic labeler answers it shows the pairs that it was asked about, and what it said.
  */
+import { Answering } from "./answering.js";
 import { get, scopeOf } from "./api.js";
 import { write } from "./board.js";
 import { Evidence } from "./evidence.js";
-import { byId, floorColors, spoken, stacked } from "./face.js";
+import { allow, allowAnswers, byId, floorColors, spoken } from "./face.js";
 import { listenToActions } from "./input.js";
-import { ANSWERS, Keys, keyName } from "./keys.js";
+import { ANSWERS, keyName } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Pairs } from "./pairs.js";
 import { Stage } from "./stage.js";
@@ -16,39 +17,41 @@ import { listen } from "./touch.js";
 
 const LOOK_S = 1.8; // a pair that was answered stays so long: nobody can follow two hundred a second
 const STEP_S = 0.25;
+const IS_STACKED = false; // the paths are side by side on a phone, too: unlike the labeling page's clips
 const status = document.documentElement.dataset;
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Ask {
   #stage;
   #storage = new Storage();
-  #keys = new Keys(this.#storage);
   #evidence = new Evidence();
   #run = "";
   #pairs = null;
-  #outbox = null;
-  #shown = null; // the pair that waits for the person's answer
-  #undoable = []; // {id, pair}
+  #answering = null; // of the run's pairs; null until a person is asked
   #isMine = false;
   #shownAt = -Infinity;
   #later = 0; // shows the newest pair once the one on screen has been looked at
   #last = "";
 
-  constructor(grid) {
+  constructor(grid, keys) {
     const canvases = ["left", "right"].map((side) => byId(side).querySelector("canvas"));
     this.#stage = new Stage(canvases, { geoms: [], camera: null, grid }, floorColors);
-    listenToActions(this.#keys, () => !this.#isMine, (action, input) => this.#act(action, input));
-    listen(byId("pair"), () => stacked.matches, {
+    const isDeaf = () => !this.#isMine || byId("confirm").open;
+    listenToActions(keys, isDeaf, (action, input) => this.#act(action, input));
+    listen(byId("pair"), () => IS_STACKED, {
       turn: () => {},
       reset: () => {},
       answer: (answer) => this.#act(answer, "touch"),
       hint: () => {},
     });
-    for (const button of document.querySelectorAll("#answers button")) {
-      const kbd = button.querySelector("kbd");
-      if (kbd) kbd.textContent = keyName(this.#keys.keyOf(button.dataset.action));
+    for (const button of document.querySelectorAll("#ask button[data-action]")) {
+      button.querySelector("kbd").textContent = keyName(keys.keyOf(button.dataset.action));
     }
-    this.#allow(false);
+    allowAnswers(false);
+  }
+
+  get #shown() {
+    return this.#answering?.shown ?? null;
   }
 
   /** state: as the server tells it. Whose turn it is follows from it. */
@@ -64,13 +67,13 @@ export class Ask {
 
   async #turn(run, isMine) {
     this.#pairs?.rest();
+    this.#answering?.showNothing();
     clearTimeout(this.#later);
     if (run !== this.#run) this.#leave();
     this.#run = run;
     this.#isMine = isMine;
-    this.#shown = null;
     this.#last = "";
-    this.#allow(false);
+    allowAnswers(false);
     this.#mark("");
     this.#stage.clear();
     this.#offer();
@@ -85,76 +88,55 @@ export class Ask {
     }
     if (run !== this.#run || !this.#isMine) return; // begun anew meanwhile
     const outbox = new Outbox(this.#storage, scopeOf(session));
-    this.#outbox = outbox;
-    outbox.addEventListener("change", () => outbox === this.#outbox && (status.saved = String(outbox.waiting)));
     const pairs = new Pairs(0, session.lease_s, outbox);
     this.#pairs = pairs;
+    this.#answering = new Answering(this.#stage, pairs, outbox, this.#evidence);
+    outbox.addEventListener("change", () => pairs === this.#pairs && (status.saved = String(outbox.waiting)));
     pairs.addEventListener("ready", () => pairs === this.#pairs && this.#isMine && !this.#shown && this.#showNext());
     pairs.addEventListener("lost", () => pairs === this.#pairs && this.#showNext());
+    this.#offer();
     outbox.drain();
     pairs.fill();
   }
 
   /** The run that was asked about is gone, and its answers with it. */
   #leave() {
-    this.#pairs?.close();
-    this.#outbox?.abandon();
-    [this.#pairs, this.#outbox, this.#undoable] = [null, null, []];
+    this.#answering?.abandon();
+    [this.#pairs, this.#answering] = [null, null];
   }
 
   #showNext() {
-    const pair = this.#pairs.next();
-    this.#shown = null;
     status.query = "";
-    this.#allow(false);
+    allowAnswers(false);
     this.#offer();
-    if (!pair) return this.#stage.clear();
-    this.#stage.show([pair.left, pair.right], reducedMotion.matches, () => {
-      this.#shown = pair;
-      this.#pairs.noteDrawn();
-      this.#allow(true);
-      this.#evidence.start();
-      status.query = pair.query;
+    this.#answering.showNext(reducedMotion.matches, () => {
+      allowAnswers(true);
       this.#say("Your turn: which path is better?", "The one that ends nearer the goal. The agent waits for you.");
       this.#offer();
     });
-    return undefined;
   }
 
   #act(action, input) {
     this.#pairs?.noteActivity();
-    if (ANSWERS.includes(action)) return this.#answer(action, input);
-    const verbs = {
-      undo: () => this.#undo(),
-      pause: () => this.#stage.control("toggle"),
-      replay: () => this.#stage.control("replay"),
-      stepBack: () => this.#stage.control("step", -1),
-      stepForward: () => this.#stage.control("step", 1),
-      slower: () => this.#stage.control("faster", -1),
-      faster: () => this.#stage.control("faster", 1),
-    };
-    return verbs[action]?.();
+    if (ANSWERS.includes(action)) this.#answer(action, input);
+    else if (action === "undo") this.#undo();
+    else this.#stage.act(action);
   }
 
   #answer(answer, input) {
-    const pair = this.#shown;
-    if (!pair || !this.#isMine) return;
-    const how = {
-      response_s: this.#evidence.responseS, plays: this.#stage.clock.plays, focus_lost: this.#evidence.focusLost, input,
-    };
-    const id = this.#outbox.answer({ token: pair.token, query: pair.query, answer, evidence: how });
-    this.#undoable = [...this.#undoable, { id, pair }].slice(-10);
-    this.#say(`${spoken(answer)}.`, "The agent walks on, and asks again in a moment.");
+    if (!this.#shown || !this.#isMine) return;
+    this.#answering.answer(answer, input);
+    this.#say(`${spoken(answer, IS_STACKED)}.`, "The agent walks on, and asks again in a moment.");
     this.#showNext();
   }
 
   #undo() {
-    const last = this.#undoable.pop();
-    if (!last) return this.#say(byId("ask-title").textContent, "There is nothing to take back.");
-    if (this.#outbox.undo(last.id) && this.#pairs.putBack(last.pair)) this.#showNext();
-    this.#say("Taken back", "That pair will be asked again.");
-    this.#offer();
-    return undefined;
+    const undone = this.#answering?.undo();
+    if (!undone) return this.#say(byId("ask-title").textContent, "There is nothing to take back.");
+    if (undone.isNext) this.#showNext();
+    if (undone.wasTaken) this.#say("Taken back", "That pair will be asked again.");
+    else this.#say("Nothing to take back", "That answer had not been taken.");
+    return this.#offer();
   }
 
   /** A pair that the synthetic labeler was asked about, and what it said. */
@@ -174,7 +156,7 @@ export class Ask {
     const clip = (cells) => ({ steps: cells.length, stepS: STEP_S, cells });
     this.#stage.show([clip(asked.left), clip(asked.right)], reducedMotion.matches);
     this.#mark(asked.answer);
-    const said = asked.answer ? `The oracle says: ${spoken(asked.answer).toLowerCase()}.` : "";
+    const said = asked.answer ? `The oracle says: ${spoken(asked.answer, IS_STACKED).toLowerCase()}.` : "";
     const since = online ? "" : step > 0 ? " Nobody is asked now." : "";
     return this.#say(online ? "The latest question" : "The last question", said + since);
   }
@@ -192,13 +174,10 @@ export class Ask {
     write("ask-text", text);
   }
 
-  #allow(areAllowed) {
-    for (const button of document.querySelectorAll("#answers button")) button.disabled = !areAllowed;
-  }
-
   #offer() {
     byId("answers").hidden = !this.#isMine;
-    document.querySelector("button[data-action=undo]").hidden = !this.#isMine;
-    document.querySelector("button[data-action=undo]").disabled = this.#undoable.length === 0;
+    const undo = document.querySelector("button[data-action=undo]");
+    undo.hidden = !this.#isMine;
+    allow(undo, this.#answering?.last !== undefined);
   }
 }

@@ -4,13 +4,23 @@ import { describe } from "./progress.js";
 
 export const byId = (id) => document.getElementById(id);
 
-/** One clip above the other, as on a phone held upright. */
+/** The labeling page has one clip above the other, as on a phone held upright. */
 export const stacked = matchMedia("(orientation: portrait) and (max-width: 760px)");
 
 const LEGEND = [
   [["undo"], "undo"], [["pause"], "pause"], [["replay"], "replay"], [["stepBack", "stepForward"], "frame"],
   [["slower", "faster"], "speed"], [["help"], "help and keys"],
 ];
+
+/** A button that nothing would come of says so, and keeps the focus: `disabled` would drop it. Its action is guarded. */
+export function allow(button, isAllowed) {
+  if (isAllowed) button.removeAttribute("aria-disabled");
+  else button.setAttribute("aria-disabled", "true");
+}
+
+export function allowAnswers(areAllowed) {
+  for (const button of document.querySelectorAll("#answers button")) allow(button, areAllowed);
+}
 
 export function say(text) {
   byId("notice").textContent = text;
@@ -22,14 +32,15 @@ export function cover(title, text) {
   byId("cover").hidden = false;
 }
 
-function place(side) {
-  if (stacked.matches) return side === "left" ? "Upper" : "Lower";
+function place(side, isStacked) {
+  if (isStacked) return side === "left" ? "Upper" : "Lower";
   return side === "left" ? "Left" : "Right";
 }
 
-export function spoken(answer) {
+/** isStacked: one clip is above the other on this page. */
+export function spoken(answer, isStacked) {
   if (answer === "tie") return "Tie";
-  return answer === "incomparable" ? "Cannot tell" : `${place(answer)} is better`;
+  return answer === "incomparable" ? "Cannot tell" : `${place(answer, isStacked)} is better`;
 }
 
 export function floorColors() {
@@ -91,8 +102,10 @@ export function writeKeys(keys) {
 /** Left and right, or upper and lower where one clip is above the other. */
 export function writeSides() {
   for (const side of ["left", "right"]) {
-    document.querySelector(`figcaption[data-side=${side}]`).textContent = place(side);
-    document.querySelector(`[data-say=${side}]`).textContent = spoken(side);
+    const where = place(side, stacked.matches);
+    byId(side).querySelector("canvas").setAttribute("aria-label", `${where} clip`);
+    document.querySelector(`figcaption[data-side=${side}]`).textContent = where;
+    document.querySelector(`[data-say=${side}]`).textContent = spoken(side, stacked.matches);
   }
 }
 

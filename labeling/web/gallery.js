@@ -1,5 +1,5 @@
 /** Clips side by side, and below each what the reward model pays for its steps, with a cursor in step with the clip. */
-import { get } from "./api.js";
+import { ApiError, get } from "./api.js";
 import { svg, write } from "./board.js";
 import { byId, floorColors } from "./face.js";
 import { pay, whole } from "./figures.js";
@@ -13,8 +13,9 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 export class Gallery {
   #stage;
   #cards;
-  #decoded = new Map(); // clip id -> what the stage draws
-  #shown = "";
+  #decoded = new Map(); // clip id -> what the stage draws, or null where this browser cannot decode it
+  #shown = []; // ids of the clips on the stage
+  #undrawable = ""; // ids of clips that the stage could not draw
 
   /** scene: as the server describes it. Raises an error where the browser has no WebGL. */
   constructor(scene) {
@@ -22,10 +23,12 @@ export class Gallery {
     byId("clips").append(...this.#cards.map((card) => card.element));
     this.#stage = new Stage(this.#cards.map((card) => card.canvas), scene, floorColors);
     this.#stage.addEventListener("tick", () => this.#tick());
+    this.#stage.addEventListener("failed", () => this.#fail());
     byId("play").addEventListener("click", () => this.#stage.control("toggle"));
   }
 
-  /** Fetches what is newest; while the clips stand still they stay, and only what is paid for them is new. */
+  /** Fetches what is newest; while the clips stand still they stay, and only what is paid for them is new. A clip that
+   * this browser cannot show is left out, and clips that it could not draw are tried no more. */
   async refresh() {
     const told = await get("/api/gallery");
     write("gallery-note", told.reward_version ? `reward model ${whole.format(told.reward_version)}` : "no reward model yet");
@@ -34,17 +37,19 @@ export class Gallery {
       const poses = await this.#poses(clip.clip_id);
       if (poses) clips.push({ ...clip, ...poses });
     }
-    byId("gallery").hidden = clips.length === 0;
-    if (!clips.length) return;
-    const ids = clips.map((clip) => clip.clip_id).join(" ");
-    const isNew = ids !== this.#shown;
-    const rests = this.#shown && !this.#stage.clock.isPlaying && !reducedMotion.matches;
+    const ids = clips.map((clip) => clip.clip_id);
+    this.#forgetAllBut([...told.clips.map((clip) => clip.clip_id), ...this.#shown]);
+    byId("gallery").hidden = clips.length === 0 || ids.join(" ") === this.#undrawable;
+    if (byId("gallery").hidden) return;
+    const isNew = ids.join(" ") !== this.#shown.join(" ");
+    const rests = this.#shown.length && !this.#stage.clock.isPlaying && !reducedMotion.matches;
     if (isNew && rests) return;
     const all = clips.flatMap((clip) => clip.rewards ?? []);
     const most = Math.max(1, ...all.map(Math.abs));
     this.#cards.forEach((card, index) => card.write(clips[index], most));
     if (!isNew) return;
     this.#shown = ids;
+    this.#forgetAllBut(told.clips.map((clip) => clip.clip_id));
     this.#stage.show(clips, reducedMotion.matches, () => byId("gallery").setAttribute("data-drawn", "true"));
   }
 
@@ -53,13 +58,27 @@ export class Gallery {
       try {
         this.#decoded.set(clipId, await decodeAlone(await get(`/api/clips/${clipId}`), this.#stage.numGeoms));
       } catch (error) {
-        if (error.status !== 404) throw error; // dropped meanwhile: there are newer ones
-        return null;
+        if (error.status === 404) return null; // dropped meanwhile: there are newer ones
+        if (error instanceof ApiError) throw error;
+        this.#decoded.set(clipId, null);
       }
     }
-    const poses = this.#decoded.get(clipId);
-    if (this.#decoded.size > 4 * NUM_CLIPS) this.#decoded.delete(this.#decoded.keys().next().value);
-    return poses;
+    return this.#decoded.get(clipId);
+  }
+
+  /** Lets the memory of all others' pictures go. */
+  #forgetAllBut(ids) {
+    for (const [id, clip] of this.#decoded) {
+      if (ids.includes(id)) continue;
+      clip?.image?.close();
+      this.#decoded.delete(id);
+    }
+  }
+
+  #fail() {
+    this.#undrawable = this.#shown.join(" ");
+    this.#shown = [];
+    byId("gallery").hidden = true;
   }
 
   #tick() {

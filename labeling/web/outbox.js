@@ -87,6 +87,11 @@ export class Outbox extends EventTarget {
     return this.#storage.isVolatile;
   }
 
+  /** What became of an answer, as `history` tells it; undefined where it is not of the last few of this page. */
+  stateOf(id) {
+    return this.history.find((line) => line.id === id)?.state;
+  }
+
   /** Takes an answer in; it is stored before this returns. */
   answer(body) {
     const id = newId();
@@ -132,6 +137,7 @@ export class Outbox extends EventTarget {
       this.#catchUp();
     } finally {
       this.#isDraining = false;
+      this.#reconcile(); // what was heard of other tabs meanwhile
       this.#changed();
     }
   }

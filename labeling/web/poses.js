@@ -44,6 +44,11 @@ export async function decodeAlone(shown, numGeoms) {
   return decodeClip(shown.clip, numGeoms, shown.strip ? await loadStrip(shown.strip, getBlob) : null);
 }
 
+/** Lets the memory of a pair's pictures go at once; it can be shown no more. */
+export function closePair({ left, right }) {
+  for (const clip of [left, right]) clip.image?.close();
+}
+
 function decodeFloats(text, count) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   if (bytes.length !== count * 4) throw new Error(`${bytes.length} bytes of poses where ${count * 4} belong`);

@@ -58,9 +58,11 @@ class Run {
   async #ask(scope) {
     const columns = await get("/api/history", scope);
     for (const chart of this.#charts) chart.write(columns);
-    if (this.#belief?.mayBeDrawn && this.#numAsked % GALLERY_EVERY === 0) await this.#belief.refresh();
-    if (this.#gallery && this.#numAsked % GALLERY_EVERY === 0) await this.#gallery.refresh();
-    this.#numAsked += 1;
+    const isDue = this.#numAsked % GALLERY_EVERY === 0;
+    this.#numAsked += 1; // also where what follows fails, or it would be asked for at every turn
+    if (!isDue) return;
+    if (this.#belief?.mayBeDrawn) await this.#belief.refresh();
+    await this.#gallery?.refresh();
   }
 
   #write(told) {

@@ -22,6 +22,7 @@ export class SavedChip {
     chip.dataset.tone = isLate ? "late" : "good";
     const waits = `${trouble || "Answers are on their way."} They are kept ${where}.`;
     chip.title = isLate ? waits : "Every answer under this name is stored.";
+    write("saved-why", isLate ? waits : "");
     write("saved-text", isLate ? `${waiting} waiting${isVolatile ? `, ${where}` : ""}` : "saved");
     write("others", othersWaiting.map(told).join(" "));
     byId("others").hidden = !othersWaiting.length;

@@ -93,6 +93,22 @@ export class Stage extends EventTarget {
     this.#stale();
   }
 
+  /** What a person's action means here; nothing where it is none of the stage's. */
+  act(action) {
+    const verbs = {
+      pause: () => this.control("toggle"),
+      replay: () => this.control("replay"),
+      stepBack: () => this.control("step", -1),
+      stepForward: () => this.control("step", 1),
+      slower: () => this.control("faster", -1),
+      faster: () => this.control("faster", 1),
+      turnLeft: () => this.turn(15, 0),
+      turnRight: () => this.turn(-15, 0),
+      resetView: () => this.resetView(),
+    };
+    verbs[action]?.();
+  }
+
   turn(turn, tilt) {
     this.orbit.turn += turn;
     this.orbit.tilt = Math.max(-80, Math.min(60, this.orbit.tilt + tilt));
