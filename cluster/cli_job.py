@@ -31,7 +31,7 @@ def attach(run: RunArgument) -> None:
     """
     with plain_errors():
         try:
-            from cluster.job import attach as follow
+            from cluster.detached import attach as follow
             from cluster.run_folder import RunFolder
 
             typer.echo(follow(RunFolder.open(run)))
@@ -45,7 +45,7 @@ def stop(run: RunArgument) -> None:
     Example: twoclips stop runs/half-cheetah-s1
     """
     with plain_errors(f"no longer waited for; `twoclips status {run}` tells whether the run has ended"):
-        from cluster.job import stop as end
+        from cluster.detached import stop as end
         from cluster.run_folder import RunFolder
 
         typer.echo(end(RunFolder.open(run)))

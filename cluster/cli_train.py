@@ -110,7 +110,7 @@ def train(
         folder = _resumed(task, run, store, comparisons, given) if resume else _created(task, run, comparisons, given)
         warn_of_password(redis)
         if detach:
-            from cluster.job import detach as start
+            from cluster.detached import detach as start
 
             typer.echo("starting; this takes some seconds", err=True)
             process_id = start(folder, resume, comparisons)

@@ -27,13 +27,13 @@ from labeling.demo_session import Session
 from reward_service.client import connect
 from reward_service.database import START, ComparisonDatabase
 
-_IN_MEMORY = ("/dev/shm",)  # nothing of a demo is to be kept: why wait for a disk
+_IN_MEMORY = "/dev/shm"  # nothing of a demo is to be kept: why wait for a disk
 
 
 @contextmanager
 def demo_redis() -> Generator[redis.Redis]:
     """A client of a server that lasts as long as this block."""
-    memory = next((place for place in _IN_MEMORY if os.access(place, os.W_OK)), None)
+    memory = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="twoclips-demo-", dir=memory) as folder, PrivateRedis(Path(folder)) as url:
         client = connect(url)
         try:

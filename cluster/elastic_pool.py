@@ -30,7 +30,7 @@ from cluster.interfaces import Collected
 from cluster.ray_member import Gathered, GoneError, Member, SilentError, is_done
 from cluster.supervise import ComponentFailure, Life, Tell
 
-LOOK_EVERY_S = 2.0
+ROOM_EVERY_S = 2.0
 """How often the cluster is asked for its room, at most."""
 PULSE_EVERY_S = 0.5
 """How often those that let us wait are felt for a pulse."""
@@ -96,11 +96,12 @@ class ElasticPool:
         return collected
 
     def restart(self, generation: int) -> None:
-        """Those that are silent hear of it when they are back."""
+        """Those that are silent hear of it when they are back, which they are once they have built."""
         self._generation = generation
-        for member in self._members.values():
+        for index, member in self._members.items():
             member.restart(generation)
-        self._silent.clear()
+            if index in self._silent:
+                member.call = member.rebuilt
         self.gathered.clear()
 
     def close(self) -> None:
@@ -165,7 +166,7 @@ class ElasticPool:
         """Who is built, who is back, who is gone; and whether there is room for more."""
         for index in list(self._silent):
             self._feel_silent(self._members[index])
-        if time.monotonic() - self._looked_s < (LOOK_EVERY_S if self.size else PULSE_EVERY_S):
+        if time.monotonic() - self._looked_s < (ROOM_EVERY_S if self.size else PULSE_EVERY_S):
             return
         self._looked_s = time.monotonic()
         for index in list(self._coming):
@@ -194,7 +195,7 @@ class ElasticPool:
             self._drop(member, str(error))  # others can be built: it is its node that lacks something
         except GoneError as gone:
             self._drop(member, str(gone))
-        if member.is_up:
+        if member.is_up and member.rebuilt is None:
             self._has_built = True
             self._coming.discard(member.index)
             count = f"{self.size} rollout workers are" if self.size > 1 else "a rollout worker is"
@@ -204,7 +205,7 @@ class ElasticPool:
         try:
             member.feel()
             if member.call is not None and is_done(member.call):
-                member.collect()  # of old weights: nobody wants it
+                member.collect()  # of old weights: nobody wants it; or nothing, since it built its environments anew
                 self._silent.discard(member.index)
             else:
                 member.end_if_stuck()

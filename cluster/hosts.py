@@ -24,6 +24,9 @@ from cluster.machine import process_space
 from cluster.services import Service
 from learners.checkpoint import plain
 
+BUILT_WITHIN_S = 60.0
+"""How long a service that is to be built waits for Redis."""
+
 
 class RolloutHost:
     """One RolloutWorker in a process of its own."""
@@ -46,9 +49,9 @@ class RolloutHost:
         self._worker = build_worker(self._spec, self._index, generation)
 
 
-def _built(spec: RunSpec, build: Callable[[RunSpec], Service], within_s: float = 60.0) -> Service:
+def _built(spec: RunSpec, build: Callable[[RunSpec], Service]) -> Service:
     """What reads Redis when it is built waits for one that is away, as it does later."""
-    deadline_s = time.monotonic() + within_s
+    deadline_s = time.monotonic() + BUILT_WITHIN_S
     while True:
         try:
             return build(spec)
@@ -65,9 +68,9 @@ class Seat:
 
 
 class ServiceHost:
-    """Runs one service's `step` on a thread of its own, from `begin` on for ever, using at most `share` of one core;
-    or, if that is less, `steady_share` after a step that says it is not `behind`, until it has news. Where the service
-    has a GPU at work it is a share of the time.
+    """Runs one service's `step` again and again on a thread of its own, once `begin` is called, using at most `share`
+    of one core; or, if that is less, `steady_share` after a step that says it is not `behind`, until it has news. Where
+    the service has a GPU at work it is a share of the time.
 
     What it is shown meanwhile is taken in beside that. A lost connection to Redis is waited out; any other error ends
     the loop and is reported by `status`. A step that had nothing to do (`waiting`) is followed by a short sleep.
@@ -86,7 +89,6 @@ class ServiceHost:
         self._share, self._steady_share = share, min(share, steady_share)
         self._lock = threading.Lock()
         self._begun = threading.Event()
-        self._stop = threading.Event()
         self._metrics: dict[str, float] = {}
         self._failure = self._traceback = ""
         self._clock: int | None = None  # of the loop's processor time; not every system has one
@@ -102,13 +104,13 @@ class ServiceHost:
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
         # A GPU that it has at work is taken from others, though nothing is done here meanwhile.
         now_s = time.monotonic if torch.cuda.is_initialized() else time.thread_time
-        while not self._stop.is_set():
+        while True:
             begin = now_s()
             try:
                 with self._lock:
                     self._metrics = self._service.step()
             except (redis.ConnectionError, redis.TimeoutError):
-                self._stop.wait(0.5)
+                time.sleep(0.5)
             except Exception as error:
                 if exit_code(error):
                     self._failure = sentence(error)
@@ -127,14 +129,14 @@ class ServiceHost:
         `least_s` and a second are rest enough. Say meanwhile that this is meant: after a long step a small share means
         a long rest."""
         begin_s = time.monotonic()
-        while not self._stop.is_set():
+        while True:
             rested_s = time.monotonic() - begin_s
             is_over = (
                 self._hurried or rested_s >= most_s or (rested_s >= max(least_s, self.REST_S) and self._has_news())
             )
             if rested_s >= idle_s and is_over:
                 return
-            self._stop.wait(min(self.REST_S, max(idle_s, most_s) - rested_s))
+            time.sleep(min(self.REST_S, max(idle_s, most_s) - rested_s))
             self._done += 1
 
     def _has_news(self) -> bool:

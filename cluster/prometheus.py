@@ -128,20 +128,20 @@ INFO = Family("", "twoclips_run_info", "gauge", "1; what runs is in its labels")
 
 
 class RunCollector(Collector):
-    """Collects when Prometheus asks. `told` gives the run's latest figures and what is known of its components, as
+    """Collects when Prometheus asks. `latest` gives the run's figures and what is known of its components, as
     status.json has them; `ask_redis` the figures of Redis, {} where it is not to be had."""
 
     def __init__(
         self,
         run: Mapping[str, str],
-        told: Callable[[], tuple[Figures, list[dict[str, Any]]]],
+        latest: Callable[[], tuple[Figures, list[dict[str, Any]]]],
         ask_redis: Callable[[], Figures] = dict,
     ) -> None:
         """`run`: the labels of INFO beside the versions."""
-        self._run, self._told, self._ask_redis = run, told, ask_redis
+        self._run, self._latest, self._ask_redis = run, latest, ask_redis
 
     def collect(self) -> Iterator[Metric]:
-        metrics, components = self._told()
+        metrics, components = self._latest()
         info = {**self._run, **versions()}
         yield _metric(INFO, {tuple(info.values()): 1.0}, list(info))
         figures = {**self._ask_redis(), **metrics}  # what both have, the run means
@@ -163,7 +163,7 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(config: MetricsConfig, collector: RunCollector) -> Generator[str]:
+def serve_metrics(config: MetricsConfig, collector: RunCollector) -> Generator[str]:
     """Serve them on a thread; the address, or "" where they are not wanted. Raises MetricsError."""
     if not config.port:
         yield ""

@@ -37,13 +37,15 @@ class Member:
         self.call: Any = None
         self._actor: Any = None
         self._asked: Any = None
+        self.rebuilt: Any = None
+        """The call to build its environments anew, until that is done."""
         self.is_up = False
         """Whether its process has said so."""
 
     def begin(self, generation: int) -> None:
         """A process, its first or the next."""
         self._actor = self._start(self.index, generation)
-        self._asked, self.is_up, self.call = None, False, None
+        self._asked, self.is_up, self.call, self.rebuilt = None, False, None, None
         self.life.started()
 
     def ask(self, weights: Any, steps: int = 0) -> None:
@@ -52,7 +54,7 @@ class Member:
 
     def restart(self, generation: int) -> None:
         """Episodes start anew, and what was asked for is nobody's any more."""
-        self._actor.restart.remote(generation)
+        self.rebuilt = self._actor.restart.remote(generation)
         self.life.rebuilding()
         self.call = None
 
@@ -83,6 +85,8 @@ class Member:
         """Takes in the last answer to the question how many steps it has done, if there is one, and asks again. Nobody
         waits. Raises GoneError."""
         self.life.listened()
+        if self.rebuilt is not None and is_done(self.rebuilt):
+            self.rebuilt = None
         if self._asked is not None and is_done(self._asked):
             try:
                 done, space, process_id = cast(Any, ray.get(self._asked))
@@ -91,7 +95,7 @@ class Member:
                 raise GoneError(reason_of(error)) from error
             self._asked, self.is_up = None, True
             self.life.process_id = local_process((space, process_id))
-            self.life.heard(done)
+            self.life.heard(done, is_built=self.rebuilt is None)
         if self._asked is None:
             self._asked = self._actor.pulse.options(concurrency_group="pulse").remote()
 
@@ -99,12 +103,8 @@ class Member:
         """Raises GoneError where it was."""
         if self.life.is_stuck:
             silent_s = self.life.silent_s
-            self.end()
+            end_actor(self._actor, self.life.process_id)
             raise GoneError(f"it had done nothing for {silent_s:.0f} s")
-
-    def end(self) -> None:
-        """Ends its process, by force."""
-        end_actor(self._actor, self.life.process_id)
 
 
 class Gathered:

@@ -19,7 +19,7 @@ from typing import Any
 import redis
 
 from cluster.redis_server import PrivateRedis, RedisServerError
-from cluster.supervise import Tell, told
+from cluster.supervise import Tell, component_row
 from cluster.writing import WritingError
 from reward_service.client import connect
 
@@ -61,17 +61,11 @@ class RedisCare:
             work()
         except (redis.ConnectionError, redis.TimeoutError) as error:
             self.failures += 1
-            self.lost(error)
-
-    def lost(self, error: Exception) -> None:
-        """It did not answer: begins to mend."""
-        if not self._well.is_set():
-            return
-        self._well.clear()
-        self._lost_s, self._why = time.monotonic(), str(error)
-        self._tell("Redis", f"Redis did not answer ({error}); acting and learning go on")
-        self._mender = threading.Thread(target=self._mend, name="redis-care", daemon=True)
-        self._mender.start()
+            self._well.clear()
+            self._lost_s, self._why = time.monotonic(), str(error)
+            self._tell("Redis", f"Redis did not answer ({error}); acting and learning go on")
+            self._mender = threading.Thread(target=self._mend, name="redis-care", daemon=True)
+            self._mender.start()
 
     def close(self) -> None:
         """Mends nothing from now on."""
@@ -79,12 +73,12 @@ class RedisCare:
         if self._mender is not None:
             self._mender.join()
 
-    def told(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, Any]:
         """What status.json says of it."""
         silent_s = 0.0 if self.is_well else time.monotonic() - self._lost_s
         state = "at work" if self.is_well else "away"
         restarts, process_id = (self._private.restarts, self._private.process_id) if self._private else (0, None)
-        return told("Redis", state, silent_s, restarts, self._why, process_id)
+        return component_row("Redis", state, silent_s, restarts, self._why, process_id)
 
     def _mend(self) -> None:
         self._failed_starts = 0

@@ -20,7 +20,7 @@ from typing import Any
 from cluster.chart_list import CHARTS
 from cluster.charts import Chart, Curves, draw, legend
 from cluster.config import flat_config
-from cluster.run_folder import RunFolder, RunFolderError
+from cluster.run_folder import RunFolder
 from cluster.writing import writing
 
 STYLE = Path(__file__).with_name("report.css")
@@ -37,8 +37,6 @@ def write_report(folders: list[RunFolder], out: Path | None = None) -> Path:
 
     One run: <run>/report.html and <run>/charts/. Several: report.html beside the first run, and report-charts/.
     Raises WritingError."""
-    if not folders:
-        raise RunFolderError("a report needs at least one run; `ls runs` shows the runs in this folder")
     rows = [folder.read_metrics() for folder in folders]
     names = _group_names(folders)
     runs = [

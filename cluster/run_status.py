@@ -51,18 +51,18 @@ _ONLY_IF_ANY = ("queries_refused", "clips_dropped", "clips_refused")
 
 def read_status(folder: RunFolder) -> dict[str, Any]:
     """What `status --json` prints. `state` is one of _STATES; figures that the run has not given are missing."""
-    told = _told(folder)
-    process = _process(told)
-    metrics = told.get("metrics") or {}
+    found = _read(folder)
+    process = _process(found)
+    metrics = found.get("metrics") or {}
     steps = metrics.get("agent_steps") or 0
-    if not told:
+    if not found:
         state = "unknown"
-    elif process is not None and told["state"] == "running":
+    elif process is not None and found["state"] == "running":
         state = "running"
     elif steps >= folder.config.steps:
         state = "finished"
     else:
-        state = "stopped" if told["state"] == "stopped" else "restarting" if keeper_process(folder.path) else "died"
+        state = "stopped" if found["state"] == "stopped" else "restarting" if keeper_process(folder.path) else "died"
     config = folder.config
     return {
         "run": str(folder.path),
@@ -73,18 +73,18 @@ def read_status(folder: RunFolder) -> dict[str, Any]:
         "steps": config.steps,
         "state": state,
         "process_id": process.pid if process and state == "running" else None,
-        "updated_at_s": told.get("updated_at_s"),
+        "updated_at_s": found.get("updated_at_s"),
         "memory_bytes": _memory_bytes(process) if process and state == "running" else None,
         "checkpoints": sorted(path.name for path in folder.checkpoints.glob("checkpoint-*.pt")),
         "metrics": metrics,
-        "components": told.get("components") or [],
+        "components": found.get("components") or [],
     }
 
 
 def run_process(folder: RunFolder) -> psutil.Process | None:
     """The process that is at work on the run, if it is on this machine and lives."""
-    told = _told(folder)
-    return _process(told) if told.get("state") == "running" else None
+    found = _read(folder)
+    return _process(found) if found.get("state") == "running" else None
 
 
 def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
@@ -115,31 +115,29 @@ def table_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _component(told: dict[str, Any]) -> str:
+def _component(row: dict[str, Any]) -> str:
     """Its state, and what happened to it."""
-    text = told["state"] if told["state"] == "at work" else f"{told['state']}, {told['silent_s']:.0f} s without a sign"
-    if memory := told.get("memory_bytes"):
+    text = row["state"] if row["state"] == "at work" else f"{row['state']}, {row['silent_s']:.0f} s without a sign"
+    if memory := row.get("memory_bytes"):
         text += f", {memory / 2**20:,.0f} MiB"
-    times = "once" if told["restarts"] == 1 else f"{told['restarts']} times"
-    started = f"; started again {times}" if told["restarts"] else ""
-    return (
-        f"{text}{started}{', the last time: ' if told['why'] and started else ': ' if told['why'] else ''}{told['why']}"
-    )
+    times = "once" if row["restarts"] == 1 else f"{row['restarts']} times"
+    started = f"; started again {times}" if row["restarts"] else ""
+    return f"{text}{started}{', the last time: ' if row['why'] and started else ': ' if row['why'] else ''}{row['why']}"
 
 
-def _told(folder: RunFolder) -> dict[str, Any]:
+def _read(folder: RunFolder) -> dict[str, Any]:
     try:
-        told = json.loads((folder.path / FILE_NAME).read_text(encoding="utf-8"))
-        return told if isinstance(told, dict) and "state" in told else {}
+        found = json.loads((folder.path / FILE_NAME).read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) and "state" in found else {}
     except (OSError, ValueError):
         return {}
 
 
-def _process(told: dict[str, Any]) -> psutil.Process | None:
+def _process(found: dict[str, Any]) -> psutil.Process | None:
     """The run's process, if it still lives: a number alone may be somebody else's by now."""
     try:
-        process = psutil.Process(told["process_id"])
-        same = abs(process.create_time() - told["process_started_s"]) < 2.0
+        process = psutil.Process(found["process_id"])
+        same = abs(process.create_time() - found["process_started_s"]) < 2.0
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, KeyError, TypeError, ValueError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from cluster.interrupts import undisturbed
 from cluster.label import admin_page, invite_links
 from cluster.label_server import LabelServer, Served
 from cluster.page_address import open_page
-from cluster.prometheus import RunCollector, redis_figures
-from cluster.prometheus import served as served_metrics
+from cluster.prometheus import RunCollector, redis_figures, serve_metrics
 from cluster.redis_care import RedisCare
 from cluster.redis_server import PrivateRedis
 from cluster.reward_source import RewardSource
@@ -37,6 +36,8 @@ from reward_service.address import REWARD_VARIABLE
 from reward_service.database import check_writable, connect
 
 Show = Callable[[dict[str, Any]], None]
+Part = Callable[[], dict[str, Any]]
+"""What status.json says of a part of the run that has a process of its own."""
 
 
 class Interrupted(Failure, RuntimeError):
@@ -65,7 +66,6 @@ def run_training(
             say(text)
 
         url, care = _redis(config, folder, stack, say, tell)
-        parts: list[Callable[[], dict[str, Any]]] = [care.told] if url else []
         own = os.environ.get(REWARD_VARIABLE, "") if config.redis else ""
         spec = RunSpec(config, config.make_task(), url, folder.run_id, own)
         if comparisons is not None:
@@ -74,41 +74,16 @@ def run_training(
             database = build_database(spec)
             count = import_comparisons(comparisons, database)
             say(f"starting on {database.num_labels():,} labels; new rows of {comparisons}: {count:,}")
+        parts: list[Part] = [care.as_row] if url else []
         if config.labeler == "human":
-            served = Served(config.task, url, folder.run_id)
-            pages = LabelServer(served, folder.path, config.labeling, tell)
-            parts.append(pages.life.told)
-            _welcome(served, stack.enter_context(pages), config.labeling.invited_only, say)
-        board = StatusBoard(build_database(spec), config, care) if url else None
-        status = StatusFile(folder, board) if board else StatusFile(folder)
+            parts.append(_served_pages(spec, folder, stack, say, tell))
         pool, services = _components(spec, stack, tell)
         stack.callback(pool.close)
-
-        def components() -> list[dict[str, Any]]:
-            lives = [*pool.lives(), *(services.lives() if services else [])]  # workers may come and go
-            return [part() for part in parts] + [life.told() for life in lives]
-
-        status.components = components
-        measured = RunCollector(
-            {"run": folder.run_id, "task": config.task, "algorithm": config.algorithm, "labeler": config.labeler},
-            status.told,
-            lambda: redis_figures(url, folder.run_id) if url and care.is_well else {},
-        )
-        if metrics_address := stack.enter_context(served_metrics(config.metrics, measured)):
-            say(f"metrics at {metrics_address}")
-        events = EventFiles(folder.path / "tensorboard")
-        stack.enter_context(written_at_last(events.flush))
+        status, events = _watched(spec, folder, care, pool, services, parts, stack, say)
         source = RewardSource(spec, services, care)
         training = Training(spec, folder, pool, source, status.watch(events.watch(show)), saved)
-        if resume and any(folder.checkpoints.glob("checkpoint-*.pt")):
-            step, state = load_checkpoint(folder.checkpoints)
-            training.resume(state)
-            events.go_on_from(step)
-            say(f"resuming at {step:,} agent steps")
-        elif resume:
-            folder.cut_metrics(0)
-            events.go_on_from(0)
-            say("nothing was learned yet: starting from the beginning, with the labels that were given")
+        if resume:
+            _go_on(training, events, folder, say)
         folder.log_event(f"{'resumed' if resume else 'started'}: {config.task}, {config.algorithm}, seed {config.seed}")
         with written_at_last(lambda: status.close(training.last)):
             _run(training, folder, say)
@@ -160,16 +135,20 @@ def _redis(
     return url, care
 
 
-def _welcome(run: Served, address: str, is_invited_only: bool, say: Callable[[str], None]) -> None:
-    """Tells, or shows, whoever sits here where to label."""
+def _served_pages(spec: RunSpec, folder: RunFolder, stack: ExitStack, say: Callable[[str], None], tell: Tell) -> Part:
+    """The labeling pages, and whoever sits here told, or shown, where to label."""
+    labeling, served = spec.config.labeling, Served(spec.config.task, spec.redis_url, spec.run_id)
+    pages = LabelServer(served, folder.path, labeling, tell)
+    address = stack.enter_context(pages)
     say(f"label at {address}")
     say(f"admin page {admin_page(address)}")
-    if is_invited_only:
-        with closing(connect(run.redis_url)) as client:
-            [link] = invite_links(LabelerPool(client, run.run_id), address, 1, Role.ADMIN)
+    if labeling.invited_only:
+        with closing(connect(spec.redis_url)) as client:
+            [link] = invite_links(LabelerPool(client, spec.run_id), address, 1, Role.ADMIN)
         say(f"nobody gets in without an invite; an admin's: {link}")
     else:
         open_page(address)
+    return pages.life.as_row
 
 
 def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPool, Services | None]:
@@ -185,6 +164,51 @@ def _components(spec: RunSpec, stack: ExitStack, tell: Tell) -> tuple[RolloutPoo
     stack.callback(ray.shutdown)
     connect_ray(spec.config.address, ray_cores(spec.config), object_store_bytes(spec))
     return topology(spec, tell)
+
+
+def _watched(
+    spec: RunSpec,
+    folder: RunFolder,
+    care: RedisCare,
+    pool: RolloutPool,
+    services: Services | None,
+    parts: Sequence[Part],
+    stack: ExitStack,
+    say: Callable[[str], None],
+) -> tuple[StatusFile, EventFiles]:
+    """Where the run says how it is doing: its folder, the pages, Prometheus. `parts`: of its processes those that are
+    neither workers nor services."""
+    config = spec.config
+    status = StatusFile(folder, StatusBoard(build_database(spec), config, care) if spec.redis_url else None)
+
+    def components() -> list[dict[str, Any]]:
+        lives = [*pool.lives(), *(services.lives() if services else [])]  # workers may come and go
+        return [part() for part in parts] + [life.as_row() for life in lives]
+
+    status.components = components
+    measured = RunCollector(
+        {"run": folder.run_id, "task": config.task, "algorithm": config.algorithm, "labeler": config.labeler},
+        status.latest,
+        lambda: redis_figures(spec.redis_url, folder.run_id) if spec.redis_url and care.is_well else {},
+    )
+    if address := stack.enter_context(serve_metrics(config.metrics, measured)):
+        say(f"metrics at {address}")
+    events = EventFiles(folder.path / "tensorboard")
+    stack.enter_context(written_at_last(events.flush))
+    return status, events
+
+
+def _go_on(training: Training, events: EventFiles, folder: RunFolder, say: Callable[[str], None]) -> None:
+    """From the newest checkpoint; without one from the beginning."""
+    if not any(folder.checkpoints.glob("checkpoint-*.pt")):
+        folder.cut_metrics(0)
+        events.go_on_from(0)
+        say("nothing was learned yet: starting from the beginning, with the labels that were given")
+        return
+    step, state = load_checkpoint(folder.checkpoints)
+    training.resume(state)
+    events.go_on_from(step)
+    say(f"resuming at {step:,} agent steps")
 
 
 def _run(training: Training, folder: RunFolder, say: Callable[[str], None]) -> None:

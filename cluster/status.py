@@ -29,13 +29,13 @@ class StatusFile:
 
     EVERY_S = 1.0
 
-    def __init__(self, folder: RunFolder, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+    def __init__(self, folder: RunFolder, tell: Callable[[dict[str, Any]], None] | None = None) -> None:
         self._tell = tell
         self._path = folder.path / FILE_NAME
         self._written_s = 0.0
         self._latest: dict[str, Any] = {}
         self.components: Callable[[], list[dict[str, Any]]] = list
-        """What is known of each part of the run that has a process of its own: see supervise.Life.told."""
+        """What is known of each part of the run that has a process of its own: see supervise.component_row."""
 
     def watch(self, show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """A callback that records metrics here and passes them on to `show`."""
@@ -48,7 +48,7 @@ class StatusFile:
 
         return record
 
-    def told(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def latest(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The latest metrics, and what is known of the components now."""
         parts = self.components()
         return self._latest, [{**part, "memory_bytes": _memory_bytes(part["process_id"])} for part in parts]
@@ -61,20 +61,18 @@ class StatusFile:
 
     def _write(self, state: str) -> None:
         self._written_s = time.monotonic()
-        process = psutil.Process()
         status: dict[str, Any] = {
             "state": state,
             "process_id": os.getpid(),
-            "process_started_s": process.create_time(),
+            "process_started_s": psutil.Process().create_time(),
             "updated_at_s": time.time(),
-            "memory_bytes": process.memory_info().rss,
             "metrics": as_json(self._latest),
-            "components": self.told()[1],
+            "components": self.latest()[1],
         }
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(status))
         temporary.replace(self._path)
-        if self._latest:
+        if self._latest and self._tell is not None:
             self._tell(status["metrics"])
 
 

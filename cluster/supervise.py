@@ -73,11 +73,13 @@ class Life:
         self._progress, self._is_up, self.process_id = None, False, None
         self._started_s = self._heard_s = self._clock()
 
-    def heard(self, progress: float) -> None:
-        """It says how much it has done since it was started. Only what differs from before is a sign of life."""
+    def heard(self, progress: float, is_built: bool = True) -> None:
+        """It says how much it has done since it was started. Only what differs from before is a sign of life. Not
+        `is_built`: it is at what it had begun before it builds all anew."""
         if progress != self._progress:
             self._progress = progress
-            self.moved()
+            self._heard_s = self._clock()
+            self._is_up = self._is_up or is_built
 
     def moved(self) -> None:
         """It has done something."""
@@ -135,13 +137,15 @@ class Life:
         """How long to wait before the next start: not at all the first time, then ever longer."""
         return 0.0 if self._in_a_row < 2 else min(self.MAX_PAUSE_S, 0.25 * 2.0 ** min(self._in_a_row, 10))
 
-    def told(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, Any]:
         """What status.json says of it."""
         state = "stuck" if self.is_stuck else "at work" if self._is_up else "starting"
-        return told(self.name, state, self.silent_s, max(0, self.restarts), self._why, self.process_id)
+        return component_row(self.name, state, self.silent_s, max(0, self.restarts), self._why, self.process_id)
 
 
-def told(name: str, state: str, silent_s: float, restarts: int, why: str, process_id: int | None) -> dict[str, Any]:
+def component_row(
+    name: str, state: str, silent_s: float, restarts: int, why: str, process_id: int | None
+) -> dict[str, Any]:
     """What status.json says of any component. `why`: what ended it last."""
     return {
         "name": name,

@@ -42,6 +42,21 @@ class Counter(gymnasium.Env):
         return observation.astype(np.float32), reward, self.count == self.end_at, False, {}
 
 
+class Drawn(Counter):
+    """Draws itself in a grey that says the step's number; or cannot, `lacking` something that this takes."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 - gymnasium's own form
+
+    def __init__(self, render_mode: str | None = None, lacking: str = "") -> None:
+        super().__init__()
+        self.render_mode, self.lacking = render_mode, lacking
+
+    def render(self):
+        if self.lacking:
+            raise ImportError(f"no module named {self.lacking!r}; pip install {self.lacking}")
+        return np.full((20, 30, 3), self.count % 256, np.uint8)
+
+
 Counter.instances = []
 COUNTERS = {
     "Counter": {},
@@ -52,7 +67,9 @@ COUNTERS = {
     "CounterNanObservation": {"break_at": 5, "breaking": "nan observation"},
     "CounterNanLast": {"break_at": 8, "breaking": "nan observation"},
     "CounterNanReward": {"break_at": 5, "breaking": "nan reward"},
-    "CounterUnhurried": {"step_s": 0.0003},
+    "CounterUnhurried": {"step_s": 0.001},
 }
-for name, kwargs in COUNTERS.items():
-    gymnasium.register(f"Twoclips{name}-v0", f"{__name__}:Counter", max_episode_steps=8, kwargs=kwargs)
+DRAWN = {"CounterDrawn": {}, "CounterUndrawable": {"lacking": "paint"}}
+for kind, worlds in ((Counter, COUNTERS), (Drawn, DRAWN)):
+    for name, kwargs in worlds.items():
+        gymnasium.register(f"Twoclips{name}-v0", f"{__name__}:{kind.__name__}", max_episode_steps=8, kwargs=kwargs)

@@ -32,10 +32,13 @@ def several_nodes(num_cpus: int) -> Iterator[Cluster]:
 class FakeRolloutHost:
     """Answers at once, with its number, its node, the version of the weights and the steps that it was asked for."""
 
-    def __init__(self, index: int, generation: int, breaks: bool = False, step_s: float = 0.0) -> None:
+    def __init__(
+        self, index: int, generation: int, breaks: bool = False, step_s: float = 0.0, rebuilding_s: float = 0.0
+    ) -> None:
         if breaks:
             raise RuntimeError("there is no simulator here")
-        self._index, self._done, self._step_s = index, 0, step_s
+        self._index, self._done = index, 0
+        self._step_s, self._rebuilding_s = step_s, rebuilding_s
 
     def step(self, weights: PolicyWeights, steps: int) -> tuple[int, str, int, int, int]:
         time.sleep(self._step_s)
@@ -45,7 +48,9 @@ class FakeRolloutHost:
     def pulse(self) -> tuple[int, str, int]:
         return self._done, process_space(), os.getpid()
 
-    def restart(self, generation: int) -> None: ...
+    def restart(self, generation: int) -> None:
+        time.sleep(self._rebuilding_s)
+        self._done = 0
 
 
 class FakeService:

@@ -14,7 +14,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from actors.weights import PolicyWeights
-from cluster.elastic_pool import ElasticPool
+from cluster.elastic_pool import SILENT_S, ElasticPool
 from cluster.supervise import ComponentFailure, Life, SupervisionConfig
 from tests.cluster.fake_hosts import FakeRolloutHost, several_nodes
 from tests.waiting import wait_until
@@ -26,6 +26,7 @@ pytestmark = [
 ]
 JOINS_WITHIN_S = 60.0  # alone on a machine half of that would do
 UPDATE_S = 0.5  # of a learner that has much to do between two rollouts, however slow this machine is
+STUCK_S = 20.0
 STARTED: list[Any] = []
 """Processes of the test that runs."""
 
@@ -55,13 +56,17 @@ def free_cores() -> int:
 
 
 def make_pool(
-    told: list[str], stuck_s: float = 20.0, breaks: Callable[[int], bool] = lambda _: False, step_s: float = 0.0
+    told: list[str],
+    stuck_s: float = STUCK_S,
+    breaks: Callable[[int], bool] = lambda _: False,
+    step_s: float = 0.0,
+    rebuilding_s: float = 0.0,
 ) -> ElasticPool:
     remote: Any = ray.remote
     host = remote(num_cpus=1, concurrency_groups={"pulse": 1}, scheduling_strategy="SPREAD")(FakeRolloutHost)
 
     def start(index: int, generation: int) -> Any:
-        STARTED.append(host.remote(index, generation, breaks(index), step_s))
+        STARTED.append(host.remote(index, generation, breaks(index), step_s, rebuilding_s))
         return STARTED[-1]
 
     def tell(component: str, text: str) -> None:
@@ -127,13 +132,31 @@ def test_a_silent_worker_is_not_waited_for_and_comes_back(cluster: Cluster) -> N
     os.kill(process_id, signal.SIGSTOP)
     try:
         begin = time.monotonic()
+        (alone,) = rounds_until(pool, lambda collected: len(collected) == 1)
+        assert alone[4] != process_id
+        assert time.monotonic() - begin < STUCK_S, "the others waited for its end"
+        pool.restart(1)  # a checkpoint, of which the silent one hears when it is back
+        begin = time.monotonic()
         rounds_until(pool, lambda collected: len(collected) == 1)
-        assert time.monotonic() - begin < 6
+        assert time.monotonic() - begin < STUCK_S, "the others waited for it to build"
     finally:
         os.kill(process_id, signal.SIGCONT)
     again = rounds_until(pool, lambda collected: len(collected) == 2)
     assert process_id in {each[4] for each in again}
     assert pool.replaced == 0
+
+
+def test_workers_that_build_their_environments_anew_are_waited_for(cluster: Cluster) -> None:
+    """After a checkpoint, at which they have a rollout in hand."""
+    told: list[str] = []
+    pool = make_pool(told, step_s=1.0, rebuilding_s=SILENT_S + 2.0)
+    rounds_until(pool, lambda collected: len(collected) == 1)
+    pool.submit(PolicyWeights(98, np.zeros(1, np.float32)))
+    pool.restart(1)
+    pool.submit(PolicyWeights(99, np.zeros(1, np.float32)))
+    collected: Any = pool.gather()
+    assert [each[2] for each in collected] == [99]
+    assert not any("no sign of life" in text for text in told)
 
 
 @pytest.mark.slow
@@ -178,7 +201,7 @@ def test_a_worker_that_cannot_be_built_ends_the_run_if_it_is_the_first_and_only_
     rounds_until(pool, lambda collected: len(collected) == 1)
     cluster.add_node(num_cpus=1)
     broken = "has left, and is replaced where there is room"
-    rounds_until(pool, lambda _: sum("no simulator here" in text and broken in text for text in told) > 2, 120)
+    rounds_until(pool, lambda _: sum("no simulator here" in text and broken in text for text in told) > 1, 120)
     assert pool.size == 1, "and it is tried again and again, which ends no run"
 
 

@@ -54,6 +54,17 @@ def host_of(service: Busy, share: float, steady_share: float = 1.0) -> ServiceHo
     return host
 
 
+def end(host: ServiceHost) -> None:
+    """With its next step: it knows no end of its own."""
+
+    def over() -> dict[str, float]:
+        raise Failure("the test is over")
+
+    host._service.step = over
+    host.hurry(True)
+    host.begin()
+
+
 def used_s(host: ServiceHost, seconds: float) -> float:
     """Processor seconds that the host's thread uses for each second that goes by."""
     thread = host._thread.native_id
@@ -75,7 +86,7 @@ def test_it_uses_its_share_of_a_core_and_no_more(share: float) -> None:
         wait_until(lambda: service.steps > 0)
         assert 0 < used_s(host, 2.0) <= 1.3 * share  # a step is a tenth of what is measured
     finally:
-        host._stop.set()
+        end(host)
 
 
 class OnAGPU(Busy):
@@ -98,19 +109,26 @@ def test_of_a_gpu_it_uses_its_share_though_nothing_is_done_here_meanwhile(monkey
         share = (service.steps - before) * WORK_S / (time.monotonic() - begin)
         assert 0 < share <= 1.3 * 0.2
     finally:
-        host._stop.set()
+        end(host)
 
 
-@pytest.mark.parametrize(("behind", "least", "most"), [(1.0, 0.14, 0.52), (0.0, 0.0, 0.13)])
-def test_what_is_no_longer_behind_uses_less(behind: float, least: float, most: float) -> None:
-    service = Busy()
-    service.says = {"behind": behind}
-    host = host_of(service, 0.4, 0.1)
+def test_what_is_no_longer_behind_uses_less() -> None:
+    """Both beside each other, so that both have the same of a machine with much to do."""
+    services = behind, calm = Busy(), Busy()
+    behind.says, calm.says = {"behind": 1.0}, {"behind": 0.0}
+    hosts = [host_of(service, 0.4, 0.1) for service in services]
     try:
-        wait_until(lambda: service.steps > 1)
-        assert least < used_s(host, 2.0) <= most
+        wait_until(lambda: min(behind.steps, calm.steps) > 1)
+        before, begin = [service.steps for service in services], time.monotonic()
+        wait_until(lambda: behind.steps >= before[0] + 40, every_s=0.02)
+        took_s = time.monotonic() - begin
+        used = [(service.steps - steps) * WORK_S for service, steps in zip(services, before, strict=True)]
+        assert used[0] > 1.2 * used[1]
+        assert used[0] <= 1.3 * 0.4 * took_s
+        assert used[1] <= 1.3 * 0.1 * took_s
     finally:
-        host._stop.set()
+        for host in hosts:
+            end(host)
 
 
 def test_news_end_a_long_rest_of_what_is_not_behind() -> None:
@@ -124,7 +142,7 @@ def test_news_end_a_long_rest_of_what_is_not_behind() -> None:
         service.news = True
         wait_until(lambda: service.steps > 1, 10)
     finally:
-        host._stop.set()
+        end(host)
 
 
 def test_while_the_agent_waits_for_it_it_uses_what_it_can_get() -> None:
@@ -136,7 +154,7 @@ def test_while_the_agent_waits_for_it_it_uses_what_it_can_get() -> None:
         assert hurried.steps > 3 * bounded.steps
     finally:
         for host in hosts:
-            host._stop.set()
+            end(host)
 
 
 def test_a_step_that_takes_long_counts_as_work_while_it_uses_the_processor() -> None:
@@ -148,7 +166,7 @@ def test_a_step_that_takes_long_counts_as_work_while_it_uses_the_processor() -> 
         assert service.steps == 0
     finally:
         service.work_s = 0.0
-        host._stop.set()
+        end(host)
 
 
 def test_a_long_rest_counts_as_work_and_ends_when_the_agent_waits() -> None:
@@ -163,7 +181,7 @@ def test_a_long_rest_counts_as_work_and_ends_when_the_agent_waits() -> None:
         host.hurry(True)
         wait_until(lambda: service.steps > 1)
     finally:
-        host._stop.set()
+        end(host)
 
 
 def test_a_step_that_waits_for_ever_does_not() -> None:
@@ -174,7 +192,7 @@ def test_a_step_that_waits_for_ever_does_not() -> None:
         time.sleep(1.5)
         assert host.status()["done"] == 0
     finally:
-        host._stop.set()
+        end(host)
         free.set()
 
 
@@ -187,7 +205,7 @@ def test_it_works_when_it_is_told_to_begin_and_says_until_then_that_it_waits() -
         host.begin()
         wait_until(lambda: service.steps > 0)
     finally:
-        host._stop.set()
+        end(host)
 
 
 def test_a_lost_connection_is_waited_out_and_any_other_error_is_told() -> None:
@@ -204,7 +222,7 @@ def test_a_lost_connection_is_waited_out_and_any_other_error_is_told() -> None:
         assert "--resume" in host.status()["failure"]
         assert "in step" in host.status()["traceback"]
     finally:
-        host._stop.set()
+        end(host)
 
 
 def test_an_expected_failure_is_told_as_its_one_sentence() -> None:

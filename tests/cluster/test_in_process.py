@@ -30,7 +30,7 @@ from cluster.in_process import LocalPool
 from cluster.interfaces import ASIDES
 from cluster.run_folder import RunFolder
 from cluster.settings import replaced
-from tests.cluster.runs import small_config, train
+from tests.cluster.runs import SMALL, small_config, train
 from tests.cluster.test_training import curve
 from tests.machine import lives
 from tests.waiting import wait_until
@@ -41,8 +41,9 @@ from tests.waiting import wait_until
 def test_a_run_is_the_same_whether_it_acts_beside_learning_or_before(tmp_path: Path, task: str) -> None:
     """The pendulum is stepped by threads of MuJoCo's, cart-poles by two processes."""
     for cores in (1, 2):
-        train(tmp_path / str(cores), small_config(task, seed=3, rollout__cores=cores))
-    assert len(curve(tmp_path / "1")) == 8
+        half_way = {"steps": 1024, "loop__checkpoint_steps": 512}
+        train(tmp_path / str(cores), small_config(task, seed=3, rollout__cores=cores, **half_way))
+    assert len(curve(tmp_path / "1")) == 4
     assert curve(tmp_path / "1") == curve(tmp_path / "2")
     assert not {*ASIDES} & {*RunFolder.open(tmp_path / "1").read_metrics()[-1]}
     assert left_behind() == []
@@ -150,7 +151,8 @@ def test_a_world_that_hangs_does_not_keep_the_run_from_ending(
 
 def test_ctrl_c_in_the_terminal_ends_the_run_and_all_its_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cluster.cli", "train", "cart-pole", "--in-process", "--labeler", "none"]
-    command += ["--steps", "9000000", "--run", str(tmp_path / "run"), "--set", "rollout.cores=2"]
+    settings = {**SMALL, "steps": 9_000_000, "rollout.cores": 2}
+    command += ["--run", str(tmp_path / "run"), *(f"--set={name}={value}" for name, value in settings.items())]
     run = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

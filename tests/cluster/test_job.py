@@ -14,45 +14,70 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.job import JobError, attach, claimed, detach, main, run_job, stop
+from cluster.detached import JobError, attach, detach, stop
+from cluster.job import claimed, main, run_job
 from cluster.keeper import Keeper, keeper_process
+from cluster.redis_server import RedisServerError
 from cluster.run_folder import RunFolder, RunFolderError
 from cluster.run_status import read_status, run_process
 from cluster.runner import Interrupted
+from cluster.settings import replaced
 from tests.cluster.conftest import Done
-from tests.cluster.runs import small_config
+from tests.cluster.runs import SMALL, config_of, small_config
+from tests.local_run import UNHURRIED
 from tests.machine import lives
 from tests.waiting import wait_until
 
-LONG = {"labeler": "none", "steps": 50_000_000, "loop.checkpoint_steps": 50_000_000}
+ROOT = Path(__file__).parents[2]
+LONG = {**SMALL, "in_process": True, "labeler": "none", "steps": 50_000_000, "loop.checkpoint_steps": 50_000_000}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[RunFolder]:
-    folder = RunFolder.create(tmp_path / "run", small_config(**LONG))
-    yield folder
-    for process in (keeper_process(folder.path), run_process(folder)):
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Of a run, which ends with the test."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the unhurried world is: a detached run does not look around
+    path = tmp_path / "run"
+    yield path
+    for process in (keeper_process(path), run_process(RunFolder.open(path))):
         if process is not None:
             process.kill()
 
 
-def test_it_goes_on_by_itself_is_seen_and_stopped_and_can_go_on(folder: RunFolder) -> None:
-    process_id = detach(folder, resume=False)
+@pytest.fixture
+def folder(path: Path) -> RunFolder:
+    """Of a run that goes on until it is stopped."""
+    return RunFolder.create(path, config_of(UNHURRIED, **LONG))
+
+
+def test_it_goes_on_by_itself_is_seen_and_stopped_and_can_go_on(twoclips: Callable[..., Done], path: Path) -> None:
+    """By the command line, in the folder where it was started."""
+    settings = [f"--set={name}={json.dumps(value)}" for name, value in LONG.items() if "." in name]
+    options = ["--in-process", "--labeler", "none", "--steps", 50_000_000, *settings]
+    done = twoclips("train", UNHURRIED, "--run", "run", "--detach", "--json", *options)
+    assert "twoclips attach run" in done.stdout
+    process_id = json.loads(done.stdout.splitlines()[-1])["process_id"]
+    folder = RunFolder.open(path)
     assert os.getsid(process_id) == process_id  # no terminal ends it
+    assert twoclips("status", "run").stdout.splitlines()[1].endswith("running: at work")
     with pytest.raises(RunFolderError, match=r"at work already.*twoclips attach.*twoclips stop"):
         detach(folder, resume=True)
     with pytest.raises(RunFolderError, match="at work already"), claimed(folder):
         pass
+    refused = twoclips("train", UNHURRIED, "--run", "run", "--resume", "--steps", 60_000_000)
+    assert (refused.code, "at work already" in refused.stderr) == (2, True)
+    assert RunFolder.open(path).config.steps == 50_000_000, "its settings were changed under its hands"
     ended: list[str] = []
     watcher = threading.Thread(target=lambda: ended.append(attach(folder)))
     watcher.start()
     wait_until(lambda: bool(read_status(folder)["metrics"].get("agent_steps")))
-    assert stop(folder).startswith("stopped; go on with `twoclips train pendulum --run")
+    assert twoclips("stop", "run").stdout.startswith(f"stopped; go on with `twoclips train {UNHURRIED} --run run --re")
     watcher.join(20)
-    assert ended == ["the run was stopped"]
+    assert ended == ["the run is no longer at work: stopped"]
     assert not lives(process_id)
     assert len(list(folder.checkpoints.iterdir())) == 1
     assert "stopping: writing a checkpoint" in (folder.path / "train.log").read_text()
+    refused = twoclips("stop", "run")
+    assert (refused.code, "nothing to stop" in refused.stderr) == (1, True)
 
 
 def test_one_whose_last_checkpoint_fails_is_not_said_to_be_stopped_well(folder: RunFolder) -> None:
@@ -66,9 +91,10 @@ def test_one_whose_last_checkpoint_fails_is_not_said_to_be_stopped_well(folder: 
         stop(folder)
 
 
-def test_one_that_ends_at_its_start_says_why(folder: RunFolder) -> None:
+def test_one_that_ends_at_its_start_says_why(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", small_config())
     (folder.path / "config.toml").write_text("steps = 3")
-    with pytest.raises(JobError, match="is not a run's configuration"):
+    with pytest.raises(JobError, match=r"saying .twoclips: .*is not a run's configuration"):
         detach(folder, resume=False)
 
 
@@ -81,37 +107,32 @@ def test_one_that_does_not_end_is_said_with_its_number_and_once_killed_it_is_not
         stop(folder, timeout_s=0.3)
     process.kill()
     wait_until(lambda: not lives(keeper.pid))  # it was asked to stop: it starts no other
-    with pytest.raises(JobError, match=r"not at work on this machine .it died without a word"):
+    with pytest.raises(JobError, match=r"not at work on this machine .died"):
         stop(folder)
-    with pytest.raises(JobError, match=r"not at work .it died without a word.*twoclips status"):
+    with pytest.raises(JobError, match=r"not at work: died; `twoclips status"):
         attach(folder)
     with claimed(folder):  # its claim has gone with it
         pass
 
 
-def test_a_driver_that_is_killed_is_started_again_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path / "run", small_config(**LONG | {"loop.checkpoint_steps": 2048}))
+def test_a_driver_that_is_killed_is_started_again_and_goes_on_from_its_checkpoint(folder: RunFolder) -> None:
+    folder.change(replaced(folder.config, {"loop.checkpoint_steps": 256}))
     keeper = detach(folder, resume=False)
-    try:
-        wait_until(lambda: bool(list(folder.checkpoints.glob("*.pt"))))
-        first = run_process(folder)
-        assert first is not None
-        assert first.ppid() == keeper
-        first.kill()
-        ended: list[str] = []
-        watcher = threading.Thread(target=lambda: ended.append(attach(folder)))
-        watcher.start()
-        wait_until(lambda: (again := run_process(folder)) is not None and again.pid != first.pid)
-        assert "SIGKILL ended it" in (folder.path / "train.log").read_text()
-        wait_until(lambda: "resumed" in folder.events_path.read_text())
-        assert stop(folder).startswith("stopped; go on with")
-        watcher.join(20)
-        assert ended == ["the run was stopped"]
-        assert not lives(keeper)
-    finally:
-        for process in (keeper_process(folder.path), run_process(folder)):
-            if process is not None:
-                process.kill()
+    wait_until(lambda: bool(list(folder.checkpoints.glob("*.pt"))))
+    first = run_process(folder)
+    assert first is not None
+    assert first.ppid() == keeper
+    first.kill()
+    ended: list[str] = []
+    watcher = threading.Thread(target=lambda: ended.append(attach(folder)))
+    watcher.start()
+    wait_until(lambda: (again := run_process(folder)) is not None and again.pid != first.pid)
+    assert "SIGKILL ended it" in (folder.path / "train.log").read_text()
+    wait_until(lambda: "resumed" in folder.events_path.read_text())
+    assert stop(folder).startswith("stopped; go on with")
+    watcher.join(20)
+    assert ended == ["the run is no longer at work: stopped"]
+    assert not lives(keeper)
 
 
 def test_a_driver_that_is_killed_while_it_reads_comparisons_reads_them_again_if_they_are_there(
@@ -147,7 +168,7 @@ def test_a_short_run_to_its_end(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", small_config(labeler="none"))
     assert main([str(folder.path)]) == 0
     assert folder.report_path.exists()
-    with pytest.raises(JobError, match="is finished"):
+    with pytest.raises(JobError, match="not at work: finished"):
         attach(folder)
 
 
@@ -180,15 +201,16 @@ def test_a_detached_run_that_is_asked_to_stop_while_it_starts_says_so(
 ) -> None:
     folder = RunFolder.create(tmp_path / "run", small_config(labeler="none"))
     monkeypatch.setattr("cluster.job.run_training", lambda *_: signal.raise_signal(number))
-    assert main([str(folder.path)]) == 1
+    with pytest.raises(SystemExit, match="1"):
+        main([str(folder.path)])
     assert capsys.readouterr().err.startswith("stopped before anything new was saved")
 
 
 def test_ctrl_c_while_a_detached_run_starts_leaves_it_alone(
     twoclips: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.job._spawn", lambda *_: 0)
-    monkeypatch.setattr("cluster.job._exit_code", press_ctrl_c)
+    monkeypatch.setattr("cluster.detached._spawn", lambda *_: 0)
+    monkeypatch.setattr("cluster.detached._exit_code", press_ctrl_c)
     done = twoclips("train", "pendulum", "--labeler", "none", "--run", "run", "--detach")
     assert (done.code, "the run starts: see it with `twoclips status run`" in done.stderr) == (1, True)
 
@@ -199,20 +221,14 @@ def test_ctrl_c_elsewhere_speaks_of_no_resume(twoclips: Callable[..., Done], mon
     assert (done.code, done.stderr) == (1, "stopped\n")
 
 
-def test_the_command_line_says_how_to_see_and_end_it(twoclips: Callable[..., Done]) -> None:
-    sets = [
-        f"{name}={json.dumps(value)}"
-        for name, value in {"rollout.num_envs": 4, "rollout.steps": 64, "ppo.minibatch": 64}.items()
-    ]
-    options = ["--in-process", "--labeler", "none", *(part for each in sets for part in ("--set", each))]
-    done = twoclips("train", "pendulum", "--steps", 50_000_000, "--run", "one", "--detach", "--json", *options)
-    assert "twoclips attach one" in done.stdout
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert twoclips("status", "one").stdout.splitlines()[1].endswith("running: at work")
-    refused = twoclips("train", "pendulum", "--run", "one", "--resume", "--steps", 60_000_000)
-    assert (refused.code, "at work already" in refused.stderr) == (2, True)
-    assert RunFolder.open(Path("one")).config.steps == 50_000_000, "its settings were changed under its hands"
-    assert twoclips("stop", "one").stdout.startswith("stopped; go on with")
-    assert not lives(told["process_id"])
-    refused = twoclips("stop", "one")
-    assert (refused.code, "nothing to stop" in refused.stderr) == (1, True)
+def test_why_a_run_failed_stands_in_its_log_though_it_had_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RedisServerError("repair its append-only file")
+
+    folder = RunFolder.create(tmp_path / "run", small_config())
+    monkeypatch.setattr("cluster.job.run_training", fails)
+    with pytest.raises(RedisServerError):
+        run_job(folder, resume=False)
+    assert (folder.path / "events.log").read_text().rstrip().endswith("repair its append-only file")

@@ -27,6 +27,8 @@ from cluster.components import RunSpec, build_worker
 from cluster.exchange import open_database
 from cluster.launch import OBJECT_STORE_BYTES, object_store_bytes, round_bytes, topology
 from cluster.run_status import read_status
+from cluster.settings import replaced
+from cluster.trained import load_policy, load_reward
 from reward_service.database import START
 from tests.cluster.runs import SMALL, config_of, train
 from tests.local_run import UNHURRIED, LocalRun
@@ -40,12 +42,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
 WORKER, SERVICES = "rollout worker 0", ("labeling", "reward service")
-# Labels come for as long as the run goes on, which is until it is stopped.
+# Labels come for as long as the run goes on, which is until it is stopped; with more steps not every update had a row.
 ENDLESS = {
     **SMALL,
-    "steps": 50_000_000,
-    "labels": 10_000,
-    "query.initial_fraction": 0.002,
+    "steps": 2_500_000,
+    "labels": 2_000,
+    "query.initial_fraction": 0.01,
     "loop.checkpoint_steps": 1_000_000,
     "supervision.stuck_s": 8.0,
 }
@@ -120,13 +122,13 @@ class EndlessRun(LocalRun):
         settings = (f"--set={name}={value}" for name, value in ENDLESS.items())
         # A run without an address must not look for a cluster that this machine is said to be part of.
         self.start(UNHURRIED, "--workers", "1", *settings, RAY_ADDRESS="127.0.0.1:1")
-        wait_until(lambda: self.said("agent_steps") >= 2048 or not self.is_alive(), 200)
+        wait_until(lambda: self.said("agent_steps") >= 256 or not self.is_alive(), 200)
         self.expect_alive()
 
     def goes_on(self) -> None:
-        """Wait until it has learned for a while from now."""
+        """Wait until it has made three more updates from now: two may have been on their way."""
         steps = self.said("agent_steps")
-        wait_until(lambda: self.said("agent_steps") > steps + 2048, what="the run to go on")
+        wait_until(lambda: self.said("agent_steps") >= steps + 3 * 256, what="the run to go on")
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +143,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndlessRun]:
 
 @pytest.fixture
 def run(started: EndlessRun) -> Iterator[EndlessRun]:
-    """Well before the test, and after it."""
+    """It goes on after the test, as it did after the one before."""
     assert started.is_alive(), "a test before ended it"
-    started.goes_on()
     yield started
     if started.is_alive():
         started.goes_on()
@@ -221,13 +222,14 @@ def test_a_signal_to_stop_checkpoints_and_the_run_resumes_and_nothing_is_left_be
     )
     stopped_at = run.said("agent_steps")
     wait_until(lambda: not any(lives(process.pid) for process in processes), 20, "all its processes to end")
+    for load in (load_policy, load_reward):  # it can be used elsewhere, as that of a run in one process
+        assert load(run.folder, run.folder.config.make_task())[0] == stopped_at
     rows = run.folder.read_metrics()
-    config = run.path / "config.toml"
-    config.write_text(config.read_text().replace("steps = 50000000", f"steps = {stopped_at + 2048}"))
+    few_more = {"steps": stopped_at + 512, "labels": int(rows[-1]["labels"]) + 4}
+    run.folder.change(replaced(run.folder.config, few_more))
     before = set(psutil.Process().children(recursive=True))
     summary = train(run.path)
-    assert summary["steps"] == stopped_at + 2048
-    assert summary["labels"] >= rows[-1]["labels"]
+    assert {name: summary[name] for name in few_more} == few_more
     assert run.folder.read_metrics()[: len(rows)] == rows
     started = set(psutil.Process().children(recursive=True)) - before
     wait_until(lambda: not any(lives(process.pid) for process in started), 20, "all its processes to end")

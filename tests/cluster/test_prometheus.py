@@ -19,7 +19,7 @@ from cluster.prometheus import (
     MetricsError,
     RunCollector,
     redis_figures,
-    served,
+    serve_metrics,
 )
 from cluster.redis_server import PrivateRedis
 from cluster.run_folder import RunFolder
@@ -38,7 +38,7 @@ def component(name: str, **changes: object) -> dict[str, object]:
 
 def scraped(collector: RunCollector) -> dict[str, dict[tuple[str, ...], float]]:
     """Samples over HTTP, by name and the values of their labels."""
-    with served(MetricsConfig(port=free_port()), collector) as address:
+    with serve_metrics(MetricsConfig(port=free_port()), collector) as address:
         text = urllib.request.urlopen(address, timeout=10).read().decode()
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
@@ -102,13 +102,13 @@ def test_a_taken_port_is_told() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        serving = served(MetricsConfig(port=port), RunCollector(RUN, lambda: ({}, [])))
+        serving = serve_metrics(MetricsConfig(port=port), RunCollector(RUN, lambda: ({}, [])))
         with pytest.raises(MetricsError, match="--metrics-port"), serving:
             pass
 
 
 def test_port_0_serves_nothing() -> None:
-    with served(MetricsConfig(), RunCollector(RUN, lambda: ({}, []))) as address:
+    with serve_metrics(MetricsConfig(), RunCollector(RUN, lambda: ({}, []))) as address:
         assert address == ""
     with pytest.raises(ValueError, match=r"metrics\.port"):
         MetricsConfig(port=70000)

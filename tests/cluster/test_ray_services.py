@@ -93,7 +93,9 @@ def test_one_that_answers_and_does_nothing_is_started_again_however_seldom_it_is
         services.advance()
         time.sleep(STUCK_S + 0.5)  # each update takes longer than a service may be silent
         assert time.monotonic() - begin < 30
+    restarts = life.restarts
     attend(services, 1.0)
+    assert life.restarts == restarts, "the new one does something"
 
 
 def test_what_a_service_refuses_is_told_as_it_said_it(services: RayServices) -> None:
@@ -142,7 +144,7 @@ def test_a_service_that_is_ended_since_memory_is_short_is_started_again(
     started[0].end.remote()
     wait_until(lambda: (ask(services), life.restarts == 1)[1], 60)
     wait_until(lambda: (services.advance(), life.process_id is not None)[1], 60)
-    assert life.told()["why"] == "Task was killed due to the node running low on memory"
+    assert life.as_row()["why"] == "Task was killed due to the node running low on memory"
 
 
 def test_one_that_never_said_which_process_it_is_costs_nobody_else_a_process(

@@ -43,6 +43,15 @@ def freeze(process_id: int) -> None:
     os.kill(process_id, signal.SIGSTOP)
 
 
+def find_away(care: RedisCare, error: Exception | None = None) -> None:
+    """As whoever needs Redis does."""
+
+    def work() -> None:
+        raise error or redis.ConnectionError("gone")
+
+    care.attempt(work)
+
+
 @pytest.mark.parametrize("harm", [kill, freeze])
 def test_a_private_server_is_started_again_with_all_that_it_acknowledged(
     private: PrivateRedis, said: list[str], monkeypatch: pytest.MonkeyPatch, harm: Callable[[int], None]
@@ -59,16 +68,16 @@ def test_a_private_server_is_started_again_with_all_that_it_acknowledged(
     harm(before)
     with pytest.raises((redis.ConnectionError, redis.TimeoutError)) as lost:
         client.ping()
-    care.lost(lost.value)
-    care.lost(lost.value)  # and whoever finds the same
+    find_away(care, lost.value)
+    find_away(care, lost.value)  # and whoever finds the same
     assert not care.is_well, "whoever says so does not wait for the mending"
-    assert care.told()["state"] == "away"
+    assert care.as_row()["state"] == "away"
     has_looked.set()
     wait_until(lambda: care.is_well, 30, "Redis to be mended")
     assert client.get("label") == b"left"
     assert private.process_id != before
     told = {"name": "Redis", "state": "at work", "silent_s": 0.0, "restarts": 1, "why": str(lost.value)}
-    assert care.told() == {**told, "process_id": private.process_id}
+    assert care.as_row() == {**told, "process_id": private.process_id}
     assert [line.split(" (")[0] for line in said[:1]] == ["Redis did not answer"]
     assert said[-1].startswith("Redis answers again after")
     assert len(said) == 2
@@ -79,7 +88,7 @@ def test_a_given_server_is_waited_for(private: PrivateRedis, said: list[str]) ->
     care = RedisCare(private.url, None, lambda _, text: said.append(text))
     assert private.process_id is not None
     os.kill(private.process_id, signal.SIGKILL)
-    care.lost(ConnectionError("gone"))
+    find_away(care)
     time.sleep(0.3)
     assert not care.is_well
     private.start()
@@ -93,14 +102,14 @@ def test_a_full_disk_does_not_keep_it_from_being_found_again(private: PrivateRed
             raise WritingError("cannot write events.log (No space left on device); free some space")
 
     care = RedisCare(private.url, private, tell)
-    care.lost(ConnectionError("gone"))
+    find_away(care)
     wait_until(lambda: care.is_well, 30, "Redis to be found again")
     care.close()
 
 
 def test_a_run_that_ends_while_redis_is_away_does_not_wait_for_it(said: list[str]) -> None:
     care = RedisCare("unix:///nowhere/redis.sock", None, lambda _, text: said.append(text))
-    care.lost(ConnectionError("gone"))
+    find_away(care)
     begin_s = time.monotonic()
     care.close()
     assert time.monotonic() - begin_s < 2.0
@@ -147,13 +156,13 @@ def test_one_that_does_not_start_any_more_ends_the_run_with_the_reason(
     monkeypatch.setattr(RedisCare, "MAX_PAUSE_S", 0.002)
     server = Unstartable()
     care = RedisCare("unix:///nowhere", server, lambda _, text: said.append(text))  # pyright: ignore
-    care.lost(ConnectionError("gone"))
+    find_away(care)
     wait_until(lambda: server.starts == RedisCare.GIVE_UP_AFTER, 10)
     care.close()
     with pytest.raises(RedisServerError, match="repair its append-only file; then continue with --resume"):
         care.attempt(lambda: None)
     assert server.starts == RedisCare.GIVE_UP_AFTER, "nobody tries again"
-    assert care.told()["why"] == "repair its append-only file"
+    assert care.as_row()["why"] == "repair its append-only file"
     assert said[1:] == [
         "Redis does not start again: free some disk space",
         "Redis does not start again: repair its append-only file",

@@ -7,18 +7,17 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import redis
 
-from actors.trajectory import Clip, Segment
 from cluster import redis_server
 from cluster.redis_server import PrivateRedis, RedisServerError, find_server
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase, connect
 from tests.machine import lives
+from tests.one_step import one_step_clip
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
@@ -70,12 +69,11 @@ def test_kill_9_of_the_server_loses_no_acknowledged_label(tmp_path: Path) -> Non
     num_queries = 3000
     server = PrivateRedis(tmp_path)
     url = server.start()
-    steps = Segment(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
     acknowledged: list[str] = []
     try:
         with connect(url) as client:
             database, queue = ComparisonDatabase(client, "run"), QueryQueue(client, "run")
-            database.clips.put(Clip(f"c{n}", steps, np.zeros((1, 0), np.float32), 0.0, 0) for n in range(2))
+            database.clips.put(one_step_clip(f"c{n}") for n in range(2))
             database.offer([Query(f"q{n}", "c0", "c1", 0.0, 0, 0.0) for n in range(num_queries)])
 
             def kill() -> None:

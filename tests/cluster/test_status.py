@@ -32,7 +32,6 @@ def told(run: RunFolder, path: Path, **changes: Any) -> RunFolder:
         "process_id": os.getpid(),
         "process_started_s": process.create_time(),
         "updated_at_s": time.time(),
-        "memory_bytes": 1,
         "metrics": {"agent_steps": 400, "true_return": None, "labels": 7.0, "policy_version": 3.0},
     }
     (path / "status.json").write_text(json.dumps(status | changes))
@@ -159,6 +158,6 @@ def test_the_memory_of_components_is_measured_when_it_is_told(finished_run: RunF
     folder = told(finished_run, tmp_path / "run")
     status = StatusFile(folder)
     status.components = lambda: [{"process_id": os.getpid()}, {"process_id": None}]
-    _, (ours, nobodys) = status.told()
+    _, (ours, nobodys) = status.latest()
     assert ours["memory_bytes"] > 10_000_000
     assert nobodys["memory_bytes"] is None

@@ -41,9 +41,9 @@ def test_only_progress_is_a_sign_of_life(clock: Clock) -> None:
 def test_a_process_is_known_until_the_next_is_started(clock: Clock) -> None:
     worker = life(clock)
     worker.process_id = 42
-    assert worker.told()["process_id"] == 42
+    assert worker.as_row()["process_id"] == 42
     worker.started()
-    assert worker.told()["process_id"] is None
+    assert worker.as_row()["process_id"] is None
 
 
 def test_one_that_was_just_started_is_given_more_time(clock: Clock) -> None:
@@ -67,7 +67,7 @@ def test_one_that_builds_all_anew_is_given_as_much_time_as_at_its_start(clock: C
     worker.heard(7)
     assert not worker.is_stuck
     assert not worker.is_silent(3)
-    assert worker.told()["state"] == "starting"
+    assert worker.as_row()["state"] == "starting"
     worker.heard(0)  # as built
     clock.now_s += 4
     assert worker.is_silent(3)
@@ -126,9 +126,9 @@ def test_what_nobody_asked_is_not_said_to_be_stuck(clock: Clock) -> None:
     service.heard(3)
     service.listened()
     clock.now_s += 100  # a long update of the policy, at whose end status.json is written
-    assert service.told()["state"] == "at work"
+    assert service.as_row()["state"] == "at work"
     service.listened()
-    assert service.told()["state"] == "stuck"
+    assert service.as_row()["state"] == "stuck"
 
 
 def test_one_that_hangs_at_every_start_has_never_lived(clock: Clock) -> None:
@@ -167,15 +167,15 @@ def test_what_is_told(clock: Clock) -> None:
     worker = life(clock, said)
     expected = {"name": "reward service", "state": "starting", "silent_s": 0.0, "restarts": 0, "why": ""}
     expected["process_id"] = None
-    assert worker.told() == expected
+    assert worker.as_row() == expected
     worker.heard(3)
     clock.now_s += 2.25
-    assert worker.told() == {**expected, "state": "at work", "silent_s": 2.2}
+    assert worker.as_row() == {**expected, "state": "at work", "silent_s": 2.2}
     clock.now_s += 20
-    assert worker.told()["state"] == "stuck"
+    assert worker.as_row()["state"] == "stuck"
     worker.ended("it was stuck")
     worker.started()
-    assert worker.told() == {**expected, "restarts": 1, "why": "it was stuck"}
+    assert worker.as_row() == {**expected, "restarts": 1, "why": "it was stuck"}
     assert said == ["the reward service is started again: it was stuck"]
 
 

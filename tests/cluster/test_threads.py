@@ -49,7 +49,7 @@ def test_one_process_learns_and_trains_with_these_threads_and_acts_with_one(
     for owner, name in ((RolloutWorker, "step"), (EnsembleFit, "gradient_step"), (Learner, "weights")):
         watch(owner, name)
     before = torch.get_num_threads()
-    train(tmp_path / "run", small_config("cart-pole", rollout__cores=cores, loop__learner_threads=3))
+    train(tmp_path / "run", small_config("cart-pole", steps=256, rollout__cores=cores, loop__learner_threads=3))
     assert seen == {"step": {1}, "gradient_step": {3}, "weights": {3}}
     assert torch.get_num_threads() == before
 

@@ -41,16 +41,6 @@ def curve(path: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in CLOCKS} for row in RunFolder.open(path).read_metrics()]
 
 
-def test_the_same_seed_gives_the_same_metrics_bit_for_bit(tmp_path: Path) -> None:
-    first = train(tmp_path / "a", small_config(seed=3))
-    train(tmp_path / "b", small_config(seed=3))
-    assert len(curve(tmp_path / "a")) == 8
-    assert curve(tmp_path / "a") == curve(tmp_path / "b")
-    assert first["labels"] == 24
-    assert first["policy_lag_max"] == 1
-    assert first["reward_version"] > 1
-
-
 def test_a_run_of_many_updates_has_about_so_many_rows_as_are_read_whole_and_one_for_each_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,18 +104,21 @@ POOL = {"oracle__people": "perfect:2,spammer,adversary", "query__gold_fraction":
 @pytest.mark.parametrize(
     "settings", [{"algorithm": "ppo"}, {"algorithm": "trpo"}, {"algorithm": "a2c"}, RARELY, BESIDE, POOL], ids=str
 )
-def test_resumed_equals_never_stopped(
+def test_resumed_equals_never_stopped_bit_for_bit(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small_config(seed=3, **settings)
-    train(tmp_path / "whole", config)
+    """As does the same seed the same metrics."""
+    config = small_config(seed=3, steps=1024, loop__checkpoint_steps=512, **settings)
+    whole = train(tmp_path / "whole", config)
+    assert (whole["labels"], whole["policy_lag_max"]) == (config.labels, 1)
+    assert whole["reward_version"] > 1
 
     save = training_module.save_checkpoint
     with monkeypatch.context() as patch:
 
         def save_then_press_ctrl_c(folder: Path, step: int, state: dict[str, Any]) -> Path:
             path = save(folder, step, state)
-            if step == 1024 and not (folder / "pressed").exists():
+            if step == 512 and not (folder / "pressed").exists():
                 (folder / "pressed").touch()
                 raise KeyboardInterrupt
             return path
@@ -134,6 +127,7 @@ def test_resumed_equals_never_stopped(
         with pytest.raises(Interrupted, match="--resume"):
             train(tmp_path / "stopped", config)
     train(tmp_path / "stopped")
+    assert len(curve(tmp_path / "whole")) == 4
     assert curve(tmp_path / "stopped") == curve(tmp_path / "whole")
 
 
@@ -350,7 +344,13 @@ def test_the_policy_does_not_move_before_the_reward_model_has_seen_the_first_lab
 
 
 def test_input_noise_is_the_trainers_and_the_readers_alike(tmp_path: Path) -> None:
-    assert train(tmp_path / "run", small_config(steps=512, reward__input_noise=0.1))["reward_version"] > 0
+    for name, noise in (("noisy", 0.1), ("clear", 0.0)):
+        assert train(tmp_path / name, small_config(steps=512, reward__input_noise=noise))["reward_version"] > 0
+        with open_database(tmp_path / name) as database:
+            newest = database.snapshots.get()
+        assert newest is not None
+        assert RewardSnapshot.from_bytes(newest[1]).config.input_noise == noise
+    assert curve(tmp_path / "noisy") != curve(tmp_path / "clear")
 
 
 def test_the_baseline_needs_no_redis_and_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,35 +384,36 @@ def test_each_ablation_of_the_paper_runs(tmp_path: Path, ablation: dict[str, Any
 
 
 def test_two_runs_at_work_at_once_share_a_given_redis_undisturbed(tmp_path: Path, redis_url: str) -> None:
-    alone = small_config(seed=3, steps=512)
-    train(tmp_path / "alone", alone)
-    runs = [LocalRun(tmp_path / name / "run") for name in ("first", "second")]
+    """One in a process of its own, which is stopped until the other, in this one, has begun."""
+    train(tmp_path / "alone", small_config(seed=3, steps=512))
+    first = LocalRun(tmp_path / "first")
+    events_path = first.path / "events.jsonl"
+    second = RunFolder.create(tmp_path / "second", small_config(seed=3, steps=512, redis=redis_url))
+    is_stopped = False
+
+    def let_it_go_on(_: object) -> None:
+        nonlocal is_stopped
+        if is_stopped:
+            first.driver().resume()
+            is_stopped = False
+
     try:
-        for run in runs:
-            run.path.parent.mkdir()
-            settings = [f"--set={name}={value}" for name, value in {**SMALL, "steps": 512}.items()]
-            run.start("pendulum", "--in-process", "--seed", "3", "--redis", redis_url, *settings)
-        stopped: list[LocalRun] = []
-
-        def all_begun() -> bool:  # the one that is first is stopped until the other has begun
-            for run in runs:
-                events = run.path / "events.jsonl"
-                if run not in stopped and events.exists() and "started" in events.read_text():
-                    run.driver().suspend()
-                    stopped.append(run)
-            return len(stopped) == len(runs)
-
-        wait_until(all_begun, 80, "both to begin", every_s=0.02)
-        for run in runs:
-            run.driver().resume()
-        codes = [run.process.wait(80) for run in runs]
+        settings = [f"--set={name}={value}" for name, value in {**SMALL, "steps": 512}.items()]
+        first.start("pendulum", "--in-process", "--seed", "3", "--redis", redis_url, *settings)
+        wait_until(
+            lambda: events_path.exists() and "started" in events_path.read_text(), 80, "it to begin", every_s=0.02
+        )
+        first.driver().suspend()
+        is_stopped = True
+        run_training(second, False, let_it_go_on, lambda _: None)
+        code = first.process.wait(80)
     finally:
-        for run in runs:
-            run.end()
-    assert codes == [0, 0]
-    assert curve(runs[0].path) == curve(runs[1].path) == curve(tmp_path / "alone")
+        let_it_go_on(None)
+        first.end()
+    assert code == 0
+    assert curve(first.path) == curve(second.path) == curve(tmp_path / "alone")
     spans = []
-    for run in runs:
+    for run in (first, second):
         events = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
         spans.append([event["time"] for event in events if event["event"].startswith(("started", "finished"))])
     assert max(begin for begin, _ in spans) < min(end for _, end in spans), "both were at work at once"

@@ -22,6 +22,7 @@ from learners.ppo import PPO, PPOConfig
 from learners.relabel import Relabeler
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.snapshot import RewardSnapshot, SnapshotReader
+from tests.one_snapshot import OneSnapshot
 
 HORIZON = 4
 ONE_UNIT = EnsembleConfig(members=2, hidden=(1,))
@@ -39,19 +40,6 @@ class Counter(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
         self._count += 1
         return np.full(1, self._count, np.float32), float(self._count), False, False, {}
-
-
-class OneSnapshot:
-    """Where one snapshot is published."""
-
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
-
-    def version(self) -> int:
-        return 7
-
-    def get(self) -> tuple[int, bytes]:
-        return 7, self._payload
 
 
 @pytest.fixture(name="task")
@@ -92,7 +80,7 @@ def test_a_transition_from_the_environment_to_the_gradient(task: Task) -> None:
     ensemble = ensemble_that_pays_twice_the_observation(task)
     snapshot = RewardSnapshot.capture(ensemble, version=7, num_labels=1)
     reader = SnapshotReader(
-        OneSnapshot(snapshot.to_bytes()),
+        OneSnapshot((7, snapshot.to_bytes())),
         RewardEnsemble(ONE_UNIT, task.observation_shape, task.action),
     )
     relabeler = Relabeler(reader, task.action)

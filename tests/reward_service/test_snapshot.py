@@ -10,6 +10,7 @@ from safetensors.torch import save
 from actors.spaces import ActionSpec
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.snapshot import RewardSnapshot, SnapshotError, SnapshotReader
+from tests.one_snapshot import OneSnapshot
 
 SPEC = ActionSpec(2, 0, (-1.0, -math.inf), (1.0, math.inf))
 
@@ -18,21 +19,6 @@ def make(seed: int = 0, **changed: object) -> RewardEnsemble:
     config = EnsembleConfig(hidden=(8, 4))
     built = {"config": config, "observation_shape": (3,), "action_spec": SPEC, **changed}
     return RewardEnsemble(**built, generator=torch.Generator().manual_seed(seed))  # pyright: ignore[reportArgumentType]
-
-
-class OneSnapshot:
-    """A store's two calls, from memory."""
-
-    def __init__(self) -> None:
-        self.newest: tuple[int, bytes] | None = None
-        self.reads = 0
-
-    def version(self) -> int:
-        return self.newest[0] if self.newest else 0
-
-    def get(self) -> tuple[int, bytes] | None:
-        self.reads += 1
-        return self.newest
 
 
 def test_the_same_model_gives_the_same_bytes() -> None:
