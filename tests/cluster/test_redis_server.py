@@ -16,8 +16,8 @@ from cluster.redis_server import PrivateRedis, RedisServerError, find_server
 from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer, Query
 from reward_service.database import START, ComparisonDatabase, connect
+from tests.labeling.pool import one_step_clip
 from tests.machine import lives
-from tests.one_step import one_step_clip
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
