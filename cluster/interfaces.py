@@ -14,8 +14,9 @@ Collected = list[tuple[Rollout, Hidden]]
 LABELING, REWARD_SERVICE = "labeling", "reward service"
 """The services by name, wherever they run: to people, and in checkpoints."""
 
-ASIDES = ("waiting", "behind")
-"""Of a service's metrics those that are for its host: there was nothing to do; it has done too little so far."""
+ASIDES = ("waiting", "behind", "num_read")
+"""Of a service's metrics those that are for its host: there was nothing to do; it has done too little so far, for so
+many entries of the log."""
 
 
 class RolloutPool(Protocol):

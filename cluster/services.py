@@ -41,7 +41,7 @@ class RewardService:
 
     def __init__(self, config: RunConfig, trainer: RewardTrainer, action: ActionSpec) -> None:
         self._config, self._trainer, self._action = config, trainer, action
-        self._labels = self._gradient_steps = self._owed = 0.0
+        self._read = self._gradient_steps = self._owed = 0.0
 
     def observe(self, rollout: Rollout, hidden: Hidden, agent_steps: int) -> None:
         del hidden, agent_steps  # the reward model learns from comparisons alone
@@ -52,11 +52,11 @@ class RewardService:
     def step(self) -> dict[str, float]:
         with device_memory("reward training", self._config):
             metrics = self._trainer.step()
-        labels, gradient_steps = metrics["num_labels"], metrics["gradient_steps"]
+        read, gradient_steps = metrics["num_read"], metrics["gradient_steps"]
         # What was done before a label came does not count: a run that nobody labels for a night works off nothing.
-        new = max(0.0, labels - self._labels) * self._config.loop.reward_steps_per_label
+        new = (read - self._read) * self._config.loop.reward_steps_per_label
         self._owed = max(0.0, self._owed + new - (gradient_steps - self._gradient_steps))
-        self._labels, self._gradient_steps = labels, gradient_steps
+        self._read, self._gradient_steps = read, gradient_steps
         return {**metrics, "behind": float(self._owed > 0)}
 
     def has_news(self) -> bool:

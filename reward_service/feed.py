@@ -54,7 +54,8 @@ class ComparisonFeed:
         self._left_out: set[str] = set()
         self.unpublished = 0
         self._cursor = START
-        self._items_read = 0
+        self.num_read = 0
+        """Entries of the log so far: answers and retractions that count, whatever has become of them."""
 
     def read(self) -> None:
         """Take in what is new, at most 512 entries of the log. Where the connection is lost nothing has changed."""
@@ -62,7 +63,7 @@ class ComparisonFeed:
         for item in items:
             self._apply(item)
         self._cursor = cursor
-        self._items_read += len(items)
+        self.num_read += len(items)
         self.unpublished += len(items)
 
     def has_news(self) -> bool:
@@ -70,7 +71,7 @@ class ComparisonFeed:
         return self._log.labels_since(self._cursor, 1)[1] != self._cursor
 
     def state_dict(self) -> dict[str, Any]:
-        return {"cursor": self._cursor, "items_read": self._items_read, "unpublished_items": self.unpublished}
+        return {"cursor": self._cursor, "items_read": self.num_read, "unpublished_items": self.unpublished}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Fill a new dataset from the log's first `items_read` entries. Raises RewardDataError for a log that is
@@ -90,7 +91,7 @@ class ComparisonFeed:
                 self._apply(item)
             read += len(items)
         self._cursor = state["cursor"]
-        self._items_read = num_items
+        self.num_read = num_items
         self.unpublished = state["unpublished_items"]
 
     def _apply(self, entry: LogItem) -> None:

@@ -175,12 +175,14 @@ class RewardTrainer:
                 return
 
     def _metrics(self, waiting: bool) -> dict[str, float]:
-        """num_labels: answers trained on or held out; num_incomparable: of no use for that, but counted, since whoever
-        waits for so many answers waits for these too; num_left_out: those of them whose clips are not finite, or cannot
-        be read; members_trained: of how many members there is anything to train on."""
+        """num_read: entries of the log so far; num_labels: answers trained on or held out, of which `max_labels` keeps
+        the latest; num_incomparable: of no use for that, but counted, since whoever waits for so many answers waits for
+        these too; num_left_out: those of them whose clips are not finite, or cannot be read; members_trained: of how
+        many members there is anything to train on."""
         num_labels, left_out = self._feed.num_labels, self._feed.num_left_out
         return self.fit.metrics() | {
             "waiting": float(waiting),
+            "num_read": float(self._feed.num_read),
             "num_labels": float(num_labels),
             "num_incomparable": float(self.dataset.num_incomparable + left_out),
             "num_left_out": float(left_out),

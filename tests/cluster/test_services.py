@@ -14,7 +14,7 @@ from tests.cluster.runs import small_config
 
 def test_reward_training_is_behind_until_it_has_done_what_new_labels_are_owed() -> None:
     config = small_config(loop__reward_steps_per_label=4)
-    told = {"num_labels": 0.0, "gradient_steps": 0.0}
+    told = {"num_read": 0.0, "gradient_steps": 0.0}
 
     class Trainer:
         def step(self) -> dict[str, float]:
@@ -23,8 +23,8 @@ def test_reward_training_is_behind_until_it_has_done_what_new_labels_are_owed() 
     trainer: Any = Trainer()
     service = RewardService(config, trainer, config.make_task().action)
 
-    def is_behind(labels: int, gradient_steps: int) -> bool:
-        told.update(num_labels=float(labels), gradient_steps=float(gradient_steps))
+    def is_behind(read: int, gradient_steps: int) -> bool:
+        told.update(num_read=float(read), gradient_steps=float(gradient_steps))
         return bool(service.step()["behind"])
 
     assert not is_behind(0, 0)
@@ -33,7 +33,7 @@ def test_reward_training_is_behind_until_it_has_done_what_new_labels_are_owed() 
     assert not is_behind(10, 5000), "nobody labels"
     assert is_behind(13, 5011)
     assert not is_behind(13, 5012)
-    assert not is_behind(12, 5012), "one was taken back"
+    assert is_behind(14, 5015), "one was taken back, which is to be learned, too"
     config = small_config(loop__reward_steps_per_label=0)
     service = RewardService(config, trainer, config.make_task().action)
     assert not is_behind(10, 1), "nothing is owed"

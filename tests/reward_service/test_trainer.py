@@ -407,6 +407,9 @@ def test_a_resumed_trainer_equals_one_that_never_stopped(max_labels: int | None,
         return metrics, database.snapshots.newest
 
     never_stopped = go_on(trainer)
+    last = never_stopped[0][-1]
+    assert last["num_read"] == 26, "25 answers and what took one of them back, however many are kept"
+    assert last["num_labels"] == (max_labels or 24)
     database.snapshots.newest = newest_then
     buffer.seek(0)
     resumed = make(database, config, observed=False)
