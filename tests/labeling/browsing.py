@@ -229,6 +229,18 @@ def schemes(page: Visit) -> Iterator[str]:
         yield scheme
 
 
+def looks(page: Visit, name: str) -> Iterator[str]:
+    """The page on a desk and on a phone, in one scheme after the other, which is yielded: accessible, no wider than its
+    window, and kept as a picture."""
+    for width, height in ((1280, 800), (390, 844)):
+        page.tab.set_viewport_size({"width": width, "height": height})
+        for scheme in schemes(page):
+            assert serious(page, scheme) == []
+            assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+            keep_picture(page, f"{name}-{width}x{height}-{scheme}")
+            yield scheme
+
+
 def serious(page: Visit, scheme: str = "light") -> list[str]:
     """What axe finds; in the dark, where only colours are others than in the light, what it finds about those."""
     standards = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -15,13 +15,12 @@ from labeling.queue import QueryQueue
 from reward_service.comparisons import Answer
 from reward_service.database import START, ComparisonDatabase
 from reward_service.reliability import STATUS
-from tests.labeling.browsing import AXE, Visit, keep_picture, schemes, serious, until
+from tests.labeling.browsing import AXE, Visit, looks, serious, until
 from tests.labeling.pool import clips_of, keep_practice, offer_pairs
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
 KINDS = {"anna": "perfect", "ben": "left-biased", "cleo": "spammer"}
-SIZES = [(1280, 800), (390, 844)]
 
 
 class People:
@@ -233,15 +232,10 @@ def test_axe_finds_no_serious_violation_and_nothing_scrolls_sideways(
     page.context.add_init_script(path=AXE)
     page.look_at("admin")
     page.has_said("labelers", "fritz")
-    for width, height in SIZES:
-        page.tab.set_viewport_size({"width": width, "height": height})
-        for scheme in schemes(page):
-            assert serious(page, scheme) == []
-            assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
-            keep_picture(page, f"admin-{width}x{height}-{scheme}")
-            page.tab.get_by_role("button", name="Revoke: anna").click()
-            assert serious(page, scheme) == []
-            page.tab.keyboard.press("Escape")
+    for scheme in looks(page, "admin"):
+        page.tab.get_by_role("button", name="Revoke: anna").click()
+        assert serious(page, scheme) == []
+        page.tab.keyboard.press("Escape")
 
 
 def test_only_an_admin_is_led_to_the_admin_page(people: People, visit: Callable[..., Visit], address: str) -> None:

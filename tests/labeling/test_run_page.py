@@ -23,7 +23,7 @@ from labeling.server import PoolConfig, make_app
 from reward_service.database import ComparisonDatabase
 from reward_service.ensemble import EnsembleConfig, RewardEnsemble
 from reward_service.snapshot import RewardSnapshot
-from tests.labeling.browsing import AXE, Visit, keep_picture, schemes, serious, until
+from tests.labeling.browsing import AXE, Visit, looks, until
 from tests.labeling.paintings import CLIP_STEPS, offer_dots
 from tests.labeling.paintings import TASK as PICTURES
 from tests.labeling.pool import STEPS, TASK, damage, offer_pairs
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.redis
 browser_test = pytest.mark.browser
 
 ROUTES = ["history", "gallery", "belief", "clips/clip-0-1"]
-SIZES = [(1280, 800), (390, 844)]
 
 
 def publish(database: ComparisonDatabase, version: int, task_name: str = TASK) -> RewardEnsemble:
@@ -232,12 +231,7 @@ def test_axe_finds_no_serious_violation_and_nothing_scrolls_sideways(
     page.look_at("run")
     page.tab.wait_for_selector("#gallery[data-drawn=true]", timeout=20_000)
     page.tab.get_by_role("button", name="Pause").click()
-    for width, height in SIZES:
-        page.tab.set_viewport_size({"width": width, "height": height})
-        for scheme in schemes(page):
-            assert serious(page, scheme) == []
-            assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
-            keep_picture(page, f"run-{width}x{height}-{scheme}")
+    assert list(looks(page, "run")) == ["light", "dark"] * 2
 
 
 @browser_test
