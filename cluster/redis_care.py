@@ -31,7 +31,7 @@ class RedisCare:
     TRY_EVERY_S = 0.5
     MAX_PAUSE_S = 10.0
     GIVE_UP_AFTER = 20
-    """Starts of a private server that failed, one after the other and ever further apart: two minutes and a half."""
+    """Starts of a private server that failed, one after the other and ever further apart: some three minutes."""
 
     def __init__(self, url: str, private: PrivateRedis | None, tell: Tell) -> None:
         self._url, self._private, self._tell = url, private, tell
